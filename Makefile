@@ -1,0 +1,61 @@
+# Every habit of this project is one command; `make` alone lists them.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+STAMP_DEV := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help run run-dev venv test tests-html-coverage-report fuzz lint format migrate clean
+
+help:  ## Show the commands
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-28s %s\n", $$1, $$2}' Makefile
+
+run: $(STAMP)  ## Install, start a private PostgreSQL, serve on this machine only
+	@HOST=$${HOST:-127.0.0.1} exec $(BIN)/messenger-api
+
+run-dev: $(STAMP)  ## The same, and restart when the code changes
+	@exec $(BIN)/messenger-api --dev
+
+venv: $(STAMP_DEV)  ## Make the virtual environment with everything for development
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed and was not found. Name it: make PYTHON=/path/to/python3"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "The module venv is incomplete. On Debian or Ubuntu: apt-get install python3-venv"; exit 2; }
+
+$(STAMP): setup.py | $(BIN)/python
+	@echo "Installing messenger into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(STAMP_DEV): setup.py | $(BIN)/python
+	@echo "Installing messenger and its tools into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(STAMP)
+
+test: $(STAMP_DEV)  ## Install everything and run all tests on a real private PostgreSQL
+	@$(BIN)/python -m pytest
+
+tests-html-coverage-report: $(STAMP_DEV)  ## Run the tests and open the coverage report in a browser
+	@$(BIN)/python -m pytest --cov-report=html
+	@$(BIN)/python -m webbrowser -t "file://$(CURDIR)/htmlcov/index.html"
+
+fuzz: $(STAMP_DEV)  ## A hundred generated cases for every operation of swagger.yml
+	@FUZZ_CASES=100 $(BIN)/python -m pytest tests/contracts/test_fuzz.py --no-cov
+
+lint: $(STAMP_DEV)  ## Style, types, contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/openapi-spec-validator --errors all swagger.yml
+
+format: $(STAMP_DEV)  ## Let ruff arrange the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+migrate: $(STAMP)  ## Bring the schema up to date
+	@$(BIN)/messenger-db upgrade head
+
+clean:  ## Remove what can be made again; data stays
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

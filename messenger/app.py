@@ -1,0 +1,35 @@
+"""create_app: the only place where the parts meet. Everything is installed on one root application, in one order."""
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from messenger.db.engine import Database
+from messenger.settings import Config
+from messenger.subapp import Placed, load
+from messenger.web import access, middlewares
+from messenger.web.body import BODY_LIMIT
+from messenger.web.keys import ARRANGED, CONFIG, DATABASE
+
+
+def create_app(config: Config, dsn: str, *, placed: list[Placed] | None = None) -> web.Application:
+    placed = load(config.apps) if placed is None else placed
+    root = web.Application(client_max_size=BODY_LIMIT)
+    root[CONFIG] = config
+    root[ARRANGED] = placed
+    root[DATABASE] = Database(dsn, pool_size=config.database.pool_size, pooled=bool(config.database.direct_url))
+    root.cleanup_ctx.append(_database)
+    middlewares.install(root)
+    for one in placed:
+        root.middlewares.extend(one.app.middlewares)
+        root.cleanup_ctx.extend(one.app.contexts)
+        root.add_routes(one.app.routes)
+        if one.app.setup is not None:
+            one.app.setup(root)
+    root[access.PUBLIC_PATHS] = access.find_public_paths(root)
+    return root
+
+
+async def _database(root: web.Application) -> AsyncIterator[None]:
+    yield
+    await root[DATABASE].close()

@@ -1,0 +1,1 @@
+"""One folder per sub-app: the tree is the feature list."""

@@ -1,0 +1,52 @@
+"""How many wrong passwords are too many, and for whom. Counted in the database, so all workers share the count."""
+
+import hashlib
+import ipaddress
+from dataclasses import dataclass
+
+from messenger.settings import AuthSettings
+from messenger.text import name_key
+
+WINDOW = 15 * 60  # seconds, sliding
+IPV6_PREFIX = 64  # one household or server owns a whole /64
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """Whose password is tried and from where: the name as typed, existing or not."""
+
+    account: bytes
+    network: str
+
+    @property
+    def locks(self) -> list[int]:
+        """Two numbers to lock by, for the account and for the address."""
+        halves = (self.account, hashlib.sha256(self.network.encode()).digest())
+        return [int.from_bytes(half[:8], signed=True) for half in halves]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    per_account: int
+    per_network: int
+
+    @classmethod
+    def of(cls, rules: AuthSettings) -> "Bounds":
+        return cls(rules.login_tries_per_account, rules.login_tries_per_address)
+
+
+def guess(name: str, address: str) -> Guess:
+    return Guess(hashlib.sha256(name_key(name).encode("utf-8", "surrogatepass")).digest(), network(address))
+
+
+def network(address: str) -> str:
+    """What one person can hop about in for free counts as one address."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:64]
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((found.packed, IPV6_PREFIX), strict=False))

@@ -1,0 +1,284 @@
+"""What comes in and goes out as JSON, and the values between the edge and the tables."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from messenger.errors import BadParameters, Flaw
+from messenger.identity import SessionId, UserId
+from messenger.text import is_sane_name, name_key
+
+SHORTEST_NAME, LONGEST_NAME = 2, 255
+LONGEST_EMAIL = 254
+LONGEST_KEY = 2 * LONGEST_NAME  # fits into an index row, whatever the script
+LONGEST_ABOUT = 1024
+LONGEST_CLIENT_ID = 64
+EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+")
+
+
+class Registration(msgspec.Struct, frozen=True):
+    password: str
+    user_name: str | None = None
+    login: str | None = None
+    email: str | None = None
+
+    @property
+    def name(self) -> str:
+        name = _one_name(self.user_name, self.login)
+        if name is None:
+            raise BadParameters("/user_name: is required.", flaws=[Flaw("/user_name", "is required")])
+        return name
+
+
+class SignIn(msgspec.Struct, frozen=True):
+    """`username` is the word of OAuth's form."""
+
+    password: str
+    user_name: str | None = None
+    login: str | None = None
+    username: str | None = None
+    email: str | None = None
+    client_id: str | None = None
+    device_name: str | None = None
+
+    @property
+    def name(self) -> str:
+        name = _one_name(self.user_name, self.login, self.username)
+        if name is None:
+            name = self.email
+        if name is None:
+            raise BadParameters("/user_name: is required.", flaws=[Flaw("/user_name", "is required")])
+        return name
+
+    @property
+    def device(self) -> "Device":
+        flaws = list(_device_flaws(self.client_id, self.device_name))
+        refuse(flaws)
+        return Device(self.client_id or None, self.device_name or None)
+
+
+class Refresh(msgspec.Struct, frozen=True):
+    refresh_token: str
+
+
+class PasswordChange(msgspec.Struct, frozen=True):
+    current_password: str
+    new_password: str
+
+
+class ProfileChange(msgspec.Struct, frozen=True):
+    """What is absent stays; `null` takes the e-mail away."""
+
+    user_name: str | UnsetType = UNSET
+    email: str | None | UnsetType = UNSET
+    display_name: str | UnsetType = UNSET
+    about: str | UnsetType = UNSET
+
+
+class Event(StrEnum):
+    """What the audit knows."""
+
+    REGISTERED = "registered"
+    LOGIN = "login"
+    LOGIN_FAILED = "login_failed"
+    LOGIN_LIMITED = "login_limited"
+    LOGOUT = "logout"
+    REFRESH_REUSED = "refresh_reused"
+    PASSWORD_CHANGED = "password_changed"
+    SESSION_ENDED = "session_ended"
+    ACCOUNT_DELETED = "account_deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Where a request comes from, for the audit."""
+
+    address: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    client_id: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which of somebody's sessions end: all of them, unless narrowed."""
+
+    only: SessionId | None = None
+    but: SessionId | None = None
+    replaced_by: Device | None = None  # the one of the same device, and the one the same browser held
+    browser: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a login needs to know of somebody."""
+
+    user_id: UserId
+    name: str
+    password_hash: str | None
+    password_set_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    user_id: UserId
+    name: str
+    email: str | None
+    display_name: str
+    about: str
+    created_at: datetime
+    is_deleted: bool
+
+    def as_own(self) -> dict[str, Any]:
+        return {**self.as_seen(), "email": self.email}
+
+    def as_seen(self) -> dict[str, Any]:
+        """What others may know."""
+        return {
+            "user_id": str(self.user_id),
+            "user_name": self.name,
+            "display_name": self.display_name,
+            "about": self.about,
+            "created_at": rfc3339(self.created_at),
+            "deleted": self.is_deleted,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """What the row says at this moment, by the database's clock."""
+
+    session_id: SessionId
+    user_id: UserId
+    has_ended: bool
+    has_expired: bool
+    quiet_for: float
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshState:
+    """One link of the chain; `used_for`: seconds since it was spent, None while it is good."""
+
+    used_for: float | None
+    left: float
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A session as its owner sees it: where am I signed in?"""
+
+    session_id: SessionId
+    client_id: str | None
+    device_name: str | None
+    created_at: datetime
+    last_seen_at: datetime
+
+    def as_seen_from(self, current: SessionId) -> dict[str, Any]:
+        return {
+            "id": str(self.session_id),
+            "device_name": self.device_name,
+            "client_id": self.client_id,
+            "created_at": rfc3339(self.created_at),
+            "last_seen_at": rfc3339(self.last_seen_at),
+            "current": self.session_id == current,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    refresh_expires_in: int
+
+    def as_answer(self) -> dict[str, Any]:
+        return {
+            "access_token": self.access_token,
+            "refresh_token": self.refresh_token,
+            "token_type": "bearer",
+            "expires_in": self.expires_in,
+            "refresh_expires_in": self.refresh_expires_in,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    user_id: UserId
+    name: str
+    session_token: str
+    pair: Pair
+
+    def as_answer(self) -> dict[str, Any]:
+        return {
+            "session_id": self.session_token,
+            **self.pair.as_answer(),
+            "user_id": str(self.user_id),
+            "user_name": self.name,
+            "login": self.name,
+        }
+
+
+def rfc3339(moment: datetime) -> str:
+    """UTC with milliseconds, as everywhere in the contract."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
+
+
+def refuse(flaws: list[Flaw]) -> None:
+    if flaws:
+        raise BadParameters(f"{flaws[0].pointer}: {flaws[0].detail}.", flaws=flaws)
+
+
+def name_flaws(name: str) -> list[Flaw]:
+    """The spaces around are no part of a name; what folds into something far longer is not one either."""
+    if not SHORTEST_NAME <= len(name.strip()) <= LONGEST_NAME or not SHORTEST_NAME <= len(name_key(name)) <= LONGEST_KEY:
+        return [Flaw("/user_name", f"must have {SHORTEST_NAME} to {LONGEST_NAME} characters")]
+    if not is_sane_name(name):
+        return [Flaw("/user_name", "holds characters that a name must not have")]
+    return []
+
+
+def email_flaws(email: str | None) -> list[Flaw]:
+    if email is None:
+        return []
+    if len(email) > LONGEST_EMAIL or not EMAIL.fullmatch(email.strip()) or not is_sane_name(email):
+        return [Flaw("/email", "is not an e-mail address")]
+    return []
+
+
+def about_flaws(display_name: str | UnsetType, about: str | UnsetType) -> list[Flaw]:
+    flaws = []
+    if isinstance(display_name, str) and display_name:
+        if len(display_name) > LONGEST_NAME or not is_sane_name(display_name):
+            flaws.append(Flaw("/display_name", f"must be a name of at most {LONGEST_NAME} characters"))
+    if isinstance(about, str) and len(about) > LONGEST_ABOUT:
+        flaws.append(Flaw("/about", f"must have at most {LONGEST_ABOUT} characters"))
+    return flaws
+
+
+def _device_flaws(client_id: str | None, device_name: str | None) -> list[Flaw]:
+    flaws = []
+    if client_id and (len(client_id) > LONGEST_CLIENT_ID or not is_sane_name(client_id)):
+        flaws.append(Flaw("/client_id", f"must be a name of at most {LONGEST_CLIENT_ID} characters"))
+    if device_name and (len(device_name) > LONGEST_NAME or not is_sane_name(device_name)):
+        flaws.append(Flaw("/device_name", f"must be a name of at most {LONGEST_NAME} characters"))
+    return flaws
+
+
+def _one_name(*given: str | None) -> str | None:
+    """The same thing under several words; two different things are a mistake."""
+    names = {name for name in given if name is not None}
+    if len(names) > 1:
+        raise BadParameters(
+            "/login: user_name and login are two words for one thing; they differ here.",
+            flaws=[Flaw("/login", "differs from user_name")],
+        )
+    return next(iter(names), None)

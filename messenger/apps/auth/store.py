@@ -1,0 +1,421 @@
+"""The statements: one function, one statement. Moments are the database's, so the clocks of workers do not matter."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    true,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.exc import IntegrityError
+
+from messenger.apps.auth.limits import WINDOW, Bounds, Guess
+from messenger.apps.auth.schemas import (
+    Account,
+    Caller,
+    Device,
+    Event,
+    Profile,
+    RefreshState,
+    Seat,
+    SessionState,
+    Which,
+)
+from messenger.apps.auth.tables import Audit, LoginFailure, RefreshToken, Session, Ticket, User
+from messenger.db.engine import Transaction
+from messenger.errors import UserAlreadyExists
+from messenger.identity import SessionId, UserId
+
+PROFILE = (User.id, User.name, User.email, User.display_name, User.about, User.created_at, User.deleted_at)
+TRIGRAM = 3  # shorter pieces of a name have no entry in the index: they are looked for at its beginning
+
+
+async def add_user(
+    tx: Transaction, name: str, key: str, email: str | None, email_key: str | None, password_hash: str
+) -> UserId | None:
+    """None: the name or the e-mail is taken."""
+    statement = (
+        pg_insert(User)
+        .values(name=name, name_key=key, email=email, email_key=email_key, password_hash=password_hash)
+        .on_conflict_do_nothing()
+        .returning(User.id)
+    )
+    found = await tx.session.scalar(statement)
+    return None if found is None else UserId(found)
+
+
+async def find_taken(
+    tx: Transaction, key: str | None, email_key: str | None, *, but: UserId | None = None
+) -> tuple[bool, bool]:
+    """Is the name taken, is the e-mail taken, by somebody else."""
+    others = User.id != but if but is not None else User.id.is_not(None)
+    statement = select(
+        exists().where(User.name_key == key, others),
+        exists().where(User.email_key == email_key, others),
+    )
+    row = (await tx.session.execute(statement)).one()
+    return row[0], row[1]
+
+
+async def find_account(tx: Transaction, key: str) -> Account | None:
+    """By name or e-mail. What looks like an e-mail is one first: a name must not shadow somebody's e-mail."""
+    first = User.email_key if "@" in key else User.name_key
+    statement = (
+        select(User.id, User.name, User.password_hash, User.password_set_at)
+        .where(or_(User.name_key == key, User.email_key == key))
+        .order_by((first == key).desc().nulls_last())
+        .limit(1)
+    )
+    row = (await tx.session.execute(statement)).one_or_none()
+    return None if row is None else Account(UserId(row[0]), row[1], row[2], row[3])
+
+
+async def get_account(tx: Transaction, user_id: UserId) -> Account:
+    statement = select(User.id, User.name, User.password_hash, User.password_set_at).where(User.id == user_id)
+    row = (await tx.session.execute(statement)).one()
+    return Account(UserId(row[0]), row[1], row[2], row[3])
+
+
+async def lock_account(tx: Transaction, account: Account) -> bool:
+    """False: since it was read the account was deleted or its password changed."""
+    statement = (
+        select(User.id)
+        .where(User.id == account.user_id, User.deleted_at.is_(None), User.password_set_at == account.password_set_at)
+        .with_for_update(key_share=True)
+    )
+    return await tx.session.scalar(statement) is not None
+
+
+async def replace_hash(tx: Transaction, account: Account, password_hash: str) -> None:
+    """The same password, made with newer parameters."""
+    statement = (
+        update(User)
+        .where(User.id == account.user_id, User.password_hash == account.password_hash)
+        .values(password_hash=password_hash)
+    )
+    await tx.session.execute(statement)
+
+
+async def set_password(tx: Transaction, user_id: UserId, password_hash: str) -> None:
+    statement = (
+        update(User)
+        .where(User.id == user_id)
+        .values(password_hash=password_hash, password_set_at=func.clock_timestamp())
+    )
+    await tx.session.execute(statement)
+
+
+async def bury_user(tx: Transaction, user_id: UserId, name: str) -> None:
+    """The row stays, since messages point to it; the person is gone from it."""
+    statement = (
+        update(User)
+        .where(User.id == user_id)
+        .values(
+            name=name,
+            name_key=None,
+            email=None,
+            email_key=None,
+            password_hash=None,
+            display_name="",
+            about="",
+            deleted_at=func.now(),
+        )
+    )
+    await tx.session.execute(statement)
+
+
+async def find_profile(tx: Transaction, user_id: UserId) -> Profile | None:
+    row = (await tx.session.execute(select(*PROFILE).where(User.id == user_id))).one_or_none()
+    return None if row is None else _profile(row)
+
+
+async def change_profile(tx: Transaction, user_id: UserId, changes: dict[str, str | None]) -> Profile:
+    statement = update(User).where(User.id == user_id).values(**changes).returning(*PROFILE)
+    try:
+        return _profile((await tx.session.execute(statement)).one())
+    except IntegrityError:
+        raise UserAlreadyExists from None
+
+
+async def find_people(tx: Transaction, key: str, start: str, limit: int) -> list[tuple[str, Profile]]:
+    """Best first: the shorter a name that holds the piece, the closer it is. Each with its key, for paging."""
+    statement: Select[Any] = (
+        select(User.name_key, *PROFILE)
+        .where(User.name_key.is_not(None))
+        .order_by(func.length(User.name_key), User.name_key)
+        .limit(limit)
+    )
+    if key:
+        inside = User.name_key.contains(key, autoescape=True)
+        statement = statement.where(inside if len(key) >= TRIGRAM else User.name_key.startswith(key, autoescape=True))
+    if start:
+        statement = statement.where(tuple_(func.length(User.name_key), User.name_key) >= tuple_(len(start), start))
+    return [(row[0], _profile(row[1:])) for row in await tx.session.execute(statement)]
+
+
+async def add_session(
+    tx: Transaction, user_id: UserId, token_hash: bytes, device: Device, lifetime: float
+) -> SessionId:
+    statement = (
+        insert(Session)
+        .values(
+            user_id=user_id,
+            token_hash=token_hash,
+            client_id=device.client_id,
+            device_name=device.name,
+            expires_at=func.now() + timedelta(seconds=lifetime),
+        )
+        .returning(Session.id)
+    )
+    return SessionId((await tx.session.execute(statement)).scalar_one())
+
+
+def _look(*condition: ColumnElement[bool]) -> Select[Any]:
+    return select(
+        Session.id,
+        Session.user_id,
+        Session.ended_at.is_not(None),
+        Session.expires_at <= func.now(),
+        func.extract("epoch", func.now() - Session.last_seen_at),
+    ).where(*condition)
+
+
+# Built once: one of these is the first statement of every request.
+BY_TOKEN = _look(Session.token_hash == bindparam("name"))
+BY_ID = _look(Session.id == bindparam("name"))
+
+
+async def find_session(tx: Transaction, name: bytes | SessionId) -> SessionState | None:
+    """The one look at the row that every request begins with, named by the digest of its token or by its id."""
+    statement = BY_TOKEN if isinstance(name, bytes) else BY_ID
+    return _state((await tx.session.execute(statement, {"name": name})).one_or_none())
+
+
+async def touch_session(tx: Transaction, session_id: SessionId, step: float) -> None:
+    """The second of two parallel requests finds it done."""
+    statement = (
+        update(Session)
+        .where(
+            Session.id == session_id,
+            Session.ended_at.is_(None),
+            Session.last_seen_at < func.now() - timedelta(seconds=step),
+        )
+        .values(last_seen_at=func.now())
+    )
+    await tx.session.execute(statement)
+
+
+async def revive_session(tx: Transaction, session_id: SessionId) -> None:
+    await tx.session.execute(update(Session).where(Session.id == session_id).values(last_seen_at=func.now()))
+
+
+async def end_sessions(tx: Transaction, user_id: UserId, which: Which) -> list[SessionId]:
+    statement = update(Session).where(Session.user_id == user_id, Session.ended_at.is_(None))
+    if which.only is not None:
+        statement = statement.where(Session.id == which.only)
+    if which.but is not None:
+        statement = statement.where(Session.id != which.but)
+    if which.replaced_by is not None:
+        device = which.replaced_by
+        unnamed = true() if device.client_id is None else Session.client_id.is_(None)
+        of_browser = and_(Session.token_hash == which.browser, unnamed)
+        statement = statement.where(or_(Session.client_id == device.client_id, of_browser))
+    ended = await tx.session.scalars(statement.values(ended_at=func.now()).returning(Session.id))
+    return [SessionId(found) for found in ended]
+
+
+async def find_seats(tx: Transaction, user_id: UserId, lifetime: float) -> list[Seat]:
+    """Sessions that are open or can still be refreshed."""
+    can_be_refreshed = exists().where(
+        RefreshToken.session_id == Session.id, RefreshToken.used_at.is_(None), RefreshToken.expires_at > func.now()
+    )
+    statement = (
+        select(Session.id, Session.client_id, Session.device_name, Session.created_at, Session.last_seen_at)
+        .where(
+            Session.user_id == user_id,
+            Session.ended_at.is_(None),
+            Session.expires_at > func.now(),
+            or_(Session.last_seen_at > func.now() - timedelta(seconds=lifetime), can_be_refreshed),
+        )
+        .order_by(Session.last_seen_at.desc(), Session.id.desc())
+    )
+    return [Seat(SessionId(row[0]), *row[1:]) for row in await tx.session.execute(statement)]
+
+
+async def add_refresh_token(tx: Transaction, session_id: SessionId, token_hash: bytes, ttl: float) -> float:
+    """It never outlives its session. Return the seconds it has."""
+    end = select(Session.expires_at).where(Session.id == session_id).scalar_subquery()
+    statement = (
+        insert(RefreshToken)
+        .values(
+            token_hash=token_hash,
+            session_id=session_id,
+            expires_at=func.least(func.now() + timedelta(seconds=ttl), end),
+        )
+        .returning(func.extract("epoch", RefreshToken.expires_at - func.now()))
+    )
+    return float((await tx.session.execute(statement)).scalar_one())
+
+
+async def lock_family(tx: Transaction, token_hash: bytes) -> SessionState | None:
+    """The session a refresh token belongs to: whoever refreshes it at the same time waits here."""
+    statement = (
+        _look(RefreshToken.token_hash == token_hash)
+        .join(RefreshToken, RefreshToken.session_id == Session.id)
+        .with_for_update(of=Session, key_share=True)
+    )
+    return _state((await tx.session.execute(statement)).one_or_none())
+
+
+async def find_refresh_token(tx: Transaction, token_hash: bytes) -> RefreshState | None:
+    statement = select(
+        func.extract("epoch", func.clock_timestamp() - RefreshToken.used_at),
+        func.extract("epoch", RefreshToken.expires_at - func.clock_timestamp()),
+    ).where(RefreshToken.token_hash == token_hash)
+    row = (await tx.session.execute(statement)).one_or_none()
+    return None if row is None else RefreshState(None if row[0] is None else float(row[0]), float(row[1]))
+
+
+async def spend_refresh_token(tx: Transaction, token_hash: bytes) -> None:
+    statement = (
+        update(RefreshToken).where(RefreshToken.token_hash == token_hash).values(used_at=func.clock_timestamp())
+    )
+    await tx.session.execute(statement)
+
+
+async def add_ticket(tx: Transaction, session_id: SessionId, ticket_hash: bytes, ttl: float) -> None:
+    statement = insert(Ticket).values(
+        ticket_hash=ticket_hash, session_id=session_id, expires_at=func.now() + timedelta(seconds=ttl)
+    )
+    await tx.session.execute(statement)
+
+
+async def take_ticket(tx: Transaction, ticket_hash: bytes) -> SessionId | None:
+    """Whoever deletes it has it: once, even of many at the same time. A late one is gone and opens nothing."""
+    statement = (
+        delete(Ticket).where(Ticket.ticket_hash == ticket_hash).returning(Ticket.session_id, Ticket.expires_at > func.now())
+    )
+    row = (await tx.session.execute(statement)).one_or_none()
+    return SessionId(row[0]) if row is not None and row[1] else None
+
+
+LOCK_TRIES = text("select pg_advisory_xact_lock(key) from (select unnest(cast(:keys as bigint[])) as key order by 1) k")
+
+
+async def lock_tries(tx: Transaction, guess: Guess) -> None:
+    """Guesses at one account, and from one address, are judged one after the other; always locked in one order."""
+    await tx.session.execute(LOCK_TRIES, {"keys": guess.locks})
+
+
+# The oldest failure that still counts against the bound decides when there is room again.
+FIND_WAIT = text("""
+    select greatest(
+        (select extract(epoch from failed_at + make_interval(secs => :window) - statement_timestamp())
+           from login_failures
+          where account = :account and failed_at > statement_timestamp() - make_interval(secs => :window)
+          order by failed_at desc offset :per_account - 1 limit 1),
+        (select extract(epoch from failed_at + make_interval(secs => :window) - statement_timestamp())
+           from login_failures
+          where address = :address and failed_at > statement_timestamp() - make_interval(secs => :window)
+          order by failed_at desc offset :per_network - 1 limit 1))
+""")
+
+
+async def find_wait(tx: Transaction, guess: Guess, bounds: Bounds) -> float | None:
+    """Seconds until one more try is allowed; None: now."""
+    wait = await tx.session.scalar(
+        FIND_WAIT,
+        {
+            "window": float(WINDOW),
+            "account": guess.account,
+            "address": guess.network,
+            "per_account": bounds.per_account,
+            "per_network": bounds.per_network,
+        },
+    )
+    return None if wait is None else float(wait)
+
+
+async def add_failure(tx: Transaction, guess: Guess) -> None:
+    await tx.session.execute(insert(LoginFailure).values(account=guess.account, address=guess.network))
+
+
+async def forgive(tx: Transaction, guess: Guess) -> None:
+    """The account's count begins anew; the address keeps its own."""
+    statement = update(LoginFailure).where(LoginFailure.account == guess.account).values(account=None)
+    await tx.session.execute(statement)
+
+
+async def record(
+    tx: Transaction,
+    event: Event,
+    caller: Caller,
+    *,
+    user_id: UserId | None = None,
+    sessions: Sequence[SessionId | None] = (None,),
+    detail: str = "",
+) -> None:
+    rows = [
+        {
+            "event": event,
+            "user_id": user_id,
+            "session_id": session_id,
+            "address": caller.address,
+            "request_id": caller.request_id,
+            "detail": detail,
+        }
+        for session_id in sessions
+    ]
+    if rows:
+        await tx.session.execute(insert(Audit).values(rows))
+
+
+async def sweep_tickets(tx: Transaction) -> None:
+    await tx.session.execute(delete(Ticket).where(Ticket.expires_at < func.now()))
+
+
+async def sweep_failures(tx: Transaction) -> None:
+    await tx.session.execute(
+        delete(LoginFailure).where(LoginFailure.failed_at < func.now() - timedelta(seconds=WINDOW))
+    )
+
+
+async def sweep_refresh_tokens(tx: Transaction, kept: float) -> None:
+    """A spent one is kept a while: shown again, it gives a thief away."""
+    await tx.session.execute(
+        delete(RefreshToken).where(RefreshToken.expires_at < func.now() - timedelta(seconds=kept))
+    )
+
+
+async def sweep_sessions(tx: Transaction, kept: float, limit: int) -> None:
+    """With their refresh tokens and tickets. A few at a time, past rows that another worker holds."""
+    over = func.now() - timedelta(seconds=kept)
+    chosen = (
+        select(Session.id)
+        .where(or_(Session.expires_at < over, Session.ended_at < over))
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    await tx.session.execute(delete(Session).where(Session.id.in_(chosen)))
+
+
+def _state(row: Any) -> SessionState | None:
+    return None if row is None else SessionState(SessionId(row[0]), UserId(row[1]), row[2], row[3], float(row[4]))
+
+
+def _profile(row: Any) -> Profile:
+    return Profile(UserId(row[0]), *row[1:6], is_deleted=row[6] is not None)

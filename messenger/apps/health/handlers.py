@@ -1,0 +1,64 @@
+"""/ping and /healthz speak of the process alone; /ping_db and /readyz of what it needs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from messenger.apps.health import service
+from messenger.apps.health.pulse import Pulse
+from messenger.errors import Unavailable
+from messenger.web import reply
+from messenger.web.access import public
+from messenger.web.keys import DATABASE, DRAINING
+
+PULSES: web.AppKey[dict[str, Pulse]] = web.AppKey("pulses")
+# Never cached: a probe asks about now.
+FRESH = {"Cache-Control": "no-store"}
+
+
+async def pulses(app: web.Application) -> AsyncIterator[None]:
+    db = app[DATABASE]
+    app[PULSES] = taken = {
+        "database": Pulse("database", lambda: service.database(db), patience=2, fresh=0.5),
+        "schema": Pulse("schema", lambda: service.schema_fits(db), patience=2, fresh=5),
+    }
+    yield
+    for pulse in taken.values():
+        await pulse.stop()
+
+
+@public
+async def ping(request: web.Request) -> web.Response:
+    return reply.json({"message": "pong"}, headers=FRESH)
+
+
+@public
+async def ping_db(request: web.Request) -> web.Response:
+    beat = await request.app[PULSES]["database"].take()
+    if not beat.ok:
+        raise Unavailable("The database does not answer right now.", retry_after=1)
+    return reply.json({"message": "pong"}, headers=FRESH)
+
+
+@public
+async def healthz(request: web.Request) -> web.Response:
+    return reply.json({"message": "alive"}, headers=FRESH)
+
+
+@public
+async def readyz(request: web.Request) -> web.Response:
+    draining = request.app[DRAINING].is_set()
+    asked = request.app[PULSES]
+    beats = dict(zip(asked, await asyncio.gather(*(pulse.take() for pulse in asked.values())), strict=True))
+    ready = not draining and all(beat.ok for beat in beats.values())
+    answer = {"ready": ready, "draining": draining, "dependencies": beats}
+    return reply.json(answer, status=200 if ready else 503, headers=FRESH)
+
+
+routes = [
+    web.get("/ping", ping),
+    web.get("/ping_db", ping_db),
+    web.get("/healthz", healthz),
+    web.get("/readyz", readyz),
+]

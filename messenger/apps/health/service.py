@@ -1,0 +1,22 @@
+"""What this process needs in order to serve, and how each of it is asked."""
+
+from messenger.apps.health import store
+from messenger.apps.health.pulse import Beat
+from messenger.db import schema
+from messenger.db.engine import Database, translated
+
+
+async def database(db: Database) -> Beat:
+    """Through the pool, the way every request goes."""
+    async with db.reading() as tx:
+        await store.one(tx)
+    return Beat(True, "answers")
+
+
+async def schema_fits(db: Database) -> Beat:
+    """A newer schema is fine: during a rolling update the older version still serves."""
+    with translated():
+        found = await schema.state(db.dsn)
+    if found.is_behind:
+        return Beat(False, "behind; run messenger-db upgrade head")
+    return Beat(True, "newer than this version" if found.is_ahead else "up to date")

@@ -1,0 +1,54 @@
+"""What is counted. One registry per application; with several workers the counts lie in files they share.
+
+Labels are bounded: route templates, never addresses or ids.
+"""
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.values import MutexValue, ValueClass
+
+import messenger
+
+# Decided by prometheus_client when it is imported: PROMETHEUS_MULTIPROC_DIR, set by the master of several workers.
+SHARED = ValueClass is not MutexValue
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "messenger_http_requests", "Requests answered", ("method", "route", "status"), registry=self.registry
+        )
+        self.seconds = Histogram(
+            "messenger_http_request_duration_seconds",
+            "From the request's head to the end of its answer",
+            ("method", "route"),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.pool_in_use = Gauge(
+            "messenger_db_pool_in_use",
+            "Database connections lent out at this moment",
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
+        build = Gauge(
+            "messenger_build_info",
+            "Always 1; the version is in the label",
+            ("version",),
+            registry=self.registry,
+            multiprocess_mode="max",
+        )
+        build.labels(messenger.__version__).set(1)
+
+    def text(self) -> bytes:
+        if not SHARED:
+            return generate_latest(self.registry)
+        everybody = CollectorRegistry()
+        MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]
+        return generate_latest(everybody)
+
+
+METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)

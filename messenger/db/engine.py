@@ -1,0 +1,132 @@
+"""The way to PostgreSQL: a pool per process, transactions, and what its failures mean to a caller.
+
+A lost or refused connection is `Unavailable` (503), whoever met it; text that PostgreSQL itself refuses is
+`BadParameters`, the second net behind the checks at the edge.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import QueuePool
+
+from messenger.errors import BadParameters, Unavailable
+
+CONNECT_TIMEOUT = 1.0  # D13: with PostgreSQL away an answer comes within a second, not a hang
+COMMAND_TIMEOUT = 5.0
+# Every default of PostgreSQL here is "wait for ever".
+SESSION_LIMITS = {
+    "application_name": "messenger",
+    "statement_timeout": "5s",
+    "lock_timeout": "2s",
+    "idle_in_transaction_session_timeout": "10s",
+    "timezone": "UTC",
+}
+# Untranslatable or NUL text, a number out of range, a negative limit, a bad expression: the caller's doing.
+CALLERS_FAULT = frozenset({"22021", "22P05", "22003", "2201W", "2201X", "22P02", "42601", "54000", "54001", "2201B"})
+AWAY = (
+    OSError,
+    TimeoutError,
+    PoolTimeout,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # raised after a kill -9 of the server; belongs to neither family above
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InsufficientResourcesError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What a store needs to speak to the database: one statement after the other, all or nothing."""
+
+    session: AsyncSession
+
+
+class Database:
+    def __init__(self, dsn: str, *, pool_size: int = 10, pooled: bool = False) -> None:
+        """`pooled`: a transaction pooler (pgbouncer) stands in between, so nothing may be prepared."""
+        self.dsn = dsn
+        caches = {"statement_cache_size": 0} if pooled else {}
+
+        async def connect(**options: Any) -> asyncpg.Connection:
+            return await asyncpg.connect(
+                dsn,
+                timeout=CONNECT_TIMEOUT,
+                command_timeout=COMMAND_TIMEOUT,
+                server_settings={} if pooled else SESSION_LIMITS,
+                **caches,
+                **options,
+            )
+
+        self.engine: AsyncEngine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=connect,
+            connect_args={"prepared_statement_cache_size": 0} if pooled else {},
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=CONNECT_TIMEOUT,
+            pool_use_lifo=True,
+        )
+        event.listen(self.engine.sync_engine, "checkout", _refuse_dead_connection)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        async with self._speaking(self.engine) as tx:
+            yield tx
+            await tx.session.commit()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Transaction]:
+        """Each statement on its own: no BEGIN and COMMIT to wait for."""
+        async with self._speaking(self.engine.execution_options(isolation_level="AUTOCOMMIT")) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def _speaking(self, engine: AsyncEngine) -> AsyncIterator[Transaction]:
+        with translated():
+            async with AsyncSession(engine, expire_on_commit=False) as session:
+                yield Transaction(session)
+
+    @property
+    def in_use(self) -> int:
+        """Connections lent out at this moment."""
+        pool = self.engine.pool
+        return pool.checkedout() if isinstance(pool, QueuePool) else 0
+
+    async def close(self) -> None:
+        # A connection whose server is gone would wait for a polite goodbye.
+        await asyncio.wait_for(self.engine.dispose(), COMMAND_TIMEOUT)
+
+
+class translated:  # noqa: N801  (reads as a word in `with translated():`)
+    """Turns the driver's failures into what they mean."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        original = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig is not None else error
+        if isinstance(original, AWAY):
+            raise Unavailable("The database does not answer right now.", retry_after=1) from error
+        state = getattr(original, "sqlstate", None)
+        if state in CALLERS_FAULT or isinstance(original, asyncpg.DataError):
+            raise BadParameters("The request holds text or numbers that cannot be stored.") from error
+
+
+def _refuse_dead_connection(connection: Any, record: object, proxy: object) -> None:
+    """The pool asks before it lends; asyncpg knows of a closed socket without a round trip."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError

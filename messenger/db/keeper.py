@@ -1,0 +1,240 @@
+"""Keeps one private PostgreSQL running exactly as long as somebody uses it.
+
+A process of its own, run by file path and on the standard library alone, so that it is up in a moment.
+A user is whoever holds a shared lock on `run/users.lock`. The kernel drops that lock with its last holder,
+however it dies, so no user has to say good-bye. Choosing binaries and making the cluster is embedded.py's.
+"""
+
+import fcntl
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from os.path import join
+
+CLUSTER = "pg"
+USERS_LOCK = "run/users.lock"
+KEEPER_LOCK = "run/keeper.lock"
+FAILURE = "run/failure"
+LOG = "logs/postgresql.log"
+PORT = 5432  # only a part of the socket's name
+SOCKET = f".s.PGSQL.{PORT}"
+
+LOOK_EVERY = 0.1
+FAST_SHUTDOWN = 10.0
+QUICK_TRIES = 100  # ten seconds of them; what is still broken then may be a full disk: retry calmly
+LOG_LIMIT = 10 * 1024 * 1024
+
+SETTINGS = {
+    "listen_addresses": "",
+    "port": str(PORT),
+    "unix_socket_permissions": "0700",
+    "cluster_name": "messenger",
+    "max_connections": "200",
+    "shared_buffers": "128MB",
+    "wal_compression": "on",
+    "logging_collector": "off",
+    "log_checkpoints": "off",
+    # The log must not quote what people wrote: no statements, no DETAIL with the values of a row.
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
+}
+DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+class Hopeless(Exception):
+    """Trying again cannot help."""
+
+
+class Server:
+    """A postmaster: our child, or one that outlived the keeper before us."""
+
+    def __init__(self, pid: int, child: "subprocess.Popen[bytes] | None" = None) -> None:
+        self.pid = pid
+        self.child = child
+
+    def is_alive(self) -> bool:
+        return process_lives(self.pid) if self.child is None else self.child.poll() is None
+
+    def stop(self) -> None:
+        # SIGINT sends the clients away and makes a checkpoint; SIGQUIT leaves the rest to the next recovery.
+        for way in (signal.SIGINT, signal.SIGQUIT):
+            with suppress(ProcessLookupError):
+                if self.is_alive():
+                    os.kill(self.pid, way)
+            until = time.monotonic() + FAST_SHUTDOWN
+            while self.is_alive() and time.monotonic() < until:
+                time.sleep(0.01)
+
+
+class Keeper:
+    def __init__(self, data_dir: str, bin_dir: str, socket_dir: str, durability: str) -> None:
+        self.data_dir = data_dir
+        self.socket = join(socket_dir, SOCKET)
+        settings = SETTINGS | (FORGETFUL if durability == "forgetful" else DURABLE)
+        settings["unix_socket_directories"] = socket_dir
+        self.postgres = join(bin_dir, "postgres")
+        self.command = [*disguise(), self.postgres, "-D", join(data_dir, CLUSTER)]
+        for name, value in settings.items():
+            self.command += ["-c", f"{name}={value}"]
+        self.server: Server | None = None
+        self.failed_tries = 0
+        self.log_before_start = 0
+
+    def keep(self, users: int) -> None:
+        while not try_lock(users, fcntl.LOCK_EX):
+            self.tend()
+            bound_log(join(self.data_dir, LOG))
+            time.sleep(LOOK_EVERY if self.failed_tries < QUICK_TRIES else 10 * LOOK_EVERY)
+        # Nobody uses it, and nobody can begin to: newcomers wait for the lock that is ours now.
+        server = self.server or self.find_running()
+        if server is not None:
+            server.stop()
+
+    def tend(self) -> None:
+        if self.server is not None:
+            if self.server.is_alive():
+                return
+            self.note_exit(self.server)
+        # Always look first: what the last keeper left running may only now have begun to answer.
+        self.server = self.find_running() or self.start()
+
+    def start(self) -> Server:
+        if not os.access(self.postgres, os.X_OK):
+            raise Hopeless(f"There is no {self.postgres} any more.")
+        self.log_before_start = os.fstat(2).st_size
+        environment = dict(os.environ)
+        dead = self.noted_pid()
+        if dead and not process_lives(dead):
+            # A killed postmaster may stay a zombie for seconds, or for ever under a process 1 that never
+            # reaps, and PostgreSQL would take it for alive. A pid of this name it knows to be no rival; and
+            # it still checks, by shared memory, that no child of the old one is left.
+            environment["PG_GRANDPARENT_PID"] = str(dead)
+        try:
+            # A session of its own: no signal of a terminal or a process group reaches it.
+            child = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+            )
+        except OSError as error:
+            raise Hopeless(f"PostgreSQL cannot be run: {error.strerror} ({error.filename}).") from error
+        return Server(child.pid, child)
+
+    def find_running(self) -> Server | None:
+        pid = self.noted_pid()
+        if pid is None or not process_lives(pid):
+            return None
+        try:
+            with socket.socket(socket.AF_UNIX) as door:
+                door.settimeout(1)
+                door.connect(self.socket)
+        except OSError:
+            return None
+        return Server(pid)
+
+    def noted_pid(self) -> int | None:
+        try:
+            with open(join(self.data_dir, CLUSTER, "postmaster.pid")) as lines:
+                return int(lines.readline())
+        except (OSError, ValueError):
+            return None
+
+    def note_exit(self, server: Server) -> None:
+        said = os.pread(2, LOG_LIMIT, self.log_before_start).decode(errors="replace")
+        # A server that was up deserves quick tries again, and what its clients were told is no reason.
+        was_up = "ready to accept connections" in said or server.child is None
+        self.failed_tries = 0 if was_up else self.failed_tries + 1
+        fatal = re.findall(r"(?:FATAL|PANIC): +(?!the database system is)(.+)", said)
+        reason = fatal[-1] if fatal and not was_up else f"process {server.pid} ended"
+        self.write_failure(f"PostgreSQL stopped: {reason}.")
+        if "files are incompatible" in reason:
+            raise Hopeless(f"PostgreSQL refuses its data: {reason}.")
+
+    def write_failure(self, text: str) -> None:
+        tell(text)
+        draft = join(self.data_dir, FAILURE + ".new")
+        with suppress(OSError):
+            with open(draft, "w") as failure:
+                failure.write(text)
+            os.replace(draft, join(self.data_dir, FAILURE))
+
+
+def disguise() -> list[str]:
+    """PostgreSQL refuses to run as root: a user namespace shows it another uid, the files stay root's."""
+    if os.geteuid() == 0 and sys.platform == "linux":
+        return ["unshare", "--user", "--map-user=1", "--map-group=1", "--"]
+    return []
+
+
+def try_lock(fd: int, kind: int) -> bool:
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def process_lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        # A zombie answers kill until process 1 gets round to it, which some take seconds for.
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return sys.platform != "linux"
+    except OSError:
+        return False
+
+
+def bound_log(path: str) -> None:
+    """Copy and truncate: PostgreSQL keeps its handle, and it only ever appends."""
+    size = os.fstat(2).st_size
+    if size > LOG_LIMIT:
+        with suppress(OSError), open(path + ".1", "wb") as old:
+            old.write(os.pread(2, size, 0))
+        os.ftruncate(2, 0)
+
+
+def tell(text: str) -> None:
+    line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} [{os.getpid()}] KEEPER:  {text}\n"
+    with suppress(OSError):  # a full disk must not end the keeper
+        os.write(2, line.encode())
+
+
+def main(data_dir: str, bin_dir: str, socket_dir: str, durability: str) -> None:
+    os.umask(0o077)
+    os.chdir("/")
+    # A stray signal must not stop a database that others use; without users the keeper leaves by itself.
+    # Handlers, not SIG_IGN: that would be inherited by PostgreSQL.
+    for stray in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(stray, lambda *_: None)
+    lock = os.open(join(data_dir, KEEPER_LOCK), os.O_RDWR | os.O_CREAT, 0o600)
+    users = os.open(join(data_dir, USERS_LOCK), os.O_RDWR | os.O_CREAT, 0o600)
+    log = os.open(join(data_dir, LOG), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    if not try_lock(lock, fcntl.LOCK_EX):
+        return
+    # The starter waits for this process: when it ends the lock is taken, and the keeper is nobody's child,
+    # so that no user has a zombie to reap or takes the keeper for a worker of its own.
+    if os.fork():
+        os._exit(0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    os.ftruncate(lock, 0)
+    os.write(lock, f"{os.getpid()}\n".encode())
+    keeper = Keeper(data_dir, bin_dir, socket_dir, durability)
+    try:
+        keeper.keep(users)
+    except Hopeless as reason:
+        keeper.write_failure(str(reason))
+    # In this order: whoever gets `users` next must find the keeper's place free.
+    os.close(lock)
+    os.close(users)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,51 @@
+"""Alembic's way in: the tables of every sub-app, one connection, and a lock so that two starters do not race."""
+
+import asyncio
+from importlib import import_module
+from importlib.util import find_spec
+from pkgutil import iter_modules
+
+import asyncpg
+from alembic import context
+from sqlalchemy import Connection, NullPool, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from messenger import apps
+from messenger.db.metadata import Table
+from messenger.db.schema import DSN_ATTRIBUTE, MIGRATION_LOCK
+
+for module in iter_modules(apps.__path__):
+    if find_spec(f"messenger.apps.{module.name}.tables") is not None:
+        import_module(f"messenger.apps.{module.name}.tables")
+
+
+def migrate(connection: Connection) -> None:
+    context.configure(connection=connection, target_metadata=Table.metadata)
+    with context.begin_transaction():
+        # The lock belongs to the transaction, so it is gone whatever happens to this process.
+        connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+        context.run_migrations()
+
+
+async def migrate_online() -> None:
+    dsn = context.config.attributes[DSN_ATTRIBUTE]
+
+    async def connect(**options: object) -> asyncpg.Connection:
+        return await asyncpg.connect(dsn, statement_cache_size=0, **options)
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    async with engine.connect() as connection:
+        await connection.run_sync(migrate)
+    await engine.dispose()
+
+
+def print_sql() -> None:
+    context.configure(dialect_name="postgresql", target_metadata=Table.metadata, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    print_sql()
+else:
+    asyncio.run(migrate_online())

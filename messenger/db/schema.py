@@ -1,0 +1,72 @@
+"""Which schema a database has, which one this version needs, and the way from one to the other.
+
+Other people's sub-apps bring a branch of their own: the folder `migrations` of a package with an entry point in
+`messenger.apps`. All that is installed counts, listed in APPS or not: the schema does not change with toggles.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+
+import asyncpg
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from alembic.script import ScriptDirectory
+
+from messenger.subapp import ENTRY_POINTS
+
+DSN_ATTRIBUTE = "messenger_dsn"
+MIGRATION_LOCK = 7236836  # any number that nobody else takes
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    current: frozenset[str]
+    heads: frozenset[str]
+    unknown: frozenset[str]  # revisions of a newer version, or of a package that is gone
+
+    @property
+    def is_ahead(self) -> bool:
+        return bool(self.unknown)
+
+    @property
+    def is_behind(self) -> bool:
+        return not self.unknown and not self.heads <= self.current
+
+
+def alembic_config(dsn: str) -> AlembicConfig:
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
+    places = [MIGRATIONS / "versions", *foreign_migrations()]
+    config.set_main_option("version_locations", "\n".join(str(place).replace("%", "%%") for place in places))
+    config.attributes[DSN_ATTRIBUTE] = dsn
+    return config
+
+
+def foreign_migrations() -> Iterator[Path]:
+    for package in sorted({entry.module.partition(".")[0] for entry in entry_points(group=ENTRY_POINTS)}):
+        spec = find_spec(package)  # finds a top-level package without importing it
+        for place in (spec.submodule_search_locations if spec else None) or ():
+            if (Path(place) / "migrations").is_dir() and package != "messenger":
+                yield Path(place) / "migrations"
+
+
+async def state(dsn: str) -> SchemaState:
+    connection = await asyncpg.connect(dsn, timeout=5, statement_cache_size=0)
+    try:
+        exists = await connection.fetchval("select to_regclass('alembic_version') is not null")
+        rows = await connection.fetch("select version_num from alembic_version") if exists else []
+    finally:
+        await connection.close(timeout=5)
+    scripts = ScriptDirectory.from_config(alembic_config(dsn))
+    known = {script.revision for script in scripts.walk_revisions()}
+    current = frozenset(row["version_num"] for row in rows)
+    return SchemaState(current, frozenset(scripts.get_heads()), current - known)
+
+
+def upgrade(dsn: str) -> None:
+    command.upgrade(alembic_config(dsn), "heads")

@@ -1,0 +1,15 @@
+"""Who is asking, and through which session. Decided once per request; the database row is the judge."""
+
+from dataclasses import dataclass
+from typing import NewType
+
+UserId = NewType("UserId", int)
+SessionId = NewType("SessionId", int)
+
+MAX_ID = 2**53 - 1  # the largest integer every JSON reader keeps exactly
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    user_id: UserId
+    session_id: SessionId

@@ -1,0 +1,315 @@
+"""Config: every knob with its default and its reason, read once at start from flags, environment and `.env`.
+
+The class itself carries the defaults (`Config.Auth.token_type`), an instance carries what was read
+(`config.auth.token_type`). Nothing else in the package looks at the environment.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar, get_type_hints
+from urllib.parse import quote
+
+from dotenv import dotenv_values
+
+T = TypeVar("T")
+
+
+class SettingError(ValueError):
+    """A setting that cannot be used: its name, its value and what was expected."""
+
+
+class Mode(StrEnum):
+    DEV = "dev"
+    STANDARD = "standard"
+    PRODUCTION = "production"
+
+
+class Secret(str):
+    """Text that must never be shown: its repr is a mask."""
+
+    def __repr__(self) -> str:
+        return "'…'" if self else "''"
+
+
+def setting(name: str, default: T, why: str, *, at_least: float | None = None) -> T:
+    """A field of a group: the variable's name, the default, the reason in one line."""
+    return field(default=default, metadata={"name": name, "why": why, "at_least": at_least})
+
+
+def group(kind: type[T]) -> T:
+    return field(default_factory=kind, metadata={"group": True})
+
+
+def default_data_dir() -> Path:
+    base = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "share") / "messenger"
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    host: str = setting("HOST", "0.0.0.0", "Address to listen on; 127.0.0.1 when MODE=dev and HOST is unset")
+    port: int = setting("PORT", 8080, "Port to listen on", at_least=1)
+    workers_num: int = setting("WORKERS_NUM", 1, "Worker processes; one per core at most", at_least=1)
+    graceful_timeout: int = setting(
+        "GUNICORN_GRACEFUL_TIMEOUT", 10, "Seconds that requests in flight have to finish at a stop", at_least=1
+    )
+    timeout: int = setting(
+        "GUNICORN_TIMEOUT", 30, "Seconds without a sign of life before a worker is replaced", at_least=1
+    )
+    keepalive: int = setting("GUNICORN_KEEPALIVE", 75, "Seconds an idle HTTP connection is kept", at_least=1)
+    backlog: int = setting("GUNICORN_BACKLOG", 2048, "Connections that may wait to be accepted", at_least=1)
+    trusted_proxies: tuple[str, ...] = setting(
+        "TRUSTED_PROXIES", (), "Addresses or networks whose X-Forwarded-For is believed (comma list)"
+    )
+    cors_origins: tuple[str, ...] = setting(
+        "CORS_ORIGINS", (), "Other origins whose pages may call with cookies (comma list)"
+    )
+
+
+@dataclass(frozen=True)
+class DatabaseSettings:
+    url: Secret = setting("DATABASE_URL", Secret(), "PostgreSQL to use; none: a private one in DATA_DIR")
+    direct_url: Secret = setting(
+        "DATABASE_DIRECT_URL", Secret(), "The same database past pgbouncer, for LISTEN and migrations"
+    )
+    hosts: str = setting("POSTGRES_HOSTS", "", "host[:port], several with commas, instead of DATABASE_URL")
+    user: str = setting("POSTGRES_USER", "messenger", "User for POSTGRES_HOSTS")
+    password: Secret = setting("POSTGRES_PWD", Secret(), "Password for POSTGRES_HOSTS")
+    name: str = setting("POSTGRES_DB", "messenger", "Database for POSTGRES_HOSTS")
+    pool_size: int = setting("DB_POOL_SIZE", 10, "Connections of each worker", at_least=1)
+    migrate_on_start: bool | None = setting(
+        "MIGRATE_ON_START", None, "Bring the schema up at start; unset: only with the private PostgreSQL"
+    )
+    bin_dir: Path | None = setting("POSTGRES_BIN", None, "Folder of the private PostgreSQL's programs")
+
+    @property
+    def is_private(self) -> bool:
+        return not (self.url or self.hosts)
+
+    def dsn(self, private_url: str = "") -> str:
+        """The one address of the database; asyncpg understands several hosts in it."""
+        if self.url:
+            return str(self.url)
+        if not self.hosts:
+            return private_url
+        password = f":{quote(self.password, safe='')}" if self.password else ""
+        return f"postgresql://{quote(self.user, safe='')}{password}@{self.hosts}/{quote(self.name, safe='')}"
+
+
+@dataclass(frozen=True)
+class AuthSettings:
+    header: str = setting("AUTH_HEADER", "Authorization", "Header that carries the credential")
+    token_type: str = setting("AUTH_TOKEN_TYPE", "session_id", "Word before a session id in that header")
+    token_lifetime: int = setting("SESSION_LIFETIME", 3600, "Seconds an unused session lives", at_least=1)
+    access_token_ttl: int = setting("ACCESS_TOKEN_TTL", 600, "Seconds a bearer token lives", at_least=1)
+    refresh_token_ttl: int = setting("REFRESH_TOKEN_TTL", 1209600, "Seconds a refresh token lives", at_least=1)
+    disabled: bool = setting("AUTH_DISABLED", False, "Trusted test rigs only: no sign-in; refused in production")
+    secret_key: Secret = setting(
+        "SECRET_KEY", Secret(), "Fernet keys, comma list; the first encrypts; none: DATA_DIR/secrets, made once"
+    )
+    cookie_secure: bool | None = setting(
+        "COOKIE_SECURE", None, "Session cookie over TLS only; unset: when MODE=production"
+    )
+    password_min_length: int = setting(
+        "PASSWORD_MIN_LENGTH", 4, "Shortest password taken; 8 or more advised", at_least=1
+    )
+    login_tries_per_account: int = setting(
+        "LOGIN_TRIES", 10, "Wrong passwords for one account in 15 minutes", at_least=1
+    )
+    login_tries_per_address: int = setting(
+        "LOGIN_TRIES_PER_ADDRESS", 30, "Wrong passwords from one address in 15 minutes", at_least=1
+    )
+
+
+@dataclass(frozen=True)
+class LogsSettings:
+    level: str = setting("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")
+    dir: Path | None = setting("LOG_DIR", None, "Folder of debug.log and error.log; unset: DATA_DIR/logs")
+
+
+@dataclass(frozen=True)
+class Config:
+    Server: ClassVar = ServerSettings
+    Database: ClassVar = DatabaseSettings
+    Auth: ClassVar = AuthSettings
+    Logs: ClassVar = LogsSettings
+
+    mode: Mode = setting("MODE", Mode.STANDARD, "dev (loopback, easy), standard, or production (strict)")
+    apps: tuple[str, ...] = setting(
+        "APPS", ("health", "docs", "metrics", "auth"), "Sub-apps to run (comma list); what is left out is not imported"
+    )
+    data_dir: Path = setting(
+        "DATA_DIR", Path("~/.local/share/messenger"), "Private PostgreSQL, keys and logs ($XDG_DATA_HOME counts)"
+    )
+    server: ServerSettings = group(ServerSettings)
+    database: DatabaseSettings = group(DatabaseSettings)
+    auth: AuthSettings = group(AuthSettings)
+    logs: LogsSettings = group(LogsSettings)
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    warnings: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def log_dir(self) -> Path:
+        return self.logs.dir or self.data_dir / "logs"
+
+    @property
+    def cookie_secure(self) -> bool:
+        return self.mode is Mode.PRODUCTION if self.auth.cookie_secure is None else self.auth.cookie_secure
+
+    @property
+    def migrates_on_start(self) -> bool:
+        wanted = self.database.migrate_on_start
+        return self.database.is_private if wanted is None else wanted
+
+    def lines(self) -> Iterator[tuple[str, str, str, str]]:
+        """Name, value (secrets masked), source and reason of every setting."""
+        for knob in knobs():
+            yield knob.name, knob.shown(self), self.sources.get(knob.name, "default"), knob.why
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """A setting seen from outside: its variable, its place in Config, its type."""
+
+    name: str
+    why: str
+    place: tuple[str, ...]
+    kind: Any
+    default: Any
+    at_least: float | None
+
+    def shown(self, config: Config) -> str:
+        value: Any = config
+        for step in self.place:
+            value = getattr(value, step)
+        if value is None:
+            return ""
+        if isinstance(value, Secret):
+            return "********" if value else ""
+        if isinstance(value, tuple):
+            return ",".join(value)
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def knobs(owner: type = Config, place: tuple[str, ...] = ()) -> Iterator[Knob]:
+    hints = get_type_hints(owner)
+    for one in fields(owner):
+        if one.metadata.get("group"):
+            yield from knobs(hints[one.name], (*place, one.name))
+        elif "name" in one.metadata:
+            facts = one.metadata
+            yield Knob(facts["name"], facts["why"], (*place, one.name), hints[one.name], one.default, facts["at_least"])
+
+
+def read(environ: Mapping[str, str], *, dotenv: Path | None = None, flags: Mapping[str, str] | None = None) -> Config:
+    """Flags win over the environment, the environment over NAME_FILE, that over `.env`, that over the default."""
+    layers: list[tuple[str, Mapping[str, str]]] = [("flag", flags or {}), ("environment", environ)]
+    if dotenv is not None and dotenv.is_file():
+        layers.append((".env", {name: value for name, value in dotenv_values(dotenv).items() if value is not None}))
+    values: dict[tuple[str, ...], Any] = {}
+    sources: dict[str, str] = {}
+    every = list(knobs())
+    for knob in every:
+        found = _look_up(knob.name, layers)
+        if found is not None:
+            raw, sources[knob.name] = found
+            values[knob.place] = _parse(knob, raw)
+    config = _build(Config, values, sources, tuple(_look_alikes(every, layers)))
+    _refuse_unsafe(config)
+    return config
+
+
+def _look_up(name: str, layers: list[tuple[str, Mapping[str, str]]]) -> tuple[str, str] | None:
+    for source, layer in layers:
+        if layer.get(name, "") != "":
+            return layer[name], source
+        file = layer.get(f"{name}_FILE", "")
+        if file:
+            try:
+                return Path(file).read_text().strip(), f"file {file}"
+            except (OSError, UnicodeDecodeError) as error:
+                raise SettingError(f"{name}_FILE={file!r} cannot be read: {error}.") from None
+    return None
+
+
+def _bool(raw: str) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    return words[raw.strip().lower()]
+
+
+PARSERS: dict[Any, tuple[Callable[[str], Any], str]] = {
+    bool: (_bool, "true or false"),
+    bool | None: (_bool, "true or false"),
+    int: (int, "a whole number"),
+    str: (str, "text"),
+    Secret: (Secret, "text"),
+    Path: (lambda raw: Path(raw).expanduser(), "a path"),
+    Path | None: (lambda raw: Path(raw).expanduser(), "a path"),
+    tuple[str, ...]: (lambda raw: tuple(part.strip() for part in raw.split(",") if part.strip()), "a comma list"),
+    Mode: (lambda raw: Mode(raw.strip().lower()), "dev, standard or production"),
+}
+
+
+def _parse(knob: Knob, raw: str) -> Any:
+    parse, expected = PARSERS[knob.kind]
+    try:
+        value = parse(raw)
+    except (ValueError, KeyError):
+        raise SettingError(f"{knob.name}={_masked(knob, raw)} is not {expected}.") from None
+    if knob.at_least is not None and value < knob.at_least:
+        raise SettingError(f"{knob.name}={_masked(knob, raw)} is too small: at least {knob.at_least:g} is expected.")
+    if knob.name == "PORT" and value > 65535:  # noqa: PLR2004
+        raise SettingError(f"PORT={raw!r} is too large: a port is at most 65535.")
+    if knob.name == "LOG_LEVEL" and value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        raise SettingError(f"LOG_LEVEL={raw!r} is not DEBUG, INFO, WARNING or ERROR.")
+    return value
+
+
+def _masked(knob: Knob, raw: str) -> str:
+    return "…" if knob.kind is Secret else repr(raw)
+
+
+def _build(
+    owner: type[Config], values: Mapping[tuple[str, ...], Any], sources: Mapping[str, str], warnings: tuple[str, ...]
+) -> Config:
+    hints = get_type_hints(owner)
+    given: dict[str, Any] = {place[0]: value for place, value in values.items() if len(place) == 1}
+    for one in fields(owner):
+        if one.metadata.get("group"):
+            inner = {place[1]: value for place, value in values.items() if place[0] == one.name and len(place) > 1}
+            given[one.name] = hints[one.name](**inner)
+    given.setdefault("data_dir", default_data_dir())
+    if given.get("mode") is Mode.DEV and "HOST" not in sources:
+        given["server"] = ServerSettings(**{**vars(given["server"]), "host": "127.0.0.1"})
+    return owner(**given, sources=dict(sources), warnings=warnings)
+
+
+def _look_alikes(every: list[Knob], layers: list[tuple[str, Mapping[str, str]]]) -> Iterator[str]:
+    known = {name for knob in every for name in (knob.name, f"{knob.name}_FILE")}
+    for source, layer in layers:
+        for name in layer:
+            if name in known or not re.fullmatch(r"[A-Z][A-Z0-9_]{3,}", name):
+                continue
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.87)
+            if close:
+                yield f"{name} ({source}) is not a setting; did you mean {close[0]}?"
+
+
+def _refuse_unsafe(config: Config) -> None:
+    if config.mode is not Mode.PRODUCTION:
+        return
+    if config.warnings:
+        raise SettingError(config.warnings[0])
+    if config.auth.disabled:
+        raise SettingError("AUTH_DISABLED=true is for test rigs; it is refused when MODE=production.")
+    if not config.auth.secret_key:
+        raise SettingError(
+            "MODE=production needs SECRET_KEY (or SECRET_KEY_FILE): a Fernet key that all workers share."
+        )
+    if "*" in config.server.cors_origins:
+        raise SettingError("CORS_ORIGINS=* would let every site act for your people; name the origins.")

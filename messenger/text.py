@@ -1,0 +1,24 @@
+"""Names and words as people type them: which are sane, and when two names are the same name."""
+
+import unicodedata
+
+BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def name_key(name: str) -> str:
+    """Two names with one key are the same name: `Ann`, ` ann ` and full-width `ＡＮＮ`."""
+    folded = unicodedata.normalize("NFKC", name).strip().casefold()
+    # Folding can undo the normal form (and the reverse), so it is brought back to it.
+    return unicodedata.normalize("NFKC", folded)
+
+
+def is_sane_name(name: str) -> bool:
+    """Shows something, and cannot turn the line around it or break it."""
+    if any(unicodedata.category(char) in {"Cc", "Cs"} or char in BIDI_CONTROLS for char in name):
+        return False
+    return has_content(name)
+
+
+def has_content(text: str) -> bool:
+    """Is there anything to see? Spaces, format characters and unassigned ones alone are nothing."""
+    return any(not char.isspace() and unicodedata.category(char) not in {"Cf", "Cc", "Mn", "Cn"} for char in text)

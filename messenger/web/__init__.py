@@ -1,0 +1,1 @@
+"""Words shared by all HTTP edges: who may come in, how a body is read, how an answer is written."""

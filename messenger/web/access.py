@@ -1,0 +1,58 @@
+"""Every route is closed unless it is marked public; who is asking is found out by the auth sub-app."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from messenger.errors import AuthFailed
+from messenger.identity import Identity
+from messenger.web.keys import IDENTITY
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+def public(handler: Handler) -> Handler:
+    handler.is_public = True  # type: ignore[attr-defined]
+    return handler
+
+
+def streaming(handler: Handler) -> Handler:
+    """Answers for as long as the client stays: no deadline for the handler."""
+    handler.is_stream = True  # type: ignore[attr-defined]
+    return handler
+
+
+def is_stream(handler: Callable[..., Any]) -> bool:
+    return getattr(handler, "is_stream", False)
+
+
+def is_public(request: web.Request) -> bool:
+    """A path with a public handler is public whatever the method, so a wrong method is 405 and not 401."""
+    match = request.match_info
+    if getattr(match.handler, "is_public", False):
+        return True
+    return match.http_exception is not None and request.path.rstrip("/") in public_paths(request.app)
+
+
+def public_paths(app: web.Application) -> frozenset[str]:
+    return app[PUBLIC_PATHS]
+
+
+PUBLIC_PATHS: web.AppKey[frozenset[str]] = web.AppKey("public_paths")
+
+
+def find_public_paths(app: web.Application) -> frozenset[str]:
+    return frozenset(
+        route.resource.canonical.rstrip("/")
+        for route in app.router.routes()
+        if route.resource is not None and getattr(route.handler, "is_public", False)
+    )
+
+
+def me(request: web.Request) -> Identity:
+    """The signed-in person; a route that is about a person has none under AUTH_DISABLED."""
+    identity: Identity | None = request.get(IDENTITY)
+    if identity is None:
+        raise AuthFailed
+    return identity

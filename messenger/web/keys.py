@@ -1,0 +1,22 @@
+"""Typed places for what is shared through the application and the request."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from messenger.identity import Identity
+from messenger.settings import Config
+
+if TYPE_CHECKING:
+    from messenger.db.engine import Database
+    from messenger.subapp import Placed
+
+CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
+DATABASE: web.AppKey["Database"] = web.AppKey("database")
+ARRANGED: web.AppKey["list[Placed]"] = web.AppKey("arranged")  # the sub-apps in their order
+DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)  # set: not ready, about to stop
+
+IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)  # absent: nobody signed in
+REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
+ADDRESS: web.RequestKey[str] = web.RequestKey("address", str)  # read it by clients.address_of

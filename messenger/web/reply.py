@@ -1,0 +1,38 @@
+"""How an answer is written: JSON encoded once, problems in one shape, headers of every answer."""
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from messenger.errors import MessengerError
+
+ENCODER = msgspec.json.Encoder()
+PROBLEM = "application/problem+json"
+
+# No page of ours is embedded, sniffed or scripted; pages of client and docs carry their own policy.
+SAFETY = {
+    "Server": "messenger",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+PRIVATE = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
+
+
+def json(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(body=ENCODER.encode(value), status=status, content_type="application/json", headers=headers)
+
+
+def nothing() -> web.Response:
+    return web.Response(status=204)
+
+
+def problem(error: MessengerError, request_id: str | None) -> web.Response:
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, -int(-error.retry_after // 1)))
+    return web.Response(
+        body=ENCODER.encode(error.problem(request_id)), status=error.status, content_type=PROBLEM, headers=headers
+    )

@@ -1,0 +1,166 @@
+"""One throw-away PostgreSQL for the whole run, one migrated template, and a clone of it for each test.
+
+The server lives as long as somebody holds its lease, so nothing stays behind, not even after kill -9.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from itertools import count
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+from cryptography.fernet import Fernet
+from messenger.web.server import make_runner
+
+from messenger.app import create_app
+from messenger.db.embedded import PrivatePostgres
+from messenger.db.schema import upgrade
+from messenger.settings import Config, read
+from tests.actors import Person, Server
+
+FOLDER = "MESSENGER_TEST_FOLDER"  # made by the first process, shared with its xdist workers through the environment
+TEMPLATE = "messenger_template"
+NUMBERS = count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if FOLDER not in os.environ:
+        os.environ[FOLDER] = tempfile.mkdtemp(prefix="messenger-tests-")
+        config.stash[OWNED] = os.environ[FOLDER]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    folder = config.stash.get(OWNED, None)
+    if folder is not None:
+        os.environ.pop(FOLDER, None)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+OWNED = pytest.StashKey[str]()
+
+
+@pytest.fixture(scope="session")
+def folder() -> Path:
+    return Path(os.environ[FOLDER])
+
+
+@pytest.fixture(scope="session")
+def postgres(folder: Path) -> Iterator[str]:
+    with PrivatePostgres.lease(folder / "postgres", durable=False) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def template(postgres: str) -> str:
+    """The migrated database that others are copied from; whoever comes first makes it."""
+
+    async def missing() -> bool:
+        connection = await asyncpg.connect(postgres)
+        try:
+            await connection.execute(f"create database {TEMPLATE}")
+        except (asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
+            return False
+        finally:
+            await connection.close()
+        return True
+
+    asyncio.run(missing())
+    upgrade(named(postgres, TEMPLATE))  # under its own lock: the second comer waits and finds nothing to do
+    return TEMPLATE
+
+
+@pytest.fixture
+async def dsn(postgres: str, template: str) -> AsyncIterator[str]:
+    """A migrated database for this test alone."""
+    name = f"test_{os.getpid()}_{next(NUMBERS)}"
+    connection = await asyncpg.connect(postgres)
+    for _ in range(200):  # the template is busy for a moment while another worker copies or checks it
+        try:
+            await connection.execute(f"create database {name} template {template}")
+            break
+        except asyncpg.ObjectInUseError:
+            await asyncio.sleep(0.05)
+    else:
+        pytest.fail(f"{template} stayed in use")
+    yield named(postgres, name)
+    await connection.execute(f"drop database {name} with (force)")
+    await connection.close()
+
+
+@pytest.fixture
+async def sql(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A look into the database past the server."""
+    connection = await asyncpg.connect(dsn)
+    yield connection
+    await connection.close()
+
+
+SECRET_KEY = Fernet.generate_key().decode()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, str]:
+    """What a test may change before the server starts: `@pytest.mark.parametrize`, or an own fixture of this name."""
+    return {}
+
+
+@pytest.fixture
+def config(tmp_path: Path, settings: dict[str, str]) -> Config:
+    return configured(tmp_path, settings)
+
+
+def configured(folder: Path, settings: dict[str, str]) -> Config:
+    return read({"DATA_DIR": str(folder), "SECRET_KEY": SECRET_KEY, **settings})
+
+
+@pytest.fixture
+async def start(dsn: str, tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Server]]]:
+    """Starts servers on this test's database: `await start(AUTH_DISABLED="true")`; several act as several workers."""
+    async with AsyncExitStack() as stack:
+
+        async def started(**settings: str) -> Server:
+            app = create_app(configured(tmp_path, settings), dsn)
+            return await stack.enter_async_context(Server.running(make_runner(app)))
+
+        yield started
+
+
+@pytest.fixture
+async def server(dsn: str, config: Config) -> AsyncIterator[Server]:
+    async with Server.running(make_runner(create_app(config, dsn))) as running:
+        yield running
+
+
+@pytest.fixture
+async def alice(server: Server) -> AsyncIterator[Person]:
+    async with Person.registered(server, "alice") as person:
+        yield person
+
+
+@pytest.fixture
+async def bob(server: Server) -> AsyncIterator[Person]:
+    async with Person.registered(server, "bob") as person:
+        yield person
+
+
+@pytest.fixture
+async def mallory(server: Server) -> AsyncIterator[Person]:
+    """Signed in like everybody, and up to no good."""
+    async with Person.registered(server, "mallory") as person:
+        yield person
+
+
+@pytest.fixture
+async def nobody(server: Server) -> AsyncIterator[Person]:
+    async with Person.stranger(server) as person:
+        yield person
+
+
+def named(url: str, database: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
