@@ -105,9 +105,7 @@ class PrivatePostgres:
                 readme.write_text(README)
             self._socket_dir = _socket_folder(self._data_dir)
             # The port is said because PGPORT in the environment would otherwise change it.
-            self.url = (
-                f"postgresql://{USER}@/{DATABASE}?host={quote(str(self._socket_dir))}&port={keeper.PORT}"
-            )
+            self.url = f"postgresql://{USER}@/{DATABASE}?host={quote(str(self._socket_dir))}&port={keeper.PORT}"
             self._start_keeper_if_gone(until)
 
     def _start_keeper_if_gone(self, until: float) -> None:
@@ -136,7 +134,7 @@ class PrivatePostgres:
             check=False,
         )
         if started.returncode:
-            raise EmbeddedError(f"The keeper of PostgreSQL did not start: {_last_line(started.stderr)}")
+            raise EmbeddedError(f"The keeper of PostgreSQL does not start: {_last_line(started.stderr)}")
 
     async def _until_a_query_works(self, until: float) -> None:
         problem: Exception
@@ -302,9 +300,7 @@ def _initdb(draft: Path, binaries: Binaries, *, durable: bool, until: float) -> 
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise EmbeddedError(
-                f"initdb did not finish in time in {draft.parent}.\nIs the disk slow?"
-            ) from error
+            raise EmbeddedError(f"initdb did not finish in time in {draft.parent}.\nIs the disk slow?") from error
         if done.returncode == 0:
             return
         if b"locale" not in done.stderr:
@@ -348,7 +344,8 @@ def _plain_errors() -> Iterator[None]:
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         raise EmbeddedError(
-            f"The private PostgreSQL cannot be used: {error.strerror or error}{where}"
+            f"The private PostgreSQL cannot be used: {error.strerror or error}{where}.\n"
+            "Correct this, use another DATA_DIR, or set DATABASE_URL."
         ) from error
 
 

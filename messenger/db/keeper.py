@@ -26,7 +26,7 @@ SOCKET = f".s.PGSQL.{PORT}"
 
 LOOK_EVERY = 0.1
 FAST_SHUTDOWN = 10.0
-QUICK_TRIES = 100  # ten seconds of them; what is still broken then may be a full disk: retry calmly
+QUICK_TRIES = 30  # some four seconds of them
 LOG_LIMIT = 10 * 1024 * 1024
 
 SETTINGS = {
@@ -59,7 +59,7 @@ class Server:
         self.child = child
 
     def is_alive(self) -> bool:
-        return process_lives(self.pid) if self.child is None else self.child.poll() is None
+        return is_postgres(self.pid) if self.child is None else self.child.poll() is None
 
     def stop(self) -> None:
         # SIGINT sends the clients away and makes a checkpoint; SIGQUIT leaves the rest to the next recovery.
@@ -110,23 +110,22 @@ class Keeper:
         self.log_before_start = os.fstat(2).st_size
         environment = dict(os.environ)
         dead = self.noted_pid()
-        if dead and not process_lives(dead):
+        if dead and not is_postgres(dead):
             # A killed postmaster may stay a zombie for seconds, or for ever under a process 1 that never
-            # reaps, and PostgreSQL would take it for alive. A pid of this name it knows to be no rival; and
-            # it still checks, by shared memory, that no child of the old one is left.
+            # reaps, and after a power cut its number may be somebody else's: PostgreSQL would take it for
+            # a rival. A pid of this name it takes for none; and it still checks, by shared memory, that no
+            # child of the old one is left.
             environment["PG_GRANDPARENT_PID"] = str(dead)
         try:
             # A session of its own: no signal of a terminal or a process group reaches it.
-            child = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
-            )
+            child = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
         except OSError as error:
             raise Hopeless(f"PostgreSQL cannot be run: {error.strerror} ({error.filename}).") from error
         return Server(child.pid, child)
 
     def find_running(self) -> Server | None:
         pid = self.noted_pid()
-        if pid is None or not process_lives(pid):
+        if pid is None or not is_postgres(pid):
             return None
         try:
             with socket.socket(socket.AF_UNIX) as door:
@@ -150,9 +149,12 @@ class Keeper:
         self.failed_tries = 0 if was_up else self.failed_tries + 1
         fatal = re.findall(r"(?:FATAL|PANIC): +(?!the database system is)(.+)", said)
         reason = fatal[-1] if fatal and not was_up else f"process {server.pid} ended"
-        self.write_failure(f"PostgreSQL stopped: {reason}.")
-        if "files are incompatible" in reason:
-            raise Hopeless(f"PostgreSQL refuses its data: {reason}.")
+        self.write_failure(f"PostgreSQL ended: {reason}.")
+        # The remains of a killed server are worth any wait. For the rest, such as a full disk, a user's
+        # watch begins anew, and a user that only now arrives is told instead of kept waiting.
+        remains = "already exists" in reason or "still in use" in reason
+        if self.failed_tries >= QUICK_TRIES and not remains:
+            raise Hopeless(f"PostgreSQL does not start: {reason}.")
 
     def write_failure(self, text: str) -> None:
         tell(text)
@@ -178,16 +180,17 @@ def try_lock(fd: int, kind: int) -> bool:
     return True
 
 
-def process_lives(pid: int) -> bool:
+def is_postgres(pid: int) -> bool:
+    """Not a zombie, which answers `kill` until process 1 reaps it; nor a stranger with a number used again."""
     try:
         os.kill(pid, 0)
-        # A zombie answers kill until process 1 gets round to it, which some take seconds for.
         with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+            name, _, state = stat.read().partition(" (")[2].rpartition(") ")
     except FileNotFoundError:
         return sys.platform != "linux"
     except OSError:
         return False
+    return name == "postgres" and state[0] not in "ZX"
 
 
 def bound_log(path: str) -> None:
@@ -224,8 +227,6 @@ def main(data_dir: str, bin_dir: str, socket_dir: str, durability: str) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    os.ftruncate(lock, 0)
-    os.write(lock, f"{os.getpid()}\n".encode())
     keeper = Keeper(data_dir, bin_dir, socket_dir, durability)
     try:
         keeper.keep(users)

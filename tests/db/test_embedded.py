@@ -62,6 +62,7 @@ class User:
             text=True,
             env=user_environment(),
             cwd="/",
+            process_group=0,
             **drop_to(uid),
         )
 
@@ -75,7 +76,9 @@ class User:
         return self._hear()
 
     def dies(self) -> None:
-        self.process.kill()
+        """With its whole process group, as under a terminal or a service manager."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate()
 
     def _hear(self) -> str:
@@ -253,6 +256,14 @@ def test_a_start_after_everything_was_killed(house):
     assert rows(house.lease(durable=True).url) == 1
 
 
+def test_a_power_cut_leaves_a_number_that_is_somebody_elses_now(house):
+    house.lease().release()
+    eventually(house.is_quiet)
+    (house.data_dir / "pg" / "postmaster.pid").write_text(f"{os.getpid()}\n{house.data_dir / 'pg'}\n")
+
+    assert answers(house.lease().url)
+
+
 def test_a_start_after_everybody_but_the_server_was_killed(house):
     user = house.user()
     write_a_row(user.url())
@@ -414,8 +425,10 @@ def test_broken_data_are_told_with_the_reason_and_where_to_read_on(house):
     eventually(house.is_quiet)
     (house.data_dir / "pg" / "global" / "pg_control").unlink()
 
-    with pytest.raises(EmbeddedError, match=r"PostgreSQL stopped: .+\nSee .*/logs/postgresql\.log"):
-        PrivatePostgres.lease(house.data_dir, durable=False, deadline=1.5)
+    with pytest.raises(EmbeddedError, match=r"PostgreSQL does not start: .+\nSee .*/logs/postgresql\.log"):
+        house.lease()
+
+    assert house.is_quiet()
 
 
 def test_binaries_that_vanish_under_a_running_server_are_missed_in_words(house, short):
@@ -524,14 +537,10 @@ def eventually(claim: Callable[[], object], within: float = 10.0) -> None:
 
 
 def processes(*words: str) -> list[int]:
-    listing = subprocess.run(
-        ["ps", "-axww", "-o", "pid=,state=,args="], capture_output=True, text=True, check=True
-    )
+    listing = subprocess.run(["ps", "-axww", "-o", "pid=,state=,args="], capture_output=True, text=True, check=True)
     found = (line.split(None, 2) for line in listing.stdout.splitlines())
     return [
-        int(pid)
-        for pid, state, *args in found
-        if state[0] != "Z" and args and all(word in args[0] for word in words)
+        int(pid) for pid, state, *args in found if state[0] != "Z" and args and all(word in args[0] for word in words)
     ]
 
 
