@@ -78,6 +78,10 @@ class CsrfFailed(MessengerError):
     code, status, title = "csrf-failed", 403, "This request comes from another site"
 
 
+class OriginNotAllowed(MessengerError):
+    code, status, title = "origin-not-allowed", 403, "Pages of this origin may not open sockets here"
+
+
 class Forbidden(MessengerError):
     code, status, title = "forbidden", 403, "You have no right to do this"
 

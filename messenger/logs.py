@@ -5,29 +5,30 @@ a thread, so the event loop never waits for a disk or a pipe; the master, which 
 cannot be written is dropped and counted: a full disk must not stop the service.
 """
 
-import atexit
 import fcntl
 import json
 import logging
 import os
-import queue
 import re
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
+from queue import Full, Queue
 from typing import Any, TextIO
 
 from messenger.settings import Config
+
+log = logging.getLogger(__name__)
 
 FILE_LIMIT = 10 * 1024 * 1024
 OLD_FILES = 5
 WAITING_LINES = 10_000
 GOODBYE_SECONDS = 2.0
-STATEMENT_LOGGERS = ("sqlalchemy", "asyncio", "asyncpg")  # below WARNING they quote data
+QUIET = ("sqlalchemy", "asyncio", "asyncpg", "alembic")  # below WARNING they quote data, or chatter
 
 HIDDEN = "[hidden]"
 # A second net: what we log on purpose holds no secret, what a library logs may.
@@ -57,7 +58,7 @@ class JsonLines(logging.Formatter):
             "pid": record.process,
             "event": hide_secrets(record.getMessage()),
         }
-        line.update((name, value) for name, value in _keys(record).items() if value is not None)
+        line.update(_keys(record))
         if record.exc_info or record.exc_text:
             line["trace"] = hide_secrets(record.exc_text or self.formatException(record.exc_info))  # type: ignore[arg-type]
         return json.dumps(line, ensure_ascii=False, default=str)
@@ -71,7 +72,7 @@ class HumanLines(logging.Formatter):
         self._coloured = coloured
 
     def format(self, record: logging.LogRecord) -> str:
-        keys = "".join(f" {name}={value}" for name, value in _keys(record).items() if value is not None)
+        keys = "".join(f" {name}={value}" for name, value in _keys(record).items())
         said = hide_secrets(record.getMessage()) + keys
         # What a stranger sent must not steer the terminal.
         said = "".join(char if char.isprintable() else repr(char)[1:-1] for char in said)
@@ -106,11 +107,24 @@ class SharedFile(logging.Handler):
         except Exception:
             self.handleError(record)
 
+    def try_out(self) -> None:
+        """Say once, where it can still be said, that there will be no file."""
+        self.acquire()
+        try:
+            self._current()
+        except OSError as error:
+            log.warning("no log file: %s", error)
+        finally:
+            self.release()
+
     def close(self) -> None:
-        with self.lock or suppress():
+        self.acquire()
+        try:
             if self._fd is not None:
                 os.close(self._fd)
                 self._fd = None
+        finally:
+            self.release()
         super().close()
 
     def _current(self) -> int:
@@ -152,9 +166,9 @@ class Stdout(logging.StreamHandler[TextIO]):
 class Desk(QueueHandler):
     """Takes lines without waiting; what does not fit is counted."""
 
-    queue: "queue.Queue[Any]"
+    queue: "Queue[Any]"
 
-    def __init__(self, lines: "queue.Queue[Any]") -> None:
+    def __init__(self, lines: "Queue[Any]") -> None:
         super().__init__(lines)
         self.dropped = 0
 
@@ -169,7 +183,7 @@ class Desk(QueueHandler):
     def enqueue(self, record: logging.LogRecord) -> None:
         try:
             self.queue.put_nowait(record)
-        except queue.Full:
+        except Full:
             self.dropped += 1
 
 
@@ -190,62 +204,65 @@ class Writer(QueueListener):
         thread: threading.Thread | None = getattr(self, "_thread", None)
         if thread is None:
             return
-        with suppress(queue.Full):
+        with suppress(Full):
             self.queue.put(None, timeout=GOODBYE_SECONDS)  # type: ignore[attr-defined]
         thread.join(GOODBYE_SECONDS)
         self._thread = None
 
 
-_running: list[Writer] = []  # this process' thread: made after the fork, so never shared
-
-
-def setup(config: Config, *, terminal: bool, threaded: bool = False) -> None:
-    """Anew in each process. `threaded` where an event loop runs, never in a process that forks."""
-    handlers = list(_handlers(config, terminal=terminal))
+def setup(config: Config, *, terminal: bool, coloured: bool = False, threaded: bool = False) -> Callable[[], None]:
+    """Anew in each process; call what is returned at its end. `threaded` is for event loops, not for who forks."""
+    handlers = _handlers(config, terminal=terminal, coloured=coloured)
     root = logging.getLogger()
     root.handlers[:] = handlers
     root.setLevel(config.logs.level.upper())
-    for name in STATEMENT_LOGGERS:
+    for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
+    writer = None
     if threaded:
-        desk = Desk(queue.Queue(WAITING_LINES))
+        desk = Desk(Queue(WAITING_LINES))
         root.handlers[:] = [desk]
         writer = Writer(desk, *handlers)
-        _running[:] = [writer]
         writer.start()
-        atexit.register(stop)
+    for handler in handlers:
+        if isinstance(handler, SharedFile):
+            handler.try_out()
+
+    def stop() -> None:
+        root.handlers[:] = handlers  # what is still said is written in place
+        if writer is not None:
+            writer.stop()
+
+    return stop
 
 
-def stop() -> None:
-    """Write what waits; afterwards lines are written in place."""
-    for writer in _running:
-        writer.stop()
-        logging.getLogger().handlers[:] = writer.handlers
-    _running.clear()
-
-
-def _handlers(config: Config, *, terminal: bool) -> Iterable[logging.Handler]:
+def _handlers(config: Config, *, terminal: bool, coloured: bool) -> list[logging.Handler]:
     stdout = Stdout(sys.stdout)
-    stdout.setFormatter(HumanLines(coloured=not config.no_color) if terminal else JsonLines())
+    stdout.setFormatter(HumanLines(coloured=coloured) if terminal else JsonLines())
     if terminal:
         stdout.addFilter(_is_for_people)
-    yield stdout
+    handlers: list[logging.Handler] = [stdout]
     for name, level in (("debug.log", logging.NOTSET), ("error.log", logging.ERROR)):
         file = SharedFile(config.log_dir / name)
         file.setLevel(level)
         file.setFormatter(JsonLines())
-        yield file
+        handlers.append(file)
+    return handlers
 
 
 def _is_for_people(record: logging.LogRecord) -> bool:
-    """Under the banner gunicorn's account of its own start would be noise; the files have it."""
-    return record.levelno >= logging.WARNING or not record.name.startswith("gunicorn")
+    """Under the banner an account of the start would be noise; the files have it."""
+    return record.levelno >= logging.WARNING or not record.name.startswith(("gunicorn", "messenger.serve"))
 
 
 def _keys(record: logging.LogRecord) -> dict[str, Any]:
     keys: dict[str, Any] = getattr(record, "keys", {})
-    return keys
+    return {
+        name: hide_secrets(value) if isinstance(value, str) else value
+        for name, value in keys.items()
+        if value is not None
+    }
 
 
 def _moment(record: logging.LogRecord) -> datetime:

@@ -5,7 +5,6 @@ The class itself carries the defaults (`Config.Auth.token_type`), an instance ca
 """
 
 import difflib
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -45,9 +44,12 @@ def group(kind: type[T]) -> T:
     return field(default_factory=kind, metadata={"group": True})
 
 
-def default_data_dir() -> Path:
-    base = os.environ.get("XDG_DATA_HOME", "")
-    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "share") / "messenger"
+def default_data_dir(environ: Mapping[str, str]) -> Path:
+    base = environ.get("XDG_DATA_HOME", "")
+    try:
+        return (Path(base) if base.startswith("/") else Path.home() / ".local" / "share") / "messenger"
+    except RuntimeError:  # a user without a home, as in some containers
+        raise SettingError("DATA_DIR is not set, and this user has no home folder: name a folder.") from None
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,7 @@ def read(environ: Mapping[str, str], *, dotenv: Path | None = None, flags: Mappi
     """Flags win over the environment, the environment over NAME_FILE, that over `.env`, that over the default."""
     layers: list[tuple[str, Mapping[str, str]]] = [("flag", flags or {}), ("environment", environ)]
     if dotenv is not None and dotenv.is_file():
-        layers.append((".env", {name: value for name, value in dotenv_values(dotenv).items() if value is not None}))
+        layers.append((".env", _read_dotenv(dotenv)))
     values: dict[tuple[str, ...], Any] = {}
     sources: dict[str, str] = {}
     every = list(knobs())
@@ -219,9 +221,18 @@ def read(environ: Mapping[str, str], *, dotenv: Path | None = None, flags: Mappi
         if found is not None:
             raw, sources[knob.name] = found
             values[knob.place] = _parse(knob, raw)
+    if ("data_dir",) not in values:
+        values["data_dir",] = default_data_dir(environ)
     config = _build(Config, values, sources, tuple(_look_alikes(every, layers)))
     _refuse_unsafe(config)
     return config
+
+
+def _read_dotenv(path: Path) -> dict[str, str]:
+    try:
+        return {name: value for name, value in dotenv_values(path).items() if value is not None}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path} cannot be read: {error}.") from None
 
 
 def _look_up(name: str, layers: list[tuple[str, Mapping[str, str]]]) -> tuple[str, str] | None:
@@ -259,7 +270,7 @@ def _parse(knob: Knob, raw: str) -> Any:
     parse, expected = PARSERS[knob.kind]
     try:
         value = parse(raw)
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, RuntimeError):
         raise SettingError(f"{knob.name}={_masked(knob, raw)} is not {expected}.") from None
     if knob.at_least is not None and value < knob.at_least:
         raise SettingError(f"{knob.name}={_masked(knob, raw)} is too small: at least {knob.at_least:g} is expected.")
@@ -283,7 +294,6 @@ def _build(
         if one.metadata.get("group"):
             inner = {place[1]: value for place, value in values.items() if place[0] == one.name and len(place) > 1}
             given[one.name] = hints[one.name](**inner)
-    given.setdefault("data_dir", default_data_dir())
     if given.get("mode") is Mode.DEV and "HOST" not in sources:
         given["server"] = ServerSettings(**{**vars(given["server"]), "host": "127.0.0.1"})
     return owner(**given, sources=dict(sources), warnings=warnings)

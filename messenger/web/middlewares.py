@@ -158,6 +158,9 @@ async def dress(request: web.Request, answer: web.StreamResponse) -> None:
     for name, value in reply.SAFETY.items():
         headers.setdefault(name, value)  # pages bring a policy of their own
     headers["Server"] = reply.SAFETY["Server"]  # aiohttp has written its name and version there
+    if request.config_dict[DRAINING].is_set():
+        answer.force_close()
+        headers["Connection"] = "close"
     if is_secure(request):
         headers.setdefault("Strict-Transport-Security", HSTS)
     if request.config_dict[CONFIG].server.cors_origins:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -37,6 +38,8 @@ LINE_LIMIT = 8192
 FIELD_LIMIT = 8191  # one less than a line: the parser names only the limit, and so it tells which of them was passed
 MAX_HEADERS = 100
 TOO_MANY_HEADERS = "Too many headers received"
+LET_GO_SECONDS = 1.0  # for a request that is being cut
+LEAST_PROGRESS = 16 * 1024
 METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 # A verb that the parser does not know, as opposed to bytes of another protocol.
 UNKNOWN_METHOD = re.compile(r"b'[A-Za-z]+ [^ ]+ HTTP/1\.[01]'")
@@ -47,7 +50,7 @@ class Deadlines:
     """In seconds. Shorter ones are for tests."""
 
     head: float = 10.0  # from the first byte (of a new connection: from its start) to the end of the headers
-    write: float = 10.0  # for a peer to take what waits for it
+    write: float = 10.0  # for a peer to take at least LEAST_PROGRESS of what waits for it
     linger: float = 3.0  # to swallow a body that nobody wanted, so that the peer can read our answer
     keepalive: float = 75.0
     graceful: float = 10.0  # for requests in flight at a stop
@@ -94,6 +97,13 @@ class Connection(RequestHandler):
         if self.transport is None:
             self._expect_reading()
 
+    def close(self) -> None:
+        request = self._current_request
+        # At a stop aiohttp would throw away the rest of a body that is still arriving, and its handler would wait in
+        # vain. The connection closes after this answer all the same, since web/middlewares.py tells it to.
+        if request is None or request.content.is_eof():
+            super().close()
+
     def force_close(self) -> None:
         super().force_close()
         self._expect_reading()
@@ -103,14 +113,16 @@ class Connection(RequestHandler):
         self._expect_reading()
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
-        """Requests in flight have this long; aiohttp alone would wait as long again before it cancels them."""
-        if timeout is None:
-            return await super().shutdown(None)
-        end = self._loop.call_later(timeout, self.cut)
-        try:
-            await super().shutdown(timeout + 1)
-        finally:
-            end.cancel()
+        """Requests in flight have this long, then they are cut. aiohttp alone would be deaf to the rest of their
+        bodies from the first moment, and would wait as long again before it cancels them."""
+        if self._request_in_progress:
+            self._handler_waiter = self._loop.create_future()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._handler_waiter
+            self._handler_waiter = None
+        self.cut()
+        await super().shutdown(LET_GO_SECONDS)
 
     def cut(self) -> None:
         """End the request that is being answered, whatever it is at."""
@@ -160,13 +172,16 @@ class Connection(RequestHandler):
         self.force_close()
 
     def _expect_reading(self) -> None:
-        """What is still unsent while we wait or close must be taken soon; a close waits for it for ever."""
+        """What is unsent while we wait or close must move; a close would wait for it for ever."""
         wire = self._wire
-        if wire is not None and self._write_timer is None and wire.get_write_buffer_size():
-            self._write_timer = self._loop.call_later(self._deadlines.write, self._drop_unread, wire)
+        if wire is not None and self._write_timer is None and (unsent := wire.get_write_buffer_size()):
+            self._write_timer = self._loop.call_later(self._deadlines.write, self._look_again, wire, unsent)
 
-    def _drop_unread(self, wire: asyncio.Transport) -> None:
+    def _look_again(self, wire: asyncio.Transport, unsent: int) -> None:
         self._write_timer = None
+        left = wire.get_write_buffer_size()
+        if left == 0 or unsent - left >= LEAST_PROGRESS:
+            return self._expect_reading()
         log.info("closed: the peer does not read address=%s", name_peer(self.peername))
         wire.abort()
 
@@ -216,15 +231,24 @@ class Runner(web.AppRunner):
         self._deadlines = deadlines
         self._in_a_hurry = False
         self.requests_cut = 0
+        self.on_ready: Callable[[], None] = _nothing
+        self.on_stopped: Callable[[], None] = _nothing
+
+    async def setup(self) -> None:
+        await super().setup()
+        self.on_ready()
 
     async def cleanup(self) -> None:
         self.drain()
         server = self.server
         if self._in_a_hurry and isinstance(server, GuardedServer):
             server.cut_all()
-        await super().cleanup()
-        if isinstance(server, GuardedServer):
-            self.requests_cut = server.requests_cut
+        try:
+            await super().cleanup()
+        finally:
+            if isinstance(server, GuardedServer):
+                self.requests_cut = server.requests_cut
+            self.on_stopped()
 
     def drain(self) -> None:
         """From now on this process is not ready; what it has begun it finishes."""
@@ -257,6 +281,10 @@ class Runner(web.AppRunner):
             loop=asyncio.get_running_loop(),
             **plain._kwargs,
         )
+
+
+def _nothing() -> None:
+    return None
 
 
 def make_runner(app: web.Application, deadlines: Deadlines | None = None) -> Runner:

@@ -14,6 +14,7 @@ from cryptography.fernet import Fernet
 from messenger.settings import Config, SettingError
 
 FILE = "secrets"
+LARGEST = 64 * 1024
 
 
 def load_keys(config: Config) -> list[str]:
@@ -53,7 +54,7 @@ def _read(path: Path) -> str | None:
         if error.errno == errno.ELOOP:
             raise SettingError(f"The key file {path} is a symbolic link; a plain file is expected.") from None
         raise SettingError(f"The key file {path} cannot be read: {error.strerror}.") from None
-    with os.fdopen(handle, "rb") as file:
+    try:
         facts = os.fstat(handle)
         if not stat.S_ISREG(facts.st_mode):
             raise SettingError(f"The key file {path} is not a plain file.")
@@ -62,9 +63,11 @@ def _read(path: Path) -> str | None:
         if stat.S_IMODE(facts.st_mode) & 0o077:
             raise SettingError(f"The key file {path} is open to others; run: chmod 600 {path}")
         try:
-            return file.read().decode("ascii")
+            return os.read(handle, LARGEST).decode("ascii")
         except UnicodeDecodeError:
             raise SettingError(f"The key file {path} does not hold Fernet keys.") from None
+    finally:
+        os.close(handle)
 
 
 def _make(path: Path) -> None:

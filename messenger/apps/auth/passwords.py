@@ -89,9 +89,10 @@ class Turn:
     async def hash(self, password: str) -> str:
         return await self._passwords.work(HASHER.hash, password)
 
-    async def rehash(self, password_hash: str, password: str) -> str | None:
+    async def rehash(self, password_hash: str | None, password: str) -> str | None:
         """A new hash when the old one was made with other parameters."""
-        return await self.hash(password) if HASHER.check_needs_rehash(password_hash) else None
+        is_old = password_hash is not None and HASHER.check_needs_rehash(password_hash)
+        return await self.hash(password) if is_old else None
 
 
 def _matches(password_hash: str, password: str) -> bool:

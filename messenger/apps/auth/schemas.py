@@ -239,7 +239,10 @@ def refuse(flaws: list[Flaw]) -> None:
 
 def name_flaws(name: str) -> list[Flaw]:
     """The spaces around are no part of a name; what folds into something far longer is not one either."""
-    if not SHORTEST_NAME <= len(name.strip()) <= LONGEST_NAME or not SHORTEST_NAME <= len(name_key(name)) <= LONGEST_KEY:
+    if (
+        not SHORTEST_NAME <= len(name.strip()) <= LONGEST_NAME
+        or not SHORTEST_NAME <= len(name_key(name)) <= LONGEST_KEY
+    ):
         return [Flaw("/user_name", f"must have {SHORTEST_NAME} to {LONGEST_NAME} characters")]
     if not is_sane_name(name):
         return [Flaw("/user_name", "holds characters that a name must not have")]

@@ -11,12 +11,12 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
+    false,
     func,
     insert,
     or_,
     select,
     text,
-    true,
     tuple_,
     update,
 )
@@ -64,8 +64,8 @@ async def find_taken(
     """Is the name taken, is the e-mail taken, by somebody else."""
     others = User.id != but if but is not None else User.id.is_not(None)
     statement = select(
-        exists().where(User.name_key == key, others),
-        exists().where(User.email_key == email_key, others),
+        exists().where(User.name_key == key, others) if key is not None else false(),
+        exists().where(User.email_key == email_key, others) if email_key is not None else false(),
     )
     row = (await tx.session.execute(statement)).one()
     return row[0], row[1]
@@ -153,7 +153,7 @@ async def change_profile(tx: Transaction, user_id: UserId, changes: dict[str, st
 
 async def find_people(tx: Transaction, key: str, start: str, limit: int) -> list[tuple[str, Profile]]:
     """Best first: the shorter a name that holds the piece, the closer it is. Each with its key, for paging."""
-    statement: Select[Any] = (
+    statement: Select[*tuple[Any, ...]] = (
         select(User.name_key, *PROFILE)
         .where(User.name_key.is_not(None))
         .order_by(func.length(User.name_key), User.name_key)
@@ -184,7 +184,7 @@ async def add_session(
     return SessionId((await tx.session.execute(statement)).scalar_one())
 
 
-def _look(*condition: ColumnElement[bool]) -> Select[Any]:
+def _look(*condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     return select(
         Session.id,
         Session.user_id,
@@ -230,12 +230,18 @@ async def end_sessions(tx: Transaction, user_id: UserId, which: Which) -> list[S
     if which.but is not None:
         statement = statement.where(Session.id != which.but)
     if which.replaced_by is not None:
-        device = which.replaced_by
-        unnamed = true() if device.client_id is None else Session.client_id.is_(None)
-        of_browser = and_(Session.token_hash == which.browser, unnamed)
-        statement = statement.where(or_(Session.client_id == device.client_id, of_browser))
+        statement = statement.where(_replaced(which.replaced_by.client_id, which.browser))
     ended = await tx.session.scalars(statement.values(ended_at=func.now()).returning(Session.id))
     return [SessionId(found) for found in ended]
+
+
+def _replaced(client_id: str | None, browser: bytes | None) -> ColumnElement[bool]:
+    """The session of the same device, and the one this browser held, unless that is another device by name."""
+    of_device = Session.client_id == client_id if client_id is not None else false()
+    if browser is None:
+        return of_device
+    of_browser = Session.token_hash == browser
+    return of_browser if client_id is None else or_(of_device, and_(of_browser, Session.client_id.is_(None)))
 
 
 async def find_seats(tx: Transaction, user_id: UserId, lifetime: float) -> list[Seat]:
@@ -291,9 +297,7 @@ async def find_refresh_token(tx: Transaction, token_hash: bytes) -> RefreshState
 
 
 async def spend_refresh_token(tx: Transaction, token_hash: bytes) -> None:
-    statement = (
-        update(RefreshToken).where(RefreshToken.token_hash == token_hash).values(used_at=func.clock_timestamp())
-    )
+    statement = update(RefreshToken).where(RefreshToken.token_hash == token_hash).values(used_at=func.clock_timestamp())
     await tx.session.execute(statement)
 
 
@@ -307,7 +311,9 @@ async def add_ticket(tx: Transaction, session_id: SessionId, ticket_hash: bytes,
 async def take_ticket(tx: Transaction, ticket_hash: bytes) -> SessionId | None:
     """Whoever deletes it has it: once, even of many at the same time. A late one is gone and opens nothing."""
     statement = (
-        delete(Ticket).where(Ticket.ticket_hash == ticket_hash).returning(Ticket.session_id, Ticket.expires_at > func.now())
+        delete(Ticket)
+        .where(Ticket.ticket_hash == ticket_hash)
+        .returning(Ticket.session_id, Ticket.expires_at > func.now())
     )
     row = (await tx.session.execute(statement)).one_or_none()
     return SessionId(row[0]) if row is not None and row[1] else None
@@ -394,11 +400,9 @@ async def sweep_failures(tx: Transaction) -> None:
     )
 
 
-async def sweep_refresh_tokens(tx: Transaction, kept: float) -> None:
-    """A spent one is kept a while: shown again, it gives a thief away."""
-    await tx.session.execute(
-        delete(RefreshToken).where(RefreshToken.expires_at < func.now() - timedelta(seconds=kept))
-    )
+async def sweep_refresh_tokens(tx: Transaction) -> None:
+    """Spent ones stay until they would have expired: shown again, one gives a thief away."""
+    await tx.session.execute(delete(RefreshToken).where(RefreshToken.expires_at < func.now() - timedelta(days=1)))
 
 
 async def sweep_sessions(tx: Transaction, kept: float, limit: int) -> None:
@@ -418,4 +422,5 @@ def _state(row: Any) -> SessionState | None:
 
 
 def _profile(row: Any) -> Profile:
-    return Profile(UserId(row[0]), *row[1:6], is_deleted=row[6] is not None)
+    user_id, name, email, display_name, about, created_at, deleted_at = row
+    return Profile(UserId(user_id), name, email, display_name, about, created_at, deleted_at is not None)

@@ -24,6 +24,7 @@ KIND = "access"
 ALGORITHM = "HS256"
 LEEWAY = 30  # seconds by which the clocks of two workers may differ
 LONGEST_ACCESS_TOKEN = 2048
+ACCESS_TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 SESSION_TOKEN = re.compile(r"[0-9a-f]{32}")
 OPAQUE_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
@@ -83,7 +84,7 @@ class Mint:
         return jwt.encode(claims, self._signing[self._first], ALGORITHM, headers={"kid": self._first})
 
     def read_access_token(self, token: str, *, now: float) -> Claim:
-        if len(token) > LONGEST_ACCESS_TOKEN:
+        if len(token) > LONGEST_ACCESS_TOKEN or not ACCESS_TOKEN.fullmatch(token):
             raise TokenInvalid
         claims = self._verified(token)
         user_id, session_id = _id(claims.sub), _id(claims.sid)
@@ -106,7 +107,7 @@ class Mint:
         try:
             key = self._signing[jwt.get_unverified_header(token)["kid"]]
             # Times are judged above, by one clock and by strict types.
-            judged_above = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
+            judged_above: jwt.types.Options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
             claims = jwt.decode(
                 token, key, algorithms=[ALGORITHM], audience=AUDIENCE, issuer=ISSUER, options=judged_above
             )

@@ -25,6 +25,13 @@ ASSETS = {
         VENDORED / "favicon-32x32.png",
     )
 }
+# Said here, since each system has its own idea of what a .js file is.
+TYPES = {
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".png": "image/png",
+    ".txt": "text/plain; charset=utf-8",
+}
 # Swagger UI draws its icons from data: addresses; nothing of it comes from, or goes to, another server.
 POLICY = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -35,7 +42,7 @@ POLICY = {
 
 @public
 async def index(request: web.Request) -> web.StreamResponse:
-    return web.FileResponse(INDEX, headers=POLICY)
+    return web.FileResponse(INDEX, headers={"Content-Type": "text/html; charset=utf-8", **POLICY})
 
 
 @public
@@ -43,7 +50,7 @@ async def asset(request: web.Request) -> web.StreamResponse:
     path = ASSETS.get(request.match_info["name"])
     if path is None:
         raise NotFound
-    return web.FileResponse(path, headers={"Cache-Control": "no-cache"})
+    return web.FileResponse(path, headers={"Content-Type": TYPES[path.suffix], "Cache-Control": "no-cache"})
 
 
 @public

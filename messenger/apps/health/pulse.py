@@ -13,6 +13,8 @@ from messenger.errors import MessengerError
 
 log = logging.getLogger(__name__)
 
+SOON = 0.5  # seconds until something that was away is asked again
+
 
 @dataclass(frozen=True, slots=True)
 class Beat:
@@ -24,7 +26,7 @@ class Beat:
 
 class Pulse:
     def __init__(self, name: str, ask: Callable[[], Awaitable[Beat]], *, patience: float, fresh: float) -> None:
-        """`patience`: seconds a caller waits for an answer; `fresh`: seconds an answer serves those who come later."""
+        """`patience`: seconds a caller waits for an answer; `fresh`: seconds a good one serves those who come later."""
         self.name = name
         self._ask = ask
         self._patience = patience
@@ -34,7 +36,7 @@ class Pulse:
 
     async def take(self) -> Beat:
         now = asyncio.get_running_loop().time()
-        if self._question is None or (self._question.done() and now - self._asked_at >= self._fresh):
+        if self._question is None or self._is_stale(self._question, now - self._asked_at):
             self._question, self._asked_at = asyncio.create_task(self._feel()), now
         # Whoever gives up leaves the question running: it belongs to all, and cancelling it may hang as well.
         done, _ = await asyncio.wait({self._question}, timeout=self._patience)
@@ -44,6 +46,9 @@ class Pulse:
         if self._question is not None:
             self._question.cancel()
             await asyncio.wait({self._question})
+
+    def _is_stale(self, question: asyncio.Task[Beat], age: float) -> bool:
+        return question.done() and age >= (self._fresh if question.result().ok else min(self._fresh, SOON))
 
     async def _feel(self) -> Beat:
         try:

@@ -4,7 +4,7 @@ Labels are bounded: route templates, never addresses or ids.
 """
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.values import MutexValue, ValueClass
 
@@ -13,6 +13,8 @@ import messenger
 # Decided by prometheus_client when it is imported: PROMETHEUS_MULTIPROC_DIR, set by the master of several workers.
 SHARED = ValueClass is not MutexValue
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for every one, that only says when it began
 
 
 class Metrics:

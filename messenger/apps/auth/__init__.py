@@ -1,0 +1,41 @@
+"""Auth: accounts, sessions, and who is asking. Per process: two slots for hashing passwords, the keys."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from aiohttp import web
+
+from messenger.apps.auth import handlers, middleware
+from messenger.apps.auth.cookies import SessionCookie
+from messenger.apps.auth.desk import Desk
+from messenger.apps.auth.keys import load_keys
+from messenger.apps.auth.sweep import keep_sweeping
+from messenger.subapp import SubApp
+from messenger.web.keys import CONFIG, DATABASE
+
+
+async def desk(root: web.Application) -> AsyncIterator[None]:
+    config, db = root[CONFIG], root[DATABASE]
+    keys = load_keys(config)
+    root[middleware.DESK] = Desk.prepare(config.auth, db, keys)
+    root[middleware.COOKIE] = SessionCookie(keys, is_secure=config.cookie_secure)
+    sweeping = asyncio.create_task(keep_sweeping(db), name="auth sweep")
+    yield
+    sweeping.cancel()
+    with suppress(asyncio.CancelledError):
+        await sweeping
+    root[middleware.DESK].passwords.close()
+
+
+def setup(root: web.Application) -> None:
+    root.on_response_prepare.insert(0, middleware.dress)  # what comes after may add to our Vary
+
+
+app = SubApp(
+    name="auth",
+    routes=handlers.routes,
+    middlewares=[middleware.identify],
+    contexts=[desk],
+    setup=setup,
+)

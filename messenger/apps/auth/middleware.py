@@ -1,0 +1,73 @@
+"""Who is asking: found out before every handler that is not public. Everything under /v1 is closed, known or not."""
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from messenger.apps.auth import carriers, origins, sessions
+from messenger.apps.auth.carriers import Carrier
+from messenger.apps.auth.cookies import SessionCookie
+from messenger.apps.auth.desk import Desk
+from messenger.errors import AuthFailed, CsrfFailed, OriginNotAllowed
+from messenger.web import reply
+from messenger.web.access import is_public
+from messenger.web.keys import CONFIG, IDENTITY
+
+DESK: web.AppKey[Desk] = web.AppKey("auth_desk", Desk)
+COOKIE: web.AppKey[SessionCookie] = web.AppKey("session_cookie", SessionCookie)
+CARRIER: web.RequestKey[Carrier] = web.RequestKey("carrier", Carrier)
+CLOSED: web.RequestKey[bool] = web.RequestKey("closed", bool)
+API = "/v1"
+
+
+@web.middleware
+async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if not is_public(request) and (request.match_info.http_exception is None or _is_api(request.path)):
+        request[CLOSED] = True
+        await _find_out(request)
+    return await handler(request)
+
+
+async def dress(request: web.Request, answer: web.StreamResponse) -> None:
+    """What is said behind a closed door is for nobody else; a cookie that opens nothing is taken back."""
+    if request.get(CLOSED):
+        for name, value in reply.PRIVATE.items():
+            answer.headers.setdefault(name, value)
+    if answer.status == AuthFailed.status and request.get(CARRIER) is Carrier.COOKIE:
+        request.config_dict[COOKIE].clear(answer)
+
+
+def refuse_foreign_page(request: web.Request) -> None:
+    """For requests that a foreign page could make a browser send with its owner's cookie, or to plant one."""
+    if not _is_own_page(request):
+        raise CsrfFailed
+
+
+async def _find_out(request: web.Request) -> None:
+    desk, cookie = request.config_dict[DESK], request.config_dict[COOKIE]
+    carrier = carriers.find_carrier(request, desk.rules, cookie)
+    if carrier is None:
+        if desk.rules.disabled:
+            return
+        raise AuthFailed
+    request[CARRIER] = carrier
+    if carrier is Carrier.COOKIE:
+        _refuse_borrowed_cookie(request)
+    credential = await carriers.read(carrier, request, desk.rules, cookie)
+    request[IDENTITY] = await sessions.identify(desk, credential)
+
+
+def _refuse_borrowed_cookie(request: web.Request) -> None:
+    if carriers.is_socket(request):
+        # Browsers open sockets to any host, cookies included, and ask nobody.
+        if not _is_own_page(request):
+            raise OriginNotAllowed
+    elif request.method not in origins.SAFE_METHODS:
+        refuse_foreign_page(request)
+
+
+def _is_own_page(request: web.Request) -> bool:
+    return origins.is_own(request.headers, request.host, request.config_dict[CONFIG].server.cors_origins)
+
+
+def _is_api(path: str) -> bool:
+    return path == API or path.startswith(f"{API}/")

@@ -1,0 +1,65 @@
+"""What a person at a terminal is told: where the server is, what runs in it, how it ended. Only what is true."""
+
+from collections import Counter
+from pathlib import Path
+
+import messenger
+from messenger.settings import Config, Mode
+from messenger.start import Facts
+
+EVERYWHERE = {"0.0.0.0", "::", ""}
+
+
+def banner(config: Config, facts: Facts, seconds: float) -> str:
+    host, port = config.server.host, config.server.port
+    shown = "127.0.0.1" if host in EVERYWHERE else f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{port}"
+    database = "private PostgreSQL" if config.database.is_private else "your PostgreSQL"
+    audience = "for this machine only" if is_loopback(host) else "for everybody who can reach this machine"
+    title = [f"Messenger {messenger.__version__}", database, audience]
+    if config.mode is not Mode.STANDARD:
+        title.append(f"mode {config.mode}")
+    lines = []
+    if "docs" in facts.apps:
+        lines.append(f"API docs     {url}/docs")
+    if "auth" in facts.apps:
+        lines.append(f"Sign up      POST {url}/v1/auth/register")
+    if "ws" in facts.apps:
+        lines.append(f"WebSocket    ws://{shown}:{port}/v1/ws   sub-protocol messenger.v1")
+    if "health" in facts.apps:
+        lines.append("Health       /ping  /healthz  /readyz")
+    if "metrics" in facts.apps:
+        lines.append("Metrics      /metrics")
+    where = f" in {_short(config.data_dir / 'pg')} (socket only)" if config.database.is_private else ""
+    lines += [
+        f"Database     PostgreSQL {facts.postgres}{where} · schema {facts.schema} (head)",
+        f"Sub-apps     {' '.join(facts.apps)}   (messenger-api --apps)",
+        f"Settings     {sources(config)}   (messenger-api --print-config)",
+        f"Logs         {_short(config.log_dir)}",
+    ]
+    body = "".join(f"  {line}\n" for line in lines)
+    return f"{' · '.join(title)}\n\n{body}\n  Ready in {seconds:.1f} s. Ctrl+C stops, twice forces.\n"
+
+
+def farewell(requests_cut: int, database: str, seconds: float) -> str:
+    cut = f"{requests_cut} request{'' if requests_cut == 1 else 's'} cut"
+    return f"Stopping… {cut}, {database}. {seconds:.1f} s"
+
+
+def sources(config: Config) -> str:
+    counted = Counter("files" if source.startswith("file ") else source for source in config.sources.values())
+    if not counted:
+        return "all defaults"
+    named = {"flag": "by flag", ".env": "from .env", "environment": "from environment", "files": "from files"}
+    return ", ".join(f"{count} {named[source]}" for source, count in counted.items()) + ", the rest defaults"
+
+
+def is_loopback(host: str) -> bool:
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def _short(path: Path) -> str:
+    try:
+        return f"~/{path.relative_to(Path.home())}"
+    except (ValueError, RuntimeError):
+        return str(path)

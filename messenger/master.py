@@ -1,0 +1,194 @@
+"""gunicorn as this project runs it: the master that keeps workers and database, and what happens in a worker.
+
+Workers tell the master through a pipe: ready, and one byte per request that had to be cut at a stop.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gunicorn.app.base import Application
+from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
+
+from messenger import logs
+from messenger.db.embedded import EmbeddedError, PrivatePostgres
+from messenger.settings import Config
+
+log = logging.getLogger(__name__)
+
+WORKER = "aiohttp.GunicornUVLoopWebWorker"
+CLOSING_SECONDS = 5  # for a worker, after its last request: contexts end, logs are written
+READY, CUT = b"r", b"c"
+QUICK_LOOK, LOOK = 0.02, 1.0
+
+
+class GunicornLog(Logger):  # type: ignore[misc]
+    """gunicorn's own words go where all others go."""
+
+    def setup(self, cfg: Any) -> None:
+        self.cfg = cfg
+        self.error_log.propagate = True
+        self.access_log.propagate = True
+
+
+class Service(Application):  # type: ignore[misc]
+    """One server: settings from Config, what gunicorn alone knows from the command line."""
+
+    def __init__(
+        self,
+        config: Config,
+        dsn: str,
+        *,
+        listener: int | None,
+        options: Mapping[str, Any],
+        terminal: bool,
+        coloured: bool,
+        private: PrivatePostgres | None,
+        on_ready: Callable[[], None],
+    ) -> None:
+        self.config = config
+        self.dsn = dsn
+        self.private = private
+        self.on_ready = on_ready
+        self.requests_cut = 0
+        self.is_ready = False
+        self.stop_began = time.monotonic()
+        self._listener = listener
+        self._options = options
+        self._terminal = terminal
+        self._coloured = coloured
+        self._heard, self._told = os.pipe()
+        os.set_blocking(self._heard, False)
+        os.set_blocking(self._told, False)
+        self._worker: Any = None
+        self._stop_logs: Callable[[], None] = logs.setup(config, terminal=terminal, coloured=coloured)
+        super().__init__(prog="messenger-api")
+
+    def load_config(self) -> None:
+        server = self.config.server
+        settings: dict[str, Any] = {
+            "bind": f"fd://{self._listener}" if self._listener is not None else f"{server.host}:{server.port}",
+            "workers": server.workers_num,
+            "worker_class": WORKER,
+            "graceful_timeout": server.graceful_timeout + CLOSING_SECONDS,
+            "timeout": server.timeout,
+            "keepalive": server.keepalive,
+            "backlog": server.backlog,
+            "proc_name": "messenger",
+            "logger_class": GunicornLog,
+            "accesslog": None,
+            "control_socket_disable": True,
+            "post_fork": self._post_fork,
+            "worker_exit": self._worker_exit,
+            "child_exit": self._child_exit,
+        }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+        if "config" in self._options:
+            self.load_config_from_file(self._options["config"])
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Callable[[], Any]:
+        return self._make_runner
+
+    def run(self) -> None:
+        Master(self).run()
+
+    def listen_to_workers(self) -> None:
+        try:
+            told = os.read(self._heard, 65536)
+        except BlockingIOError:
+            return
+        self.requests_cut += told.count(CUT)
+        if READY in told and not self.is_ready:
+            self.is_ready = True
+            self.on_ready()
+
+    async def _make_runner(self) -> Any:
+        """In the worker, with its loop running."""
+        from messenger.app import create_app  # noqa: PLC0415  (in the worker, so that --dev sees changed files)
+        from messenger.web.server import make_runner  # noqa: PLC0415
+
+        runner = make_runner(create_app(self.config, self.dsn))
+        loop = asyncio.get_running_loop()
+        worker = self._worker
+
+        def leave() -> None:
+            runner.drain()
+            worker.alive = False
+            worker._notify_waiter_done()  # aiohttp would look only at its next heartbeat
+
+        def leave_now() -> None:
+            runner.hurry()
+            leave()
+
+        loop.add_signal_handler(signal.SIGTERM, leave)
+        loop.add_signal_handler(signal.SIGQUIT, leave_now)
+        # A terminal sends Ctrl+C to everybody; what it means is for the master to say.
+        loop.add_signal_handler(signal.SIGINT, lambda: None)
+        runner.on_ready = lambda: self._tell(READY)
+        runner.on_stopped = lambda: self._tell(CUT * runner.requests_cut)
+        return runner
+
+    def _tell(self, what: bytes) -> None:
+        try:
+            os.write(self._told, what)
+        except OSError:  # the master is gone, or has not listened to 65,536 others
+            log.debug("the master does not listen")
+
+    def _post_fork(self, arbiter: Arbiter, worker: Any) -> None:
+        self._worker = worker
+        self._stop_logs = logs.setup(self.config, terminal=self._terminal, coloured=self._coloured, threaded=True)
+
+    def _worker_exit(self, arbiter: Arbiter, worker: Any) -> None:
+        self._stop_logs()
+
+    def _child_exit(self, arbiter: Arbiter, worker: Any) -> None:
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            from prometheus_client import multiprocess  # noqa: PLC0415
+
+            multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+class Master(Arbiter):  # type: ignore[misc]
+    """Ctrl+C once drains, twice is now; about once a second it looks after the private database."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.watched_at = 0.0
+        self.database_trouble = ""
+        super().__init__(service)
+
+    def handle_int(self) -> None:
+        raise StopIteration  # as SIGTERM: the second one is seen by stop()
+
+    def wait_for_signals(self, timeout: float = LOOK) -> list[int]:
+        signals: list[int] = super().wait_for_signals(timeout if self.service.is_ready else QUICK_LOOK)
+        self.service.listen_to_workers()
+        self.watch_database()
+        return signals
+
+    def watch_database(self) -> None:
+        now = time.monotonic()
+        if self.service.private is None or now - self.watched_at < LOOK:
+            return
+        self.watched_at = now
+        trouble = ""
+        try:
+            self.service.private.watch()
+        except EmbeddedError as error:
+            trouble = str(error).replace("\n", " ")
+        if trouble and trouble != self.database_trouble:
+            log.error("the private PostgreSQL is away: %s", trouble)
+        self.database_trouble = trouble
+
+    def stop(self, graceful: bool = True) -> None:
+        self.service.stop_began = time.monotonic()
+        super().stop(graceful)
+        self.service.listen_to_workers()

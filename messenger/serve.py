@@ -1,0 +1,146 @@
+"""One run of the server, from the checks to the last line; what it took it gives back, in the reverse order."""
+
+import logging
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from typing import Any, TypeVar
+
+from messenger.banner import banner, farewell
+from messenger.db.embedded import PrivatePostgres
+from messenger.db.keeper import CLUSTER
+from messenger.settings import Config
+from messenger.start import OTHER, Facts, check_database, check_schema, check_settings, take_port
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+FILES_WANTED = 65536  # every socket is an open file, and most systems begin with 1,024
+LET_GO_SECONDS = 2.0
+BROUGHT_LISTENERS = ("LISTEN_FDS", "GUNICORN_FD")  # by systemd, or by the master that this one replaces
+
+
+def serve(config: Config, options: dict[str, Any]) -> int:
+    """`options`: gunicorn's own, from the command line. The exit code."""
+    began = time.monotonic()
+    master = os.getpid()
+    terminal = sys.stdout.isatty()
+    # Reloaded workers would inherit what the master has imported, so then it does not import what may change.
+    ask = _ask_apart if options.get("reload") else _ask_here
+    _set_limits()
+    with ExitStack() as kept:
+        _share_metrics(config, kept)
+        apps = ask(check_settings, config)
+        listener = None
+        if not options.get("bind") and not any(name in os.environ for name in BROUGHT_LISTENERS):
+            listener = kept.enter_context(take_port(config.server.host, config.server.port, config.server.backlog))
+        private = _private_database(config, kept)
+        dsn = private.url if private else config.database.dsn()
+        version, unsafe = check_database(config, dsn)
+        schema = ask(check_schema, config, str(config.database.direct_url) or dsn)
+        facts = Facts(tuple(apps), version, schema)
+
+        from messenger.master import Service  # noqa: PLC0415  (gunicorn is of no use to a refusal)
+
+        def say_ready() -> None:
+            seconds = time.monotonic() - began
+            if terminal:
+                print(banner(config, facts, seconds), flush=True)
+            log.info("ready", extra={"keys": {"port": config.server.port, "seconds": round(seconds, 2)}})
+
+        service = Service(
+            config,
+            dsn,
+            listener=listener.detach() if listener else None,  # gunicorn closes it
+            options=options,
+            terminal=terminal,
+            coloured=terminal and not os.environ.get("NO_COLOR"),
+            private=private,
+            on_ready=say_ready,
+        )
+        for warning in (*config.warnings, *_forgetful(unsafe)):
+            log.warning("%s", warning)
+        code = _run(service, master)
+    if terminal and service.is_ready:
+        # Only here is the lease given back, so only now can the database be gone.
+        fate = _fate_of_database(config) if private else "your database untouched"
+        print(farewell(service.requests_cut, fate, time.monotonic() - service.stop_began))
+    return code
+
+
+def _run(service: Any, master: int) -> int:
+    try:
+        service.run()
+    except SystemExit as end:
+        if os.getpid() != master:
+            raise  # a worker on its way out, up through the stack of the master it was forked from
+        return 0 if not end.code else OTHER
+    return 0
+
+
+def _ask_here(question: Callable[..., T], *arguments: Any) -> T:
+    return question(*arguments)
+
+
+def _ask_apart(question: Callable[..., T], *arguments: Any) -> T:
+    from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415
+    from multiprocessing import get_context  # noqa: PLC0415
+
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(question, *arguments).result()
+
+
+def _set_limits() -> None:
+    os.umask(0o077)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold keys and messages
+    with suppress(OSError, ValueError):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+
+
+def _share_metrics(config: Config, kept: ExitStack) -> None:
+    """prometheus_client looks for the folder when it is imported, and finds the files of this run only."""
+    if "metrics" in config.apps:
+        folder = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="messenger-metrics-")
+        kept.callback(_in_this_process_only(os.getpid(), shutil.rmtree), folder, ignore_errors=True)
+
+
+def _private_database(config: Config, kept: ExitStack) -> PrivatePostgres | None:
+    if not config.database.is_private:
+        return None
+    return kept.enter_context(PrivatePostgres.lease(config.data_dir, bin_dir=config.database.bin_dir))
+
+
+def _in_this_process_only(pid: int, action: Callable[..., None]) -> Callable[..., None]:
+    """Forked workers leave through the same stack, and must not clean up behind the master's back."""
+
+    def act(*arguments: Any, **options: Any) -> None:
+        if os.getpid() == pid:
+            action(*arguments, **options)
+
+    return act
+
+
+def _forgetful(unsafe: list[str]) -> list[str]:
+    if not unsafe:
+        return []
+    settings = ", ".join(f"{name}=off" for name in unsafe)
+    return [f"PostgreSQL runs with {settings}: a power cut can lose messages that were acknowledged"]
+
+
+def _fate_of_database(config: Config) -> str:
+    """It stops with its last user; whether that was this server is seen by its pid file."""
+    until = time.monotonic() + LET_GO_SECONDS
+    while time.monotonic() < until:
+        if not (config.data_dir / CLUSTER / "postmaster.pid").exists():
+            return "database stopped"
+        time.sleep(0.01)
+    return "database left to its other users"

