@@ -7,9 +7,11 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from gunicorn.app.base import Application
 from gunicorn.arbiter import Arbiter
@@ -112,12 +114,33 @@ class Service(Application):  # type: ignore[misc]
 
     async def _make_runner(self) -> Any:
         """In the worker, with its loop running."""
+        try:
+            return self._assemble()
+        except Exception as error:
+            if not self.cfg.reload:
+                raise
+            await self._wait_for_better_code(error)
+
+    async def _wait_for_better_code(self, error: Exception) -> NoReturn:
+        """Half-written code is the ordinary case with --dev: callers wait in the backlog until it loads."""
+        log.error("the code does not load; it is tried again when a file changes", exc_info=error)
+        files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+        if isinstance(error, SyntaxError) and error.filename:
+            files.append(error.filename)
+        for file in files:
+            self._worker.reloader.add_extra_file(file)
+        while self._worker.alive:
+            self._worker.notify()
+            await asyncio.sleep(QUICK_LOOK)
+        sys.exit(0)
+
+    def _assemble(self) -> Any:
         from messenger.app import create_app  # noqa: PLC0415  (in the worker, so that --dev sees changed files)
         from messenger.web.server import make_runner  # noqa: PLC0415
 
-        runner = make_runner(create_app(self.config, self.dsn))
-        loop = asyncio.get_running_loop()
         worker = self._worker
+        loop = asyncio.get_running_loop()
+        runner = make_runner(create_app(self.config, self.dsn))
 
         def leave() -> None:
             runner.drain()

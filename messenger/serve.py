@@ -67,7 +67,9 @@ def serve(config: Config, options: dict[str, Any]) -> int:
         for warning in (*config.warnings, *_forgetful(unsafe)):
             log.warning("%s", warning)
         code = _run(service, master)
-    if terminal and service.is_ready:
+    if code:
+        print(f"The server stopped by itself. Why: {config.log_dir / 'error.log'}", file=sys.stderr)
+    elif terminal and service.is_ready:
         # Only here is the lease given back, so only now can the database be gone.
         fate = _fate_of_database(config) if private else "your database untouched"
         print(farewell(service.requests_cut, fate, time.monotonic() - service.stop_began))

@@ -16,12 +16,12 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 from cryptography.fernet import Fernet
-from messenger.web.server import make_runner
 
 from messenger.app import create_app
 from messenger.db.embedded import PrivatePostgres
 from messenger.db.schema import upgrade
 from messenger.settings import Config, read
+from messenger.web.server import make_runner
 from tests.actors import Person, Server
 
 FOLDER = "MESSENGER_TEST_FOLDER"  # made by the first process, shared with its xdist workers through the environment
@@ -82,7 +82,7 @@ async def dsn(postgres: str, template: str) -> AsyncIterator[str]:
     connection = await asyncpg.connect(postgres)
     for _ in range(200):  # the template is busy for a moment while another worker copies or checks it
         try:
-            await connection.execute(f"create database {name} template {template}")
+            await connection.execute(f"create database {name} template {template} strategy file_copy")
             break
         except asyncpg.ObjectInUseError:
             await asyncio.sleep(0.05)

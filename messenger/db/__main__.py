@@ -59,3 +59,5 @@ def _refuse(code: int, *sentences: str) -> int:
     return code
 
 
+if __name__ == "__main__":
+    main()

@@ -12,15 +12,7 @@ from dataclasses import dataclass
 
 from messenger.apps.auth import store
 from messenger.apps.auth.desk import Desk
-from messenger.apps.auth.schemas import (
-    Caller,
-    Device,
-    Event,
-    Pair,
-    Seat,
-    SessionState,
-    Which,
-)
+from messenger.apps.auth.schemas import Caller, Device, Event, Pair, Seat, SessionState, Which
 from messenger.apps.auth.tokens import OPAQUE_TOKEN, digest, new_opaque_token, new_session_token
 from messenger.db.engine import Transaction
 from messenger.errors import NotFound, SessionExpired, SessionRevoked, TokenInvalid, TokenReused
@@ -54,12 +46,9 @@ Credential = SessionToken | AccessToken | SocketTicket
 
 async def identify(desk: Desk, credential: Credential) -> Identity:
     """The credential names a session; its row, read now, says whether it still opens anything."""
-    claim = None
-    if isinstance(credential, AccessToken):
-        claim = desk.mint.read_access_token(credential.text, now=time.time())
     async with desk.db.reading() as tx:
-        state = await _find(tx, claim.session_id if claim is not None else credential)
-        if state is None or (claim is not None and claim.user_id != state.user_id):
+        state = await _find(tx, desk, credential)
+        if state is None:
             raise TokenInvalid
         if state.has_ended:
             raise SessionRevoked
@@ -71,14 +60,15 @@ async def identify(desk: Desk, credential: Credential) -> Identity:
     return Identity(state.user_id, state.session_id)
 
 
-async def _find(tx: Transaction, name: SessionId | Credential) -> SessionState | None:
-    if isinstance(name, SessionToken):
-        return await store.find_session(tx, digest(name.text))
-    if isinstance(name, SocketTicket):
-        taken = await store.take_ticket(tx, digest(name.text))
-        return None if taken is None else await store.find_session(tx, taken)
-    assert isinstance(name, int), "an access token has been read by now"
-    return await store.find_session(tx, name)
+async def _find(tx: Transaction, desk: Desk, credential: Credential) -> SessionState | None:
+    if isinstance(credential, SessionToken):
+        return await store.find_session(tx, digest(credential.text))
+    if isinstance(credential, SocketTicket):
+        session_id = await store.take_ticket(tx, digest(credential.text))
+        return None if session_id is None else await store.find_session(tx, session_id)
+    claim = desk.mint.read_access_token(credential.text, now=time.time())
+    state = await store.find_session(tx, claim.session_id)
+    return state if state is not None and state.user_id == claim.user_id else None
 
 
 async def open_session(

@@ -1,0 +1,84 @@
+"""messenger-db is Alembic's command line on the database the settings name, from any folder."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from tests.conftest import named
+
+HEAD = sorted((Path(__file__).parents[2] / "messenger/db/migrations/versions").glob("0*.py"))[-1].name[:4]
+
+
+def messenger_db(*arguments: str, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "DATA_DIR": str(folder / "data"), **settings}
+    return subprocess.run(
+        [sys.executable, "-m", "messenger.db", *arguments],
+        cwd=folder,
+        env={**environment, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+async def empty(postgres: str):
+    connection = await asyncpg.connect(postgres)
+    await connection.execute("create database by_hand")
+    yield named(postgres, "by_hand")
+    await connection.execute("drop database by_hand with (force)")
+    await connection.close()
+
+
+async def test_upgrade_current_check_and_downgrade_work_from_any_folder(empty, tmp_path):
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return messenger_db(*arguments, folder=tmp_path, DATABASE_URL=empty)
+
+    up = await asyncio.to_thread(run, "upgrade", "head")
+    assert up.returncode == 0, up.stderr
+
+    current = await asyncio.to_thread(run, "current")
+    assert HEAD in current.stdout
+
+    check = await asyncio.to_thread(run, "check")
+    assert check.returncode == 0, check.stdout + check.stderr
+
+    down = await asyncio.to_thread(run, "downgrade", "base")
+    assert down.returncode == 0, down.stderr
+
+
+def test_without_a_setting_it_is_the_private_database(tmp_path):
+    up = messenger_db("upgrade", "head", folder=tmp_path)
+    assert up.returncode == 0, up.stderr
+
+    assert HEAD in messenger_db("current", folder=tmp_path).stdout
+
+
+def test_a_bare_command_says_what_to_type(tmp_path):
+    bare = messenger_db(folder=tmp_path)
+
+    assert bare.returncode == 2
+    assert "messenger-db upgrade head" in bare.stderr
+    assert "Traceback" not in bare.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "code"),
+    [
+        (("upgrade", "head"), {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}, 3),
+        (("upgrade", "nonsense"), {}, 4),
+        (("current",), {"PORT": "many"}, 2),
+    ],
+    ids=["no database", "no such revision", "bad setting"],
+)
+def test_a_refusal_is_short_and_has_its_code(arguments, settings, code, tmp_path):
+    refused = messenger_db(*arguments, folder=tmp_path, **settings)
+
+    assert refused.returncode == code, refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) <= 3
