@@ -26,12 +26,12 @@ $(BIN)/python:
 
 $(STAMP): setup.py | $(BIN)/python
 	@echo "Installing messenger into $(VENV) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 -e .
 	@touch $@
 
 $(STAMP_DEV): setup.py | $(BIN)/python
 	@echo "Installing messenger and its tools into $(VENV) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 -e '.[dev]'
 	@touch $@ $(STAMP)
 
 test: $(STAMP_DEV)  ## Install everything and run all tests on a real private PostgreSQL

@@ -11,9 +11,8 @@ EVERYWHERE = {"0.0.0.0", "::", ""}
 
 
 def banner(config: Config, facts: Facts, seconds: float) -> str:
-    host, port = config.server.host, config.server.port
-    shown = "127.0.0.1" if host in EVERYWHERE else f"[{host}]" if ":" in host else host
-    url = f"http://{shown}:{port}"
+    host = config.server.host
+    url = address(config)
     database = "private PostgreSQL" if config.database.is_private else "your PostgreSQL"
     audience = "for this machine only" if is_loopback(host) else "for everybody who can reach this machine"
     title = [f"Messenger {messenger.__version__}", database, audience]
@@ -25,7 +24,7 @@ def banner(config: Config, facts: Facts, seconds: float) -> str:
     if "auth" in facts.apps:
         lines.append(f"Sign up      POST {url}/v1/auth/register")
     if "ws" in facts.apps:
-        lines.append(f"WebSocket    ws://{shown}:{port}/v1/ws   sub-protocol messenger.v1")
+        lines.append(f"WebSocket    {url.replace('http', 'ws', 1)}/v1/ws   sub-protocol messenger.v1")
     if "health" in facts.apps:
         lines.append("Health       /ping  /healthz  /readyz")
     if "metrics" in facts.apps:
@@ -39,6 +38,13 @@ def banner(config: Config, facts: Facts, seconds: float) -> str:
     ]
     body = "".join(f"  {line}\n" for line in lines)
     return f"{' · '.join(title)}\n\n{body}\n  Ready in {seconds:.1f} s. Ctrl+C stops, twice forces.\n"
+
+
+def address(config: Config) -> str:
+    """Where a browser on this machine finds the server."""
+    host = config.server.host
+    shown = "127.0.0.1" if host in EVERYWHERE else f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{config.server.port}"
 
 
 def farewell(requests_cut: int, database: str, seconds: float) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any, TypeVar
 
-from messenger.banner import banner, farewell
+from messenger.banner import address, banner, farewell
 from messenger.db.embedded import PrivatePostgres
 from messenger.db.keeper import CLUSTER
 from messenger.settings import Config
@@ -52,7 +52,7 @@ def serve(config: Config, options: dict[str, Any]) -> int:
             seconds = time.monotonic() - began
             if terminal:
                 print(banner(config, facts, seconds), flush=True)
-            log.info("ready", extra={"keys": {"port": config.server.port, "seconds": round(seconds, 2)}})
+            log.info("ready", extra={"keys": {"url": address(config), "seconds": round(seconds, 2)}})
 
         service = Service(
             config,
