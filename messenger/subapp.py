@@ -4,7 +4,7 @@ A sub-app is a value named `app` in the front door of its package. Own ones live
 found by the entry-point group `messenger.apps`; what is not listed in Config.apps is not imported.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
@@ -14,6 +14,8 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
+
+from messenger.log.entries import Show
 
 ENTRY_POINTS = "messenger.apps"
 
@@ -28,7 +30,8 @@ class SubApp:
     routes: Iterable[web.AbstractRouteDef] = ()
     middlewares: Sequence[Middleware] = ()
     contexts: Sequence[Callable[[web.Application], AsyncIterator[None]]] = ()
-    commands: Mapping[str, Callable[..., Awaitable[Any]]] = field(default_factory=dict)
+    commands: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    shows: Mapping[str, Show] = field(default_factory=dict)  # kinds of the log it owns -> how their events look now
     requires: Sequence[str] = ()
     after: Sequence[str] = ()
     setup: Callable[[web.Application], None] | None = None

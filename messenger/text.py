@@ -1,6 +1,7 @@
-"""Names and words as people type them: which are sane, and when two names are the same name."""
+"""Names, words and moments as people write and read them: which are sane, and when two names are the same name."""
 
 import unicodedata
+from datetime import UTC, datetime
 
 BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -22,3 +23,8 @@ def is_sane_name(name: str) -> bool:
 def has_content(text: str) -> bool:
     """Is there anything to see? Spaces, format characters and unassigned ones alone are nothing."""
     return any(not char.isspace() and unicodedata.category(char) not in {"Cf", "Cc", "Mn", "Cn"} for char in text)
+
+
+def rfc3339(moment: datetime) -> str:
+    """UTC with milliseconds and Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

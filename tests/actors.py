@@ -1,7 +1,7 @@
 """People and servers of the tests: they speak the users' language; every answer is held against the contract."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from typing import Any, Self
@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
+from tests import sockets
 from tests.contract import CONTRACT
 
 PASSWORD = "correct horse"
@@ -133,3 +134,50 @@ class Person:
 
     async def signs_out(self) -> Answer:
         return (await self.post("/v1/auth/logout")).expecting(200)
+
+    def connects(
+        self, server: Server | None = None, *, cursor: str | None = None, ticket: str | None = None, **options: Any
+    ) -> AbstractAsyncContextManager[sockets.Socket]:
+        """Open a socket: `async with alice.connects() as socket`. Options of aiohttp's client pass on."""
+        return sockets.connected(self, server or self.server, cursor=cursor, ticket=ticket, **options)
+
+    def streams(
+        self, form: sockets.Form = "sse", server: Server | None = None, *, after: str | None = None, **options: Any
+    ) -> AbstractAsyncContextManager[sockets.Stream]:
+        """The same events without a socket: as `sse`, `ndjson`, or by `poll`."""
+        return sockets.streaming(self, server or self.server, form, after=after, **options)
+
+    async def opens_chat(self, name: str, members: Iterable["Person"] = (), **more: Any) -> str:
+        """The id of a new chat of this person."""
+        body = {"chat_name": name, "member_ids": [one.user_id for one in members], **more}
+        return str((await self.post("/v1/chats", body)).expecting(201).json["chat_id"])
+
+    async def talks_to(self, person: "Person") -> str:
+        """The id of the direct chat."""
+        answer = await self.post(f"/v1/users/{person.user_id}/chat")
+        assert answer.status in {200, 201}, answer
+        return str(answer.json["chat_id"])
+
+    async def sees(self, chat: str) -> dict[str, Any]:
+        return dict((await self.get(f"/v1/chats/{chat}")).expecting(200).json)
+
+    async def invites(self, chat: str, *people: "Person") -> Answer:
+        return await self.post(f"/v1/chats/{chat}/members", {"user_ids": [one.user_id for one in people]})
+
+    async def joins(self, chat: str, name: str = "") -> Answer:
+        return await self.post(f"/v1/chats/{chat}/users", {"user_name": name or self.name})
+
+    async def makes(self, chat: str, person: "Person", role: str) -> Answer:
+        return await self.asks("PATCH", f"/v1/chats/{chat}/members/{person.user_id}", {"role": role})
+
+    async def removes(self, chat: str, person: "Person") -> Answer:
+        return await self.asks("DELETE", f"/v1/chats/{chat}/members/{person.user_id}")
+
+    async def leaves(self, chat: str) -> Answer:
+        return await self.asks("DELETE", f"/v1/chats/{chat}/members/me")
+
+    async def changes(self, chat: str, **what: Any) -> Answer:
+        return await self.asks("PATCH", f"/v1/chats/{chat}", what)
+
+    async def deletes(self, chat: str) -> Answer:
+        return await self.asks("DELETE", f"/v1/chats/{chat}")

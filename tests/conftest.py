@@ -18,10 +18,13 @@ import pytest
 from cryptography.fernet import Fernet
 
 from messenger.app import create_app
+from messenger.db import engine
 from messenger.db.embedded import PrivatePostgres
 from messenger.db.schema import upgrade
+from messenger.log import line
 from messenger.settings import Config, read
 from messenger.web.server import make_runner
+from tests import frames
 from tests.actors import Person, Server
 
 FOLDER = "MESSENGER_TEST_FOLDER"  # made by the first process, shared with its xdist workers through the environment
@@ -30,6 +33,7 @@ NUMBERS = count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(frames, "frames")  # a whole run must have seen every frame of asyncapi.yml
     if FOLDER not in os.environ:
         os.environ[FOLDER] = tempfile.mkdtemp(prefix="messenger-tests-")
         config.stash[OWNED] = os.environ[FOLDER]
@@ -100,6 +104,9 @@ async def sql(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     yield connection
     await connection.close()
 
+
+# A machine that runs the tests is busy, and PostgreSQL forks for every connection: a second may be too short there.
+engine.CONNECT_TIMEOUT = line.CONNECT_TIMEOUT = 5.0
 
 SECRET_KEY = Fernet.generate_key().decode()
 

@@ -52,6 +52,7 @@ def test_an_empty_variable_is_an_unset_one() -> None:
         ("MODE", "debug", "dev, standard or production"),
         ("AUTH_DISABLED", "maybe", "true or false"),
         ("LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING or ERROR"),
+        ("WIRE", "telegraph", "auto, none, postgres or redis"),
         ("WORKERS_NUM", "-1", "at least 1"),
         ("DATA_DIR", "~no-such-user/data", "is not a path"),
         ("SECRET_KEY_FILE", "/no/such/file", "cannot be read"),

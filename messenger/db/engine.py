@@ -5,9 +5,9 @@ A lost or refused connection is `Unavailable` (503), whoever met it; text that P
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
@@ -18,6 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.pool import QueuePool
 
 from messenger.errors import BadParameters, Unavailable
+from messenger.log.append import append
+from messenger.log.entries import News
 
 CONNECT_TIMEOUT = 1.0  # D13: with PostgreSQL away an answer comes within a second, not a hang
 COMMAND_TIMEOUT = 5.0
@@ -45,6 +47,8 @@ AWAY = (
     asyncpg.QueryCanceledError,
     asyncpg.LockNotAvailableError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.DeadlockDetectedError,  # nothing was stored, and the next try finds the rival gone
+    asyncpg.SerializationError,
 )
 
 
@@ -53,12 +57,18 @@ class Transaction:
     """What a store needs to speak to the database: one statement after the other, all or nothing."""
 
     session: AsyncSession
+    news: list[News] = field(default_factory=list)
+
+    def emit(self, *news: News) -> None:
+        """To be written to the log as the last thing before the commit, or not at all."""
+        self.news.extend(news)
 
 
 class Database:
     def __init__(self, dsn: str, *, pool_size: int = 10, pooled: bool = False) -> None:
         """`pooled`: a transaction pooler (pgbouncer) stands in between, so nothing may be prepared."""
         self.dsn = dsn
+        self.on_news: Callable[[int], None] = lambda position: None  # told after the commit
         caches = {"statement_cache_size": 0} if pooled else {}
 
         async def connect(**options: Any) -> asyncpg.Connection:
@@ -86,12 +96,22 @@ class Database:
     async def transaction(self) -> AsyncIterator[Transaction]:
         async with self._speaking(self.engine) as tx:
             yield tx
+            last = await append(tx.session, tx.news) if tx.news else None
             await tx.session.commit()
+        if last is not None:
+            self.on_news(last)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Transaction]:
         """Each statement on its own: no BEGIN and COMMIT to wait for."""
         async with self._speaking(self.engine.execution_options(isolation_level="AUTOCOMMIT")) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Transaction]:
+        """Several statements that see the database at one and the same moment, and change nothing."""
+        options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        async with self._speaking(self.engine.execution_options(**options)) as tx:
             yield tx
 
     @asynccontextmanager

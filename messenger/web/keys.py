@@ -1,19 +1,24 @@
 """Typed places for what is shared through the application and the request."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from messenger.identity import Identity
+from messenger.identity import Identity, UserId
 from messenger.settings import Config
 
 if TYPE_CHECKING:
-    from messenger.db.engine import Database
+    from messenger.db.engine import Database, Transaction
+    from messenger.log.follow import Log
     from messenger.subapp import Placed
 
 CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
 DATABASE: web.AppKey["Database"] = web.AppKey("database")
+LOG: web.AppKey["Log"] = web.AppKey("log")
+# What else must happen in the transaction that deletes an account; filled by the setup of whoever keeps its traces.
+ACCOUNT_DELETED: web.AppKey["list[Callable[[Transaction, UserId], Awaitable[None]]]"] = web.AppKey("account_deleted")
 ARRANGED: web.AppKey["list[Placed]"] = web.AppKey("arranged")  # the sub-apps in their order
 DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)  # set: not ready, about to stop
 

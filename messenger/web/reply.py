@@ -1,5 +1,6 @@
 """How an answer is written: JSON encoded once, problems in one shape, headers of every answer."""
 
+import hashlib
 from typing import Any
 
 import msgspec
@@ -23,6 +24,17 @@ PRIVATE = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"
 
 def json(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     return web.Response(body=ENCODER.encode(value), status=status, content_type="application/json", headers=headers)
+
+
+def fresh(request: web.Request, value: Any) -> web.Response:
+    """What only this person may see, and 304 for whoever has seen exactly this; weak, since proxies may compress."""
+    response = json(value, headers=PRIVATE)
+    assert isinstance(response.body, bytes)
+    tag = hashlib.sha256(response.body).hexdigest()[:32]
+    if any(known.value in {tag, "*"} for known in request.if_none_match or ()):
+        response = web.Response(status=304, headers=PRIVATE)
+    response.headers["ETag"] = f'W/"{tag}"'
+    return response
 
 
 def nothing() -> web.Response:

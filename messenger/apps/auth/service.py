@@ -142,7 +142,12 @@ async def _refuse_limited(tx: Transaction, desk: Desk, tried: Guess) -> None:
 
 async def profile(desk: Desk, user_id: UserId) -> Profile:
     async with desk.db.reading() as tx:
-        found = await store.find_profile(tx, user_id)
+        return await profile_now(tx, user_id)
+
+
+async def profile_now(tx: Transaction, user_id: UserId) -> Profile:
+    """For whoever needs it in a snapshot of their own."""
+    found = await store.find_profile(tx, user_id)
     if found is None:
         raise UserNotFound
     return found
@@ -177,6 +182,8 @@ async def delete_account(desk: Desk, me: Identity, caller: Caller) -> None:
     """The name becomes free at once; what the person wrote stays, by a deleted account."""
     async with desk.db.transaction() as tx:
         await store.bury_user(tx, me.user_id, TOMBSTONE)
+        for farewell in desk.farewells:
+            await farewell(tx, me.user_id)
         await store.record(tx, Event.ACCOUNT_DELETED, caller, user_id=me.user_id)
         await sessions.end(tx, me.user_id, Which(), caller, why="account deleted")
     log.info("account deleted user=%s", me.user_id)

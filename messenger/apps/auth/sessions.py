@@ -17,6 +17,7 @@ from messenger.apps.auth.tokens import OPAQUE_TOKEN, digest, new_opaque_token, n
 from messenger.db.engine import Transaction
 from messenger.errors import NotFound, SessionExpired, SessionRevoked, TokenInvalid, TokenReused
 from messenger.identity import Identity, SessionId, UserId
+from messenger.log.entries import News
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ async def identify(desk: Desk, credential: Credential) -> Identity:
         step = min(TOUCH_STEP, desk.rules.token_lifetime / 10)
         if state.quiet_for > step:
             await store.touch_session(tx, state.session_id, step)
-    return Identity(state.user_id, state.session_id)
+    return Identity(state.user_id, state.session_id, reads_all=desk.rules.disabled)
 
 
 async def _find(tx: Transaction, desk: Desk, credential: Credential) -> SessionState | None:
@@ -135,6 +136,7 @@ async def end(tx: Transaction, user_id: UserId, which: Which, caller: Caller, *,
     ended = await store.end_sessions(tx, user_id, which)
     if ended:
         await store.record(tx, Event.SESSION_ENDED, caller, user_id=user_id, sessions=ended, detail=why)
+        tx.emit(*(News("session_revoked", user_id=user_id, subject_id=one) for one in ended))
     return ended
 
 

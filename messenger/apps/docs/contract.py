@@ -26,7 +26,16 @@ def find(name: str) -> Path:
 @lru_cache(maxsize=8)
 def swagger(enabled: frozenset[str]) -> bytes:
     """The file as it was written when everything of it is enabled, else what is left of it."""
-    raw = find("swagger.yml").read_bytes()
+    return _served("swagger.yml", enabled)
+
+
+@lru_cache(maxsize=8)
+def asyncapi(enabled: frozenset[str]) -> bytes:
+    return _served("asyncapi.yml", enabled)
+
+
+def _served(name: str, enabled: frozenset[str]) -> bytes:
+    raw = find(name).read_bytes()
     whole = parse(raw)
     left = trimmed(whole, enabled)
     return raw if left == whole else yaml.safe_dump(left, sort_keys=False, allow_unicode=True).encode()
@@ -40,10 +49,35 @@ def parse(raw: bytes) -> dict[str, Any]:
 
 def trimmed(document: dict[str, Any], enabled: frozenset[str]) -> dict[str, Any]:
     left: dict[str, Any] = _without(document, enabled)
-    left["paths"] = {
-        path: item for path, item in left["paths"].items() if any("operationId" in op for op in item.values())
-    }
+    if "paths" in left:
+        left["paths"] = {
+            path: item for path, item in left["paths"].items() if any("operationId" in op for op in item.values())
+        }
+    if "channels" in left:
+        left = _without_dangling(left)
     return left if left == document else _without_orphans(left)
+
+
+def _without_dangling(document: dict[str, Any]) -> dict[str, Any]:
+    """What spoke of switched-off messages and channels, in turn: first the channels, then the operations on them."""
+    for channel in document["channels"].values():
+        channel["messages"] = {name: one for name, one in channel["messages"].items() if _leads(document, one)}
+    for operation in document["operations"].values():
+        for speaker in (operation, operation.get("reply", {})):
+            if "messages" in speaker:
+                speaker["messages"] = [one for one in speaker["messages"] if _leads(document, one)]
+    spoken = {name: one for name, one in document["operations"].items() if _leads(document, one["channel"])}
+    document["operations"] = {name: one for name, one in spoken.items() if one["messages"]}
+    return document
+
+
+def _leads(document: dict[str, Any], reference: dict[str, str]) -> bool:
+    found: Any = document
+    for step in reference["$ref"].removeprefix("#/").split("/"):
+        if step not in found:
+            return False
+        found = found[step]
+    return True
 
 
 def _without(node: Any, enabled: frozenset[str]) -> Any:
@@ -64,11 +98,13 @@ def _without_orphans(document: dict[str, Any]) -> dict[str, Any]:
     while True:
         used = set(_references(document))
         kept = {
-            kind: {name: part for name, part in parts.items() if f"#/components/{kind}/{name}" in used}
+            kind: {
+                name: part
+                for name, part in parts.items()
+                if kind == "securitySchemes" or f"#/components/{kind}/{name}" in used
+            }
             for kind, parts in components.items()
-            if kind != "securitySchemes"
         }
-        kept["securitySchemes"] = components["securitySchemes"]
         if kept == components:
             return document
         components = document["components"] = kept

@@ -66,10 +66,20 @@ async def apps_page(request: web.Request) -> web.Response:
 
 @public
 async def swagger(request: web.Request) -> web.Response:
-    enabled = frozenset(one.app.name for one in request.app[ARRANGED])
-    return web.Response(
-        body=contract.swagger(enabled), content_type="application/yaml", headers={"Cache-Control": "no-cache"}
-    )
+    return _contract(contract.swagger(_enabled(request)))
+
+
+@public
+async def asyncapi(request: web.Request) -> web.Response:
+    return _contract(contract.asyncapi(_enabled(request)))
+
+
+def _enabled(request: web.Request) -> frozenset[str]:
+    return frozenset(one.app.name for one in request.app[ARRANGED])
+
+
+def _contract(text: bytes) -> web.Response:
+    return web.Response(body=text, content_type="application/yaml", headers={"Cache-Control": "no-cache"})
 
 
 def _page(text: str) -> web.Response:
@@ -89,4 +99,4 @@ def mount(root: web.Application) -> None:
     root.add_subapp("/docs", docs)
 
 
-routes = [web.get("/swagger.yml", swagger)]
+routes = [web.get("/swagger.yml", swagger), web.get("/asyncapi.yml", asyncapi)]

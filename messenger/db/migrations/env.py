@@ -10,6 +10,7 @@ from alembic import context
 from sqlalchemy import Connection, NullPool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+import messenger.log.tables  # noqa: F401  (registers the tables of the log)
 from messenger import apps
 from messenger.db.metadata import Table
 from messenger.db.schema import DSN_ATTRIBUTE, MIGRATION_LOCK
@@ -31,7 +32,8 @@ async def migrate_online() -> None:
     dsn = context.config.attributes[DSN_ATTRIBUTE]
 
     async def connect(**options: object) -> asyncpg.Connection:
-        return await asyncpg.connect(dsn, statement_cache_size=0, **options)
+        # A role may have a schema of its own name (as `messenger` has): tables must not go there.
+        return await asyncpg.connect(dsn, statement_cache_size=0, server_settings={"search_path": "public"}, **options)
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     async with engine.connect() as connection:

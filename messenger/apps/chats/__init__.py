@@ -1,0 +1,14 @@
+"""Chats: who talks with whom, and who may do what there. Keeps nothing in the process."""
+
+from aiohttp import web
+
+from messenger.apps.chats import handlers, members, shows
+from messenger.subapp import SubApp
+from messenger.web.keys import ACCOUNT_DELETED
+
+
+def setup(root: web.Application) -> None:
+    root[ACCOUNT_DELETED].append(members.forget)
+
+
+app = SubApp(name="chats", routes=handlers.routes, shows=shows.shows, requires=("auth",), setup=setup)

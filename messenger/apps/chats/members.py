@@ -1,0 +1,143 @@
+"""Who is in a chat: joining, adding, roles, leaving, removing, and what becomes of chats when an account goes.
+
+Every change is one transaction under the chat's lock, so two of them never act on a state that the other has changed.
+"""
+
+import logging
+import secrets
+from collections.abc import Sequence
+
+from messenger.apps.chats import gate, store
+from messenger.apps.chats.gate import Role
+from messenger.apps.chats.schemas import Member, MemberPage, Membership, checked_name
+from messenger.apps.chats.service import enter, hold, may, open_to, recount
+from messenger.db.engine import Database, Transaction
+from messenger.errors import AlreadyMember, ChatNotFound, Forbidden, LastOwner, UserNotFound
+from messenger.identity import Identity, UserId
+from messenger.log.entries import News
+
+log = logging.getLogger(__name__)
+
+
+async def page(db: Database, me: Identity | None, chat_id: int, *, after: int, limit: int) -> MemberPage:
+    """In the order of their ids."""
+    async with db.snapshot() as tx:
+        await open_to(tx, me, chat_id)
+        found = await store.find_members_after(tx, chat_id, after, limit + 1)
+    members = found[:limit]
+    return MemberPage(members, members[-1].user_id if len(found) > limit else None)
+
+
+async def join(db: Database, me: Identity | None, chat_id: int, name: str) -> UserId:
+    """I take part in an open chat under this name; in it already: that is my name here from now on."""
+    name = checked_name(name, "/user_name")
+    async with db.transaction() as tx:
+        if me is None:  # a rig without sign-in: whoever asks is somebody new
+            user_id = await store.add_guest(tx, f"guest-{secrets.token_hex(8)}")
+            taken: str | None = name
+        else:
+            user_id = me.user_id
+            own = (await hold(tx, [user_id]))[user_id]
+            taken = name if name != own else None  # one's own name goes with the account's
+        if not await store.lock_chat(tx, chat_id):
+            raise ChatNotFound
+        found = await store.find_membership(tx, chat_id, user_id)
+        assert found is not None, "the chat is locked"
+        if found.seat is None:
+            await _come_in(tx, found, user_id, taken)
+        elif not gate.may(found.seat, "take_name"):
+            raise Forbidden
+        elif found.name != taken:
+            await store.set_name(tx, chat_id, user_id, taken)
+            tx.emit(_changed(chat_id, user_id, actor=user_id))
+    return user_id
+
+
+async def _come_in(tx: Transaction, chat: Membership, user_id: UserId, name: str | None) -> None:
+    if chat.join_rule != "open":
+        raise ChatNotFound
+    await store.add_members(tx, chat.chat_id, [user_id], "member", read_seq=chat.head_seq, name=name)
+    tx.emit(News("member_added", chat.chat_id, user_id=user_id, actor_id=user_id))
+    await recount(tx, [chat.chat_id])
+
+
+async def add(db: Database, me: Identity, chat_id: int, people: Sequence[UserId]) -> Sequence[Member]:
+    """All of them or nobody. They start at the chat's head, and see what was said before."""
+    async with db.transaction() as tx:
+        there = await store.hold_people(tx, people)
+        chat = await enter(tx, me, chat_id, "add_members")
+        missing = [one for one in people if one not in there]
+        if missing:
+            raise UserNotFound(f"There is no user {missing[0]}.")
+        if await store.add_members(tx, chat_id, people, "member", read_seq=chat.head_seq) < len(people):
+            raise AlreadyMember
+        tx.emit(*(News("member_added", chat_id, user_id=one, actor_id=me.user_id) for one in people))
+        await recount(tx, [chat_id])
+        return await store.find_members(tx, chat_id, people)
+
+
+async def change_role(db: Database, me: Identity, chat_id: int, person: UserId, role: Role) -> Member:
+    async with db.transaction() as tx:
+        await enter(tx, me, chat_id, "change_roles")
+        was = await _role_of(tx, chat_id, person)
+        if was != role:
+            if was == "owner" and (await store.count_members(tx, chat_id)).owners == 1:
+                raise LastOwner
+            await store.set_role(tx, chat_id, person, role)
+            tx.emit(_changed(chat_id, person, actor=me.user_id))
+        return (await store.find_members(tx, chat_id, [person]))[0]
+
+
+async def remove(db: Database, me: Identity, chat_id: int, person: UserId) -> None:
+    async with db.transaction() as tx:
+        if person == me.user_id:
+            await _leave(tx, me, chat_id)
+        else:
+            await enter(tx, me, chat_id, "remove_member")
+            role = await _role_of(tx, chat_id, person)
+            await may(tx, me, chat_id, gate.REMOVALS[role])
+            await _go(tx, chat_id, person, me.user_id)
+    log.info("member removed chat=%s user=%s by=%s", chat_id, person, me.user_id)
+
+
+async def _leave(tx: Transaction, me: Identity, chat_id: int) -> None:
+    """With the last member the chat goes: nobody could ever own it again."""
+    found = await enter(tx, me, chat_id, "leave")
+    present = await store.count_members(tx, chat_id)
+    if found.role == "owner" and present.owners == 1 and present.members > 1:
+        raise LastOwner("Somebody else must own the chat before its only owner leaves it.")
+    await _go(tx, chat_id, me.user_id, me.user_id)
+    if present.members == 1:
+        tx.emit(News("chat_deleted", chat_id, actor_id=me.user_id))
+
+
+async def _go(tx: Transaction, chat_id: int, person: UserId, actor: UserId) -> None:
+    await store.remove_member(tx, chat_id, person)
+    tx.emit(News("member_removed", chat_id, user_id=person, actor_id=actor))
+    await recount(tx, [chat_id])
+
+
+async def _role_of(tx: Transaction, chat_id: int, person: UserId) -> Role:
+    found = await store.find_membership(tx, chat_id, person)
+    if found is None or found.role is None:
+        raise UserNotFound("This person is not in the chat.")
+    return found.role
+
+
+def _changed(chat_id: int, person: int, *, actor: int) -> News:
+    return News("chat_changed", chat_id, actor_id=actor, data={"member": person})
+
+
+async def forget(tx: Transaction, user_id: UserId) -> None:
+    """An account is being deleted, in this transaction and after its row was buried: its chats live on without it."""
+    chats = await store.lock_chats_of(tx, user_id)
+    heirs = {one.chat_id: one.user_id for one in await store.name_heirs(tx, user_id, chats)}
+    await store.remove_everywhere(tx, user_id)
+    empty = set(await store.find_empty(tx, chats))
+    for chat_id in chats:
+        tx.emit(News("member_removed", chat_id, user_id=user_id, actor_id=user_id))
+        if chat_id in heirs:
+            tx.emit(_changed(chat_id, heirs[chat_id], actor=user_id))
+        if chat_id in empty:
+            tx.emit(News("chat_deleted", chat_id, actor_id=user_id))
+    await recount(tx, chats)

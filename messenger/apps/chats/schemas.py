@@ -1,0 +1,226 @@
+"""What comes in as JSON about chats and members, and the values between the edge and the tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from messenger.apps.chats.gate import Kind, Role, Seat, seat_of
+from messenger.errors import BadParameters, Flaw
+from messenger.identity import UserId
+from messenger.text import is_sane_name
+
+LONGEST_NAME = 255
+MOST_AT_ONCE = 100  # people named in one request
+YEARS = range(1970, 9999)  # what survives every calendar and time zone on the way
+
+Join = Literal["open", "invite"]
+Id = Annotated[int, Meta(ge=1, le=2**53 - 1)] | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,15}$")]
+Ids = Annotated[list[Id], Meta(max_length=MOST_AT_ONCE)]
+
+
+class NewChat(Struct, frozen=True):
+    chat_name: str
+    join: Join = "open"
+    member_ids: Ids = []
+
+
+class NewGroup(Struct, frozen=True):
+    name: str
+    participant_user_ids: Ids
+
+
+class NewName(Struct, frozen=True):
+    user_name: str
+
+
+class NewMembers(Struct, frozen=True):
+    user_ids: Annotated[list[Id], Meta(min_length=1, max_length=MOST_AT_ONCE)]
+
+
+class NewRole(Struct, frozen=True):
+    role: Role
+
+
+class ChatChange(Struct, frozen=True):
+    """What is absent stays; `muted_until` is mine alone, and `null` ends it."""
+
+    chat_name: str | UnsetType = UNSET
+    join: Join | UnsetType = UNSET
+    muted_until: Annotated[datetime, Meta(tz=True)] | None | UnsetType = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """How somebody stands to a chat; without a role: not in it."""
+
+    chat_id: int
+    kind: Kind
+    chat_name: str | None
+    join_rule: Join
+    head_seq: int
+    role: Role | None
+    name: str | None  # the one taken for this chat only
+
+    @property
+    def seat(self) -> Seat | None:
+        return None if self.role is None else seat_of(self.kind, self.role)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A chat as it is for everybody in it."""
+
+    chat_id: int
+    kind: Kind
+    name: str | None
+    join_rule: Join
+    creator_id: int | None
+    created_at: datetime
+    head_seq: int
+    member_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The last message of a chat."""
+
+    message_id: int
+    seq: int
+    sender_id: int
+    sender_name: str
+    text: str
+    sent_at: datetime
+    is_deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A chat as one person sees it; `place`: where it stands in that person's list."""
+
+    chat: Facts
+    role: Role | None
+    read_seq: int
+    read_by_all_seq: int
+    muted_until: datetime | None
+    peer_id: int | None
+    peer_name: str | None
+    last: Words | None
+    place: int
+
+    @property
+    def seat(self) -> Seat | None:
+        return None if self.role is None else seat_of(self.chat.kind, self.role)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page of the list begins: after the chat that stands here."""
+
+    position: int
+    chat_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    sights: Sequence[Sight]
+    next: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    user_id: int
+    name: str
+    role: Role
+    read_seq: int
+    message_id: int | None  # the last message that was read
+    joined_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MemberPage:
+    members: Sequence[Member]
+    next: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A chat of kind `group`, with those who have been in it the longest."""
+
+    chat: Facts
+    participants: Sequence[Member]
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    members: int
+    owners: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Messages that everybody has read now."""
+
+    chat_id: int
+    from_seq: int
+    to_seq: int
+    message_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heir:
+    """Who owns a chat after its only owner has gone."""
+
+    chat_id: int
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the log stands."""
+
+    position: int
+    epoch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seated:
+    """Somebody in a chat, as everybody in it knows them."""
+
+    user_id: int
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What an event can show of a chat now; without a member: whom it is about is not in it any more."""
+
+    chat: Facts
+    member: Seated | None
+
+
+def people(ids: Sequence[int | str]) -> list[UserId]:
+    """Everybody once, in the order in which they were named."""
+    return [UserId(one) for one in dict.fromkeys(int(one) for one in ids)]
+
+
+def checked_name(name: str, pointer: str) -> str:
+    """The spaces around are no part of it."""
+    name = name.strip()
+    if not 1 <= len(name) <= LONGEST_NAME:
+        detail = f"must have 1 to {LONGEST_NAME} characters"
+    elif not is_sane_name(name):
+        detail = "holds characters that a name must not have"
+    else:
+        return name
+    raise BadParameters(f"{pointer}: {detail}.", flaws=[Flaw(pointer, detail)])
+
+
+def checked_moment(moment: datetime | None, pointer: str) -> datetime | None:
+    if moment is not None and moment.year not in YEARS:
+        detail = f"must lie between {YEARS.start} and {YEARS.stop}"
+        raise BadParameters(f"{pointer}: {detail}.", flaws=[Flaw(pointer, detail)])
+    return moment

@@ -1,0 +1,372 @@
+"""The statements about chats and members: one function, one statement. What belongs to other rooms is only named."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    column,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    table,
+    text,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.orm import aliased
+
+from messenger.apps.chats import schemas
+from messenger.apps.chats.gate import Kind, Role
+from messenger.apps.chats.schemas import (
+    Count,
+    Facts,
+    Head,
+    Heir,
+    Join,
+    Membership,
+    Place,
+    Run,
+    Seated,
+    Shown,
+    Sight,
+    Words,
+)
+from messenger.apps.chats.tables import Chat, DirectChat, Member
+from messenger.db.engine import Transaction
+from messenger.identity import UserId
+
+USERS = table("users", column("id", BigInteger), column("name", Text), column("deleted_at", DateTime(timezone=True)))
+MESSAGES = table(
+    "messages",
+    column("chat_id", BigInteger),
+    column("seq", BigInteger),
+    column("id", BigInteger),
+    column("sender_id", BigInteger),
+    column("text", Text),
+    column("sent_at", DateTime(timezone=True)),
+    column("deleted_at", DateTime(timezone=True)),
+)
+LOG_HEAD = table("log_head", column("position", BigInteger), column("epoch", Text))
+
+ME = bindparam("me", type_=BigInteger)
+MINE = aliased(Member)
+SPEAKER = aliased(Member)
+PEER = USERS.alias("peer")
+SENDER = USERS.alias("sender")
+MEMBER_COUNT = (
+    select(func.count()).select_from(Member).where(Member.chat_id == Chat.id).correlate(Chat).scalar_subquery()
+)
+FACTS = (
+    Chat.id,
+    Chat.kind,
+    Chat.name,
+    Chat.join_rule,
+    Chat.creator_id,
+    Chat.created_at,
+    Chat.head_seq,
+    MEMBER_COUNT,
+)
+MEMBERSHIP = (Chat.id, Chat.kind, Chat.name, Chat.join_rule, Chat.head_seq, Member.role, Member.name)
+# A chat stands where its last message stands in the log, or where I came into it.
+PLACE = func.greatest(Chat.head_id, func.coalesce(MINE.since, 0))
+# How one person sees chats. Whoever is in none of them (`me` is null) may still look on a test rig.
+SIGHT: Select[*tuple[Any, ...]] = (
+    select(
+        *FACTS,
+        MINE.role,
+        func.coalesce(MINE.read_seq, 0),
+        Chat.read_seq,
+        MINE.muted_until,
+        PEER.c.id,
+        PEER.c.name,
+        PLACE,
+        MESSAGES.c.id,
+        MESSAGES.c.seq,
+        MESSAGES.c.sender_id,
+        func.coalesce(SPEAKER.name, SENDER.c.name, ""),
+        func.coalesce(MESSAGES.c.text, ""),
+        MESSAGES.c.sent_at,
+        MESSAGES.c.deleted_at.is_not(None),
+    )
+    .select_from(Chat)
+    .outerjoin(MINE, and_(MINE.chat_id == Chat.id, MINE.user_id == ME))
+    .outerjoin(DirectChat, DirectChat.chat_id == Chat.id)
+    .outerjoin(
+        PEER, PEER.c.id == case((DirectChat.low == ME, DirectChat.high), (DirectChat.high == ME, DirectChat.low))
+    )
+    .outerjoin(MESSAGES, and_(MESSAGES.c.chat_id == Chat.id, MESSAGES.c.seq == Chat.head_seq))
+    .outerjoin(SPEAKER, and_(SPEAKER.chat_id == Chat.id, SPEAKER.user_id == MESSAGES.c.sender_id))
+    .outerjoin(SENDER, SENDER.c.id == MESSAGES.c.sender_id)
+    .where(Chat.deleted_at.is_(None))
+)
+MY_SIGHTS = SIGHT.where(MINE.user_id.is_not(None)).order_by(PLACE.desc(), Chat.id.desc())
+MEMBERS: Select[*tuple[Any, ...]] = (
+    select(
+        Member.user_id,
+        func.coalesce(Member.name, USERS.c.name, ""),
+        Member.role,
+        Member.read_seq,
+        MESSAGES.c.id,
+        Member.joined_at,
+    )
+    .select_from(Member)
+    .outerjoin(USERS, USERS.c.id == Member.user_id)
+    .outerjoin(MESSAGES, and_(MESSAGES.c.chat_id == Member.chat_id, MESSAGES.c.seq == Member.read_seq))
+)
+
+
+# --- locks: people first, then chats by id, then members, and the log's head at the very end
+
+
+async def hold_people(tx: Transaction, ids: Collection[UserId]) -> dict[UserId, str]:
+    """Who of them there is, by name; until the commit none of their accounts can be deleted."""
+    statement = (
+        select(USERS.c.id, USERS.c.name)
+        .where(USERS.c.id.in_(ids), USERS.c.deleted_at.is_(None))
+        .order_by(USERS.c.id)
+        .with_for_update(read=True, key_share=True)
+    )
+    return {UserId(row[0]): row[1] for row in await tx.session.execute(statement)}
+
+
+async def lock_chat(tx: Transaction, chat_id: int) -> bool:
+    """The lock that orders all that happens in a chat. Is there such a chat?"""
+    statement = select(Chat.id).where(Chat.id == chat_id, Chat.deleted_at.is_(None)).with_for_update(key_share=True)
+    return await tx.session.scalar(statement) is not None
+
+
+async def lock_chats_of(tx: Transaction, user_id: UserId) -> list[int]:
+    statement = (
+        select(Chat.id)
+        .where(Chat.deleted_at.is_(None), Chat.id.in_(select(Member.chat_id).where(Member.user_id == user_id)))
+        .order_by(Chat.id)
+        .with_for_update(key_share=True)
+    )
+    return list(await tx.session.scalars(statement))
+
+
+# --- looking
+
+
+async def find_membership(tx: Transaction, chat_id: int, user_id: UserId | None) -> Membership | None:
+    """None: there is no such chat."""
+    statement: Select[*tuple[Any, ...]] = (
+        select(*MEMBERSHIP)
+        .select_from(Chat)
+        .outerjoin(Member, and_(Member.chat_id == Chat.id, Member.user_id == literal(user_id, BigInteger)))
+        .where(Chat.id == chat_id, Chat.deleted_at.is_(None))
+    )
+    row = (await tx.session.execute(statement)).one_or_none()
+    return None if row is None else Membership(*row)
+
+
+async def find_direct(tx: Transaction, low: UserId, high: UserId, person: UserId) -> int | None:
+    """None also when that person's account is gone."""
+    statement = (
+        select(DirectChat.chat_id)
+        .join(USERS, USERS.c.id == person)
+        .where(DirectChat.low == low, DirectChat.high == high, USERS.c.deleted_at.is_(None))
+    )
+    return await tx.session.scalar(statement)
+
+
+async def find_sight(tx: Transaction, chat_id: int, user_id: UserId | None) -> Sight | None:
+    row = (await tx.session.execute(SIGHT.where(Chat.id == chat_id), {"me": user_id})).one_or_none()
+    return None if row is None else _sight(row)
+
+
+async def find_sights(
+    tx: Transaction, user_id: UserId, *, start: Place | None = None, limit: int | None = None
+) -> list[Sight]:
+    """My chats, latest first."""
+    statement = MY_SIGHTS.limit(limit)
+    if start is not None:
+        statement = statement.where(tuple_(PLACE, Chat.id) < tuple_(literal(start.position), literal(start.chat_id)))
+    return [_sight(row) for row in await tx.session.execute(statement, {"me": user_id})]
+
+
+async def find_facts(tx: Transaction, chat_id: int) -> Facts | None:
+    statement = select(*FACTS).where(Chat.id == chat_id, Chat.deleted_at.is_(None))
+    row = (await tx.session.execute(statement)).one_or_none()
+    return None if row is None else Facts(*row)
+
+
+async def find_shown(tx: Transaction, pairs: Sequence[tuple[int, int | None]]) -> list[Shown | None]:
+    """For each chat and the person an event is about: how both are now. None: the chat is gone."""
+    asked = (
+        func.unnest(bindparam("chats", type_=ARRAY(BigInteger)), bindparam("people", type_=ARRAY(BigInteger)))
+        .table_valued(column("chat_id", BigInteger), column("person", BigInteger), with_ordinality="n")
+        .render_derived()
+    )
+    statement = (
+        select(*FACTS, Member.user_id, func.coalesce(Member.name, USERS.c.name, ""), Member.role)
+        .select_from(asked)
+        .outerjoin(Chat, and_(Chat.id == asked.c.chat_id, Chat.deleted_at.is_(None)))
+        .outerjoin(Member, and_(Member.chat_id == Chat.id, Member.user_id == asked.c.person))
+        .outerjoin(USERS, USERS.c.id == Member.user_id)
+        .order_by(asked.c.n)
+    )
+    given = {"chats": [chat for chat, _ in pairs], "people": [person for _, person in pairs]}
+    return [_shown(row) for row in await tx.session.execute(statement, given)]
+
+
+async def find_members(tx: Transaction, chat_id: int, ids: Collection[UserId]) -> list[schemas.Member]:
+    statement = MEMBERS.where(Member.chat_id == chat_id, Member.user_id.in_(ids)).order_by(Member.user_id)
+    return [schemas.Member(*row) for row in await tx.session.execute(statement)]
+
+
+async def find_members_after(tx: Transaction, chat_id: int, user_id: int, limit: int) -> list[schemas.Member]:
+    statement = MEMBERS.where(Member.chat_id == chat_id, Member.user_id > user_id).order_by(Member.user_id).limit(limit)
+    return [schemas.Member(*row) for row in await tx.session.execute(statement)]
+
+
+async def find_oldest_members(tx: Transaction, chat_id: int, limit: int) -> list[schemas.Member]:
+    statement = MEMBERS.where(Member.chat_id == chat_id).order_by(Member.since, Member.user_id).limit(limit)
+    return [schemas.Member(*row) for row in await tx.session.execute(statement)]
+
+
+async def count_members(tx: Transaction, chat_id: int) -> Count:
+    statement = select(func.count(), func.count().filter(Member.role == "owner")).where(Member.chat_id == chat_id)
+    return Count(*(await tx.session.execute(statement)).one())
+
+
+async def find_empty(tx: Transaction, chats: Collection[int]) -> list[int]:
+    statement = select(Chat.id).where(Chat.id.in_(chats), ~exists().where(Member.chat_id == Chat.id)).order_by(Chat.id)
+    return list(await tx.session.scalars(statement))
+
+
+async def find_head(tx: Transaction) -> Head:
+    statement = select(LOG_HEAD.c.position, LOG_HEAD.c.epoch).order_by(LOG_HEAD.c.position.desc()).limit(1)
+    return Head(*(await tx.session.execute(statement)).one())
+
+
+# --- changing
+
+
+async def add_chat(tx: Transaction, kind: Kind, name: str, join_rule: Join, creator_id: UserId | None) -> int:
+    statement = insert(Chat).values(kind=kind, name=name, join_rule=join_rule, creator_id=creator_id).returning(Chat.id)
+    return (await tx.session.execute(statement)).scalar_one()
+
+
+async def claim_direct(tx: Transaction, low: UserId, high: UserId) -> int | None:
+    """The id of the pair's chat to be. None: somebody was first; whoever comes at the same time waits for that here."""
+    new_id = func.nextval(func.pg_get_serial_sequence("chats", "id"))
+    statement = (
+        pg_insert(DirectChat)
+        .values(low=low, high=high, chat_id=new_id)
+        .on_conflict_do_nothing()
+        .returning(DirectChat.chat_id)
+    )
+    return await tx.session.scalar(statement)
+
+
+async def add_direct(tx: Transaction, chat_id: int, creator_id: UserId) -> None:
+    statement = insert(Chat).values(id=chat_id, kind="direct", join_rule="invite", creator_id=creator_id)
+    await tx.session.execute(statement)
+
+
+async def change_chat(tx: Transaction, chat_id: int, changes: dict[str, str]) -> None:
+    await tx.session.execute(update(Chat).where(Chat.id == chat_id).values(**changes))
+
+
+async def add_guest(tx: Transaction, name: str) -> UserId:
+    """Somebody without a way to sign in."""
+    statement = insert(USERS).values(name=name).returning(USERS.c.id)
+    return UserId((await tx.session.execute(statement)).scalar_one())
+
+
+async def add_members(
+    tx: Transaction, chat_id: int, ids: Sequence[UserId], role: Role, *, read_seq: int = 0, name: str | None = None
+) -> int:
+    """How many of them were not in the chat before."""
+    rows = [
+        {"chat_id": chat_id, "user_id": one, "role": role, "read_seq": read_seq, "name": name} for one in sorted(ids)
+    ]
+    statement = pg_insert(Member).values(rows).on_conflict_do_nothing().returning(Member.user_id)
+    return len((await tx.session.scalars(statement)).all())
+
+
+async def set_role(tx: Transaction, chat_id: int, user_id: UserId, role: Role) -> None:
+    await tx.session.execute(
+        update(Member).where(Member.chat_id == chat_id, Member.user_id == user_id).values(role=role)
+    )
+
+
+async def set_name(tx: Transaction, chat_id: int, user_id: UserId, name: str | None) -> None:
+    await tx.session.execute(
+        update(Member).where(Member.chat_id == chat_id, Member.user_id == user_id).values(name=name)
+    )
+
+
+async def mute(tx: Transaction, chat_id: int, user_id: UserId, until: datetime | None) -> None:
+    await tx.session.execute(
+        update(Member).where(Member.chat_id == chat_id, Member.user_id == user_id).values(muted_until=until)
+    )
+
+
+async def remove_member(tx: Transaction, chat_id: int, user_id: UserId) -> None:
+    await tx.session.execute(delete(Member).where(Member.chat_id == chat_id, Member.user_id == user_id))
+
+
+async def remove_everywhere(tx: Transaction, user_id: UserId) -> None:
+    await tx.session.execute(delete(Member).where(Member.user_id == user_id))
+
+
+NAME_HEIRS = text("""
+    update members h set role = 'owner'
+      from (select distinct on (o.chat_id) o.chat_id, o.user_id
+              from members mine
+              join members o on o.chat_id = mine.chat_id and o.user_id <> mine.user_id
+             where mine.user_id = :user and mine.chat_id = any(:chats) and mine.role = 'owner'
+               and not exists (select 1 from members w where w.chat_id = mine.chat_id and w.role = 'owner'
+                                                         and w.user_id <> mine.user_id)
+             order by o.chat_id, o.role <> 'admin', o.since, o.joined_at, o.user_id) x
+     where h.chat_id = x.chat_id and h.user_id = x.user_id
+    returning h.chat_id, h.user_id
+""").bindparams(bindparam("chats", type_=ARRAY(BigInteger)))
+
+
+async def name_heirs(tx: Transaction, user_id: UserId, chats: Sequence[int]) -> list[Heir]:
+    """Where this person is the only owner, the oldest admin, else the oldest member becomes one."""
+    return [Heir(*row) for row in await tx.session.execute(NAME_HEIRS, {"user": user_id, "chats": list(chats)})]
+
+
+# The message is looked up in the list, not joined: a join could find it has nothing to do and skip the function.
+REFLOOR = text("""
+    select x.chat, r.was + 1, r.now, (select g.id from messages g where g.chat_id = x.chat and g.seq = r.now)
+      from unnest(:chats) as x(chat)
+     cross join lateral log_refloor(x.chat) r
+     where r.now is not null
+""").bindparams(bindparam("chats", type_=ARRAY(BigInteger)))
+
+
+async def refloor(tx: Transaction, chats: Sequence[int]) -> list[Run]:
+    """Who is in these chats has changed: what has everybody in them read now? Answers what became read by all."""
+    return [Run(*row) for row in await tx.session.execute(REFLOOR, {"chats": list(chats)})]
+
+
+def _sight(row: Any) -> Sight:
+    facts, rest = row[: len(FACTS)], row[len(FACTS) :]
+    role, read_seq, read_by_all_seq, muted_until, peer_id, peer_name, place, *last = rest
+    words = Words(*last) if last[0] is not None else None
+    return Sight(Facts(*facts), role, read_seq, read_by_all_seq, muted_until, peer_id, peer_name, words, place)
+
+
+def _shown(row: Any) -> Shown | None:
+    if row[0] is None:
+        return None
+    user_id, name, role = row[len(FACTS) :]
+    return Shown(Facts(*row[: len(FACTS)]), Seated(user_id, name, role) if user_id is not None else None)

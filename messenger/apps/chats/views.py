@@ -1,0 +1,84 @@
+"""How chats and members look as JSON: for one person, and in events, where everybody is shown the same."""
+
+from datetime import datetime
+from typing import Any
+
+from messenger.apps.chats.schemas import Facts, Group, Member, Seated, Sight, Words
+from messenger.text import rfc3339
+
+Json = dict[str, Any]
+
+
+def chat_as_seen(sight: Sight) -> Json:
+    """`name` is the chat's, or in a direct chat the other person's; `peer_id` is there only."""
+    seen = {
+        **chat_as_known(sight.chat),
+        "name": (sight.peer_name if sight.chat.kind == "direct" else sight.chat.name) or "",
+        "role": sight.role,
+        "last_message": None if sight.last is None else _last_message(sight.last),
+        "read_seq": sight.read_seq,
+        "read_by_all_seq": sight.read_by_all_seq,
+        "unread": max(0, sight.chat.head_seq - sight.read_seq),
+        "muted_until": _moment(sight.muted_until),
+    }
+    return seen if sight.peer_id is None else {**seen, "peer_id": str(sight.peer_id)}
+
+
+def chat_as_known(chat: Facts) -> Json:
+    """A direct chat has no name that would be the same for both."""
+    return {
+        "chat_id": str(chat.chat_id),
+        "kind": chat.kind,
+        "name": chat.name,
+        "join": chat.join_rule,
+        "creator_id": id_text(chat.creator_id),
+        "created_at": rfc3339(chat.created_at),
+        "member_count": chat.member_count,
+        "head_seq": chat.head_seq,
+    }
+
+
+def group(found: Group) -> Json:
+    chat = found.chat
+    return {
+        "group_id": str(chat.chat_id),
+        "chat_id": str(chat.chat_id),
+        "name": chat.name or "",
+        "creator_id": id_text(chat.creator_id),
+        "created_at": rfc3339(chat.created_at),
+        "member_count": chat.member_count,
+        "participants": [seated(one) for one in found.participants],
+    }
+
+
+def member(one: Member) -> Json:
+    return {
+        **seated(one),
+        "read_seq": one.read_seq,
+        "message_id": id_text(one.message_id),
+        "joined_at": rfc3339(one.joined_at),
+    }
+
+
+def seated(one: Member | Seated) -> Json:
+    return {"user_id": str(one.user_id), "user_name": one.name, "role": one.role}
+
+
+def id_text(found: int | None) -> str | None:
+    return None if found is None else str(found)
+
+
+def _last_message(words: Words) -> Json:
+    return {
+        "message_id": str(words.message_id),
+        "seq": words.seq,
+        "sender_id": str(words.sender_id),
+        "sender_name": words.sender_name,
+        "text": words.text,
+        "sent_at": rfc3339(words.sent_at),
+        "deleted": words.is_deleted,
+    }
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else rfc3339(at)

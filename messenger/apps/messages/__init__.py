@@ -1,0 +1,13 @@
+"""Messages: sending, history, edits, reactions, read markers. Keeps no state in the process but the sender's queue."""
+
+from messenger.apps.messages import commands, handlers, inbox, sender, shows
+from messenger.subapp import SubApp
+
+app = SubApp(
+    name="messages",
+    routes=handlers.routes,
+    commands=commands.commands,
+    shows=shows.shows,
+    contexts=[sender.context, inbox.context],
+    requires=("auth", "chats"),
+)

@@ -1,0 +1,87 @@
+"""What a socket may ask about messages.
+
+Sends and read marks answer from their batch, so a socket may have many under way.
+"""
+
+from typing import Any
+
+from messenger.apps.messages import service
+from messenger.apps.messages.schemas import EditFrame, MessageFrame, ReactFrame, ReadFrame, SendFrame
+from messenger.apps.messages.sender import SENDER, Draft, Mark, Sent
+from messenger.errors import MessengerError
+from messenger.web.body import convert
+from messenger.web.call import Call
+from messenger.web.keys import DATABASE
+
+
+def send(call: Call) -> None:
+    frame = convert(call.frame, SendFrame)
+    service.check_text(frame.text)
+    service.check_keys(frame.client_id, frame.operation_id)
+
+    def answer(verdict: Sent | int | MessengerError) -> None:
+        if isinstance(verdict, MessengerError):
+            call.refuse(verdict)
+        elif isinstance(verdict, Sent):
+            call.answer(verdict.message, verdict.replayed)
+
+    call.app[SENDER].submit(
+        Draft(
+            chat_id=int(frame.chat_id),
+            sender_id=call.me.user_id,
+            session_id=call.me.session_id,
+            text=frame.text,
+            client_id=frame.client_id,
+            operation_id=frame.operation_id,
+            reply_to=int(frame.reply_to) if frame.reply_to is not None else None,
+            origin=call.listener,
+            answer=answer,
+        )
+    )
+
+
+def read(call: Call) -> None:
+    frame = convert(call.frame, ReadFrame)
+    chat_id = int(frame.chat_id)
+
+    def answer(verdict: Sent | int | MessengerError) -> None:
+        if isinstance(verdict, MessengerError):
+            call.refuse(verdict)
+        else:
+            call.answer({"chat_id": str(chat_id), "message_id": str(frame.id), "read_seq": verdict}, False)
+
+    call.app[SENDER].submit(Mark(chat_id, call.me.user_id, call.me.session_id, int(frame.id), answer))
+
+
+async def edit(call: Call) -> Any:
+    frame = convert(call.frame, EditFrame)
+    service.check_text(frame.text)
+    return await service.edit(call.app[DATABASE], call.me, int(frame.chat_id), int(frame.message_id), frame.text)
+
+
+async def delete(call: Call) -> Any:
+    frame = convert(call.frame, MessageFrame)
+    await service.delete(call.app[DATABASE], call.me, int(frame.chat_id), int(frame.message_id))
+    return {"chat_id": str(frame.chat_id), "message_id": str(frame.message_id)}
+
+
+async def react(call: Call) -> Any:
+    frame = convert(call.frame, ReactFrame)
+    await service.react(call.app[DATABASE], call.me, int(frame.chat_id), int(frame.message_id), frame.emoji)
+    return {"chat_id": str(frame.chat_id), "message_id": str(frame.message_id), "emoji": frame.emoji}
+
+
+async def unreact(call: Call) -> Any:
+    frame = convert(call.frame, ReactFrame)
+    await service.unreact(call.app[DATABASE], call.me, int(frame.chat_id), int(frame.message_id), frame.emoji)
+    return {"chat_id": str(frame.chat_id), "message_id": str(frame.message_id), "emoji": frame.emoji}
+
+
+commands = {
+    "new_message": send,
+    "read_message": read,
+    "edit_message": edit,
+    "delete_message": delete,
+    "react": react,
+    "unreact": unreact,
+}

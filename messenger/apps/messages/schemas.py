@@ -1,0 +1,105 @@
+"""What a message looks like, and what may be asked about messages."""
+
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+TEXT_LENGTH = 4096
+
+Id = Annotated[int, Meta(ge=1, le=2**53 - 1)] | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,15}$")]
+ClientKey = Annotated[str, Meta(min_length=1, max_length=64)]
+Operation = Annotated[int, Meta(ge=-(2**15), le=2**15 - 1)]
+Emoji = Annotated[str, Meta(min_length=1, max_length=32)]
+
+
+class Reaction(Struct, frozen=True):
+    emoji: str
+    user_ids: list[str]
+
+
+class Message(Struct, frozen=True):
+    """The same for every member; `client_id` is for its sender only."""
+
+    message_id: str
+    id: str
+    chat_id: str
+    seq: int
+    sender_id: str
+    sender_name: str
+    text: str
+    sent_at: str
+    edited_at: str | None
+    deleted: bool
+    reply_to: str | None
+    reactions: list[Reaction]
+    is_read: bool
+    client_id: str | None | UnsetType = UNSET
+
+
+class NewMessage(Struct, frozen=True):
+    """The body of a send over REST; older clients say `message`, others `text`."""
+
+    message: str | None = None
+    text: str | None = None
+    client_id: ClientKey | None = None
+    operation_id: Operation | None = None
+    reply_to: Id | None = None
+
+
+class SendFrame(Struct, frozen=True):
+    chat_id: Id
+    text: str
+    client_id: ClientKey | None = None
+    operation_id: Operation | None = None
+    reply_to: Id | None = None
+
+
+class ReadFrame(Struct, frozen=True):
+    chat_id: Id
+    id: Id
+
+
+class EditFrame(Struct, frozen=True):
+    chat_id: Id
+    message_id: Id
+    text: str
+
+
+class MessageFrame(Struct, frozen=True):
+    chat_id: Id
+    message_id: Id
+
+
+class ReactFrame(Struct, frozen=True):
+    chat_id: Id
+    message_id: Id
+    emoji: Emoji
+
+
+class Edit(Struct, frozen=True):
+    message: str | None = None
+    text: str | None = None
+
+
+class Read(Struct, frozen=True):
+    message_id: Id
+
+
+class ReadCursor(Struct, frozen=True):
+    user_id: str
+    message_id: str | None
+    read_seq: int
+
+
+class Next(Struct, frozen=True):
+    iterator: str
+
+
+class Page(Struct, frozen=True):
+    messages: list[Message]
+    next: Next
+    read_cursors: list[ReadCursor]
+    has_more: bool
+
+
+Fields = dict[str, Any]

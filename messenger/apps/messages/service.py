@@ -1,0 +1,230 @@
+"""What can be done with messages, and by whom: send, read, edit, delete, react, page through history."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from messenger.apps.chats import service as chats
+from messenger.apps.messages import store
+from messenger.apps.messages.schemas import TEXT_LENGTH, Message, Next, Page
+from messenger.apps.messages.sender import Draft, Mark, Sender, Sent
+from messenger.db.engine import Database, Transaction
+from messenger.errors import BadParameters, Flaw, Forbidden, MessageNotFound, MessengerError, SessionRevoked
+from messenger.identity import Identity, UserId
+from messenger.log.entries import News
+from messenger.text import has_content
+
+MOST_REACTIONS = 50  # different ones on a message
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What somebody wants to send, and the key that makes trying again safe."""
+
+    text: str
+    client_id: str | None = None
+    operation_id: int | None = None
+    reply_to: int | None = None
+
+
+def check_text(text: str, pointer: str = "/text") -> str:
+    if len(text) > TEXT_LENGTH:
+        detail = f"is longer than {TEXT_LENGTH} characters"
+    elif not has_content(text):
+        detail = "has nothing to show"
+    else:
+        return text
+    raise BadParameters(f"{pointer}: {detail}.", flaws=[Flaw(pointer, detail)])
+
+
+def check_keys(client_id: str | None, operation_id: int | None) -> None:
+    if client_id is not None and operation_id is not None:
+        raise BadParameters(
+            "A send has either a client_id or an operation_id.", flaws=[Flaw("/operation_id", "is one key too many")]
+        )
+
+
+async def send(sender: Sender, user_id: int, session_id: int | None, chat_id: int, words: Words) -> Sent:
+    """Through the next batch; returns when it is stored for good."""
+    answered: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
+    sender.submit(
+        Draft(
+            chat_id=chat_id,
+            sender_id=user_id,
+            session_id=session_id,
+            text=words.text,
+            client_id=words.client_id,
+            operation_id=words.operation_id,
+            reply_to=words.reply_to,
+            answer=lambda verdict: resolve(answered, verdict),
+        )
+    )
+    return await answered
+
+
+async def send_to_person(db: Database, sender: Sender, me: Identity, person: UserId, words: Words) -> Sent:
+    """In the chat between the two, which is made on first use."""
+    chat_id = await chats.direct_chat(db, me, person)
+    return await send(sender, me.user_id, me.session_id, chat_id, words)
+
+
+async def send_to_group(db: Database, sender: Sender, me: Identity, group_id: int, words: Words) -> Sent:
+    chat_id = await chats.chat_of_group(db, me, group_id)
+    return await send(sender, me.user_id, me.session_id, chat_id, words)
+
+
+async def guest(db: Database, chat_id: int, named: int | None) -> int:
+    """Who says it on a rig without sign-in."""
+    return await chats.guest(db, chat_id, named)
+
+
+def resolve(future: "asyncio.Future[Any]", verdict: Any) -> None:
+    if future.done():  # whoever asked is gone
+        return
+    if isinstance(verdict, MessengerError):
+        future.set_exception(verdict)
+    else:
+        future.set_result(verdict)
+
+
+async def mark_read(sender: Sender, user_id: int, session_id: int | None, chat_id: int, message_id: int) -> int:
+    """My marker moves up to this message, never back; answers the message's number."""
+    answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    sender.submit(Mark(chat_id, user_id, session_id, message_id, lambda verdict: resolve(answered, verdict)))
+    return await answered
+
+
+async def own(db: Database, message_id: int) -> Message:
+    async with db.reading() as tx:
+        found = (await store.by_ids(tx, [message_id])).get(message_id)
+    if found is None:
+        raise MessageNotFound
+    return msgspec.structs.replace(found.message, client_id=found.client_id)
+
+
+async def messages_now(db: Database, ids: Sequence[int]) -> dict[int, store.Shown]:
+    async with db.reading() as tx:
+        return await store.by_ids(tx, ids)
+
+
+async def chat_of(db: Database, message_id: int) -> int:
+    async with db.reading() as tx:
+        place = await store.find_place(tx, message_id)
+    if place is None:
+        raise MessageNotFound
+    return place.chat_id
+
+
+async def edit(db: Database, me: Identity, chat_id: int, message_id: int, words: str) -> Message:
+    async with db.transaction() as tx:
+        place = await _enter(tx, me, chat_id, message_id)
+        if place.sender_id != me.user_id:
+            raise Forbidden("Only its author may edit a message.")
+        await store.edit(tx, chat_id, place.seq, words)
+        tx.emit(News("message_edited", chat_id, actor_id=me.user_id, subject_id=message_id))
+    return await own(db, message_id)
+
+
+async def delete(db: Database, me: Identity, chat_id: int, message_id: int) -> None:
+    async with db.transaction() as tx:
+        place = await _enter(tx, me, chat_id, message_id)
+        if place.sender_id != me.user_id:
+            await chats.may(tx, me, chat_id, "delete_message")
+        await store.bury(tx, chat_id, place.seq)
+        await store.clear_reactions(tx, chat_id, message_id)
+        tx.emit(News("message_deleted", chat_id, actor_id=me.user_id, subject_id=message_id))
+
+
+async def react(db: Database, me: Identity, chat_id: int, message_id: int, emoji: str) -> None:
+    if not has_content(emoji):
+        raise BadParameters("The reaction has nothing to show.", flaws=[Flaw("/emoji", "has nothing to show")])
+    async with db.transaction() as tx:
+        await _enter(tx, me, chat_id, message_id)
+        if await store.react(tx, chat_id, message_id, me.user_id, emoji):
+            if await store.count_reactions(tx, chat_id, message_id) > MOST_REACTIONS:
+                raise BadParameters(f"A message carries at most {MOST_REACTIONS} different reactions.")
+            tx.emit(reaction(me, chat_id, message_id, emoji, "added"))
+
+
+async def unreact(db: Database, me: Identity, chat_id: int, message_id: int, emoji: str) -> None:
+    async with db.transaction() as tx:
+        await _enter(tx, me, chat_id, message_id)
+        if await store.unreact(tx, chat_id, message_id, me.user_id, emoji):
+            tx.emit(reaction(me, chat_id, message_id, emoji, "removed"))
+
+
+def reaction(me: Identity, chat_id: int, message_id: int, emoji: str, action: str) -> News:
+    data = {"emoji": emoji, "action": action}
+    return News("reaction", chat_id, actor_id=me.user_id, subject_id=message_id, data=data)
+
+
+async def _enter(tx: Transaction, me: Identity, chat_id: int, message_id: int) -> store.Place:
+    """Under the chat's lock: my session lives, I am in, the message is there and has words."""
+    locked = await store.lock_chat(tx, chat_id)
+    if not await store.session_lives(tx, me.session_id):
+        raise SessionRevoked
+    await chats.may(tx, me, chat_id, "read")
+    place = await store.find_place(tx, message_id)
+    if not locked or place is None or place.chat_id != chat_id or place.deleted:
+        raise MessageNotFound
+    return place
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which page of the history: at most one of them."""
+
+    from_seq: int | None = None
+    before: int | None = None
+    after: int | None = None
+    around: int | None = None
+
+
+async def history(db: Database, me: Identity | None, chat_id: int, where: Where, limit: int) -> Page:
+    """Ascending. `next.iterator` is the number to go on from: a page at the end repeats it, so it can be polled."""
+    async with db.snapshot() as tx:  # who is removed after the look at the door must not see what is said after that
+        await chats.open_to(tx, me, chat_id)
+        found = await _page(tx, chat_id, where, limit)
+        cursors = await store.read_cursors(tx, chat_id)
+        head = await store.head_seq(tx, chat_id)
+    last = found[-1].message.seq if found else None
+    next_seq = last + 1 if last is not None else (where.from_seq or head + 1)
+    has_more = found[0].message.seq > 1 if where.before is not None and found else (last or 0) < head and bool(found)
+    return Page([_for(me, one) for one in found], Next(str(next_seq)), cursors, has_more)
+
+
+async def _page(tx: Transaction, chat_id: int, where: Where, limit: int) -> list[store.Shown]:
+    if where.before is not None:
+        return await store.before_seq(tx, chat_id, await _seq_of(tx, chat_id, where.before), limit)
+    if where.after is not None:
+        return await store.from_seq(tx, chat_id, await _seq_of(tx, chat_id, where.after) + 1, limit)
+    if where.around is not None:
+        middle = await _seq_of(tx, chat_id, where.around)
+        return await store.from_seq(tx, chat_id, max(1, middle - limit // 2), limit)
+    return await store.from_seq(tx, chat_id, where.from_seq or 1, limit)
+
+
+async def offset_page(
+    db: Database, me: Identity | None, chat_id: int, limit: int, offset: int, later_than: int | None
+) -> list[Message]:
+    """Numbers have no holes, so an offset is a number: the cost of a page does not grow with it."""
+    async with db.snapshot() as tx:
+        await chats.open_to(tx, me, chat_id)
+        start = 0 if later_than is None else await _seq_of(tx, chat_id, later_than)
+        return [_for(me, one) for one in await store.from_seq(tx, chat_id, start + offset + 1, limit)]
+
+
+async def _seq_of(tx: Transaction, chat_id: int, message_id: int) -> int:
+    place = await store.find_place(tx, message_id)
+    if place is None or place.chat_id != chat_id:
+        raise MessageNotFound
+    return place.seq
+
+
+def _for(me: Identity | None, one: store.Shown) -> Message:
+    if me is not None and one.sender_id == me.user_id:
+        return msgspec.structs.replace(one.message, client_id=one.client_id)
+    return one.message

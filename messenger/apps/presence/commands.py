@@ -1,0 +1,46 @@
+"""Typing and presence, told to the others in a chat as long as they listen."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from messenger.errors import ChatNotFound
+from messenger.web.body import convert
+from messenger.web.call import Call
+from messenger.web.keys import LOG
+
+Id = Annotated[int, Meta(ge=1, le=2**53 - 1)] | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,15}$")]
+
+
+class TypingFrame(msgspec.Struct, frozen=True):
+    chat_id: Id
+
+
+class PresenceFrame(msgspec.Struct, frozen=True):
+    status: Literal["online", "away", "offline"]
+
+
+async def typing(call: Call) -> dict[str, str]:
+    chat_id = int(convert(call.frame, TypingFrame).chat_id)
+    log = call.app[LOG]
+    # The hub knows who listens where, in the order of the log: a removed member types to nobody.
+    if not log.hub.is_listening(call.listener, chat_id):
+        await log.barrier()  # who has just come in may not be known here yet
+        if not log.hub.is_listening(call.listener, chat_id):
+            raise ChatNotFound
+    note = {"type": "typing", "chat_id": str(chat_id), "user_id": str(call.me.user_id)}
+    log.note(chat_id, call.me.user_id, msgspec.json.encode(note))
+    return {"chat_id": str(chat_id)}
+
+
+async def presence(call: Call) -> dict[str, str]:
+    status = convert(call.frame, PresenceFrame).status
+    log = call.app[LOG]
+    for chat_id in log.hub.chats_of_user(call.me.user_id):
+        note = {"type": "presence", "chat_id": str(chat_id), "user_id": str(call.me.user_id), "status": status}
+        log.note(chat_id, call.me.user_id, msgspec.json.encode(note))
+    return {"status": status}
+
+
+commands = {"typing": typing, "presence": presence}

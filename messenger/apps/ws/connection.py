@@ -1,0 +1,276 @@
+"""One socket from its upgrade to its close: frames in, answers and events out, in the order of the log."""
+
+import asyncio
+import inspect
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from messenger.apps.ws import closing, protocol
+from messenger.apps.ws.closing import Closing
+from messenger.apps.ws.outbox import Outbox
+from messenger.apps.ws.resuming import Resuming
+from messenger.errors import BadCursor, InternalError, MessengerError, TimedOut, Unavailable
+from messenger.identity import Identity
+from messenger.log.entries import Cursor, Entry
+from messenger.log.follow import Log
+from messenger.log.line import LineLost
+from messenger.web.body import BODY_LIMIT
+from messenger.web.call import Call
+from messenger.web.keys import REQUEST_ID
+
+log = logging.getLogger(__name__)
+
+MOST_UNDER_WAY = 100  # sends of one socket that wait for their batch
+MOST_MALFORMED = 10
+MINUTE = 60.0
+MOST_PINGS = 2  # unanswered ones in a row
+COME_BACK_MS = "1000"
+
+Command = Callable[[Call], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """In seconds. Shorter ones are for tests."""
+
+    heartbeat: float = 25.0
+    pong: float = 10.0
+    command: float = 15.0
+    close: float = 2.0
+
+
+class Connection:
+    def __init__(
+        self,
+        request: web.Request,
+        socket: web.WebSocketResponse,
+        me: Identity,
+        stream: Log,
+        commands: Mapping[str, Command],
+        pace: Pace,
+    ) -> None:
+        assert request.transport is not None
+        self.app = request.app
+        self.me = me
+        self._socket = socket
+        self._request_id = request[REQUEST_ID]  # of the upgrade: finds this socket in the log
+        self._transport = request.transport
+        self._stream = stream
+        self._commands = commands
+        self._pace = pace
+        self._outbox = Outbox(request.transport, request.protocol._drain_helper, partial(self.close, closing.TOO_SLOW))
+        self.subscription = stream.subscribe(me.user_id, me.session_id, self)
+        self._resuming = Resuming(stream, self.subscription, self._outbox, self._refuse, self._lost)
+        self._under_way = 0
+        self._settled = asyncio.Event()
+        self._malformed: deque[float] = deque(maxlen=MOST_MALFORMED)
+        self._heard_at = time.monotonic()
+        self._pings = 0
+        self._heartbeat: asyncio.TimerHandle | None = None
+        self._closer: asyncio.Task[None] | None = None
+        self.closed_with: Closing | None = None
+
+    # --- the log's side: a Sink; nothing here waits or raises
+
+    def take(self, entry: Entry) -> None:
+        self._outbox.put(protocol.of_entry(entry))
+
+    def take_note(self, note: bytes) -> None:
+        if not self._outbox.is_behind:  # who types is the first thing a slow reader can do without
+            self._outbox.put(protocol.framed(note))
+
+    def end(self) -> None:
+        self.close(closing.SESSION_ENDED)
+
+    def restart(self) -> None:
+        self.close(closing.DRAINING, "0")
+
+    def _lost(self) -> None:
+        """A replay cannot go on; the client resumes from its cursor."""
+        self.close(closing.DRAINING, COME_BACK_MS)
+
+    def close(self, why: Closing, reason: str = "") -> None:
+        """At once: nothing more is accepted or sent, but for the code."""
+        if self.closed_with is None:
+            self.closed_with = why
+            self._outbox.close()
+            self._resuming.stop()
+            self._settled.set()
+            self._closer = asyncio.get_running_loop().create_task(self._close(why.code, reason or why.reason))
+
+    async def _close(self, code: int, reason: str) -> None:
+        with suppress(Exception):
+            async with asyncio.timeout(self._pace.close):
+                await self._socket.close(code=code, message=reason.encode(), drain=False)
+        self._transport.abort()  # whoever did not read until now would hold the memory for ever
+
+    # --- the client's side
+
+    async def run(self, cursor: str | None) -> None:
+        self._heartbeat = asyncio.get_running_loop().call_later(self._pace.heartbeat, self._beat)
+        try:
+            head = await self.subscription.attach()
+            self._outbox.put(protocol.of(self._hello()))
+            self._welcome(head, cursor)
+            await self._read()
+        except LineLost:
+            self._lost()
+        finally:
+            self._heartbeat.cancel()
+            self.subscription.detach()
+            self._outbox.close()
+            await self._resuming.stopped()
+            if self._closer is not None:
+                await self._closer
+            if self.closed_with is not None:
+                log.info("closed user=%s code=%s", self.me.user_id, self.closed_with.code)
+
+    def _hello(self) -> dict[str, Any]:
+        limits = {"frame_bytes": BODY_LIMIT, "under_way": MOST_UNDER_WAY}
+        heartbeat_ms = int(self._pace.heartbeat * 1000)
+        return {"type": "hello", "protocol": protocol.NAME, "heartbeat_ms": heartbeat_ms, "limits": limits}
+
+    def _welcome(self, head: int, cursor: str | None) -> None:
+        wanted = Cursor.find(cursor) if cursor else None
+        ready = {
+            "type": "ready",
+            "user": {"user_id": str(self.me.user_id)},
+            "session_id": str(self.me.session_id),
+            "cursor": cursor if wanted else str(self._stream.cursor(head)),
+            "resumed": wanted is not None,
+        }
+        self._outbox.put(protocol.of(ready))
+        if cursor and wanted is None:
+            self._refuse(None, BadCursor())
+        if self.closed_with is None:
+            self._resuming.start(wanted, head)
+
+    async def _read(self) -> None:
+        while True:
+            message = await self._socket.receive()
+            self._heard_at, self._pings = time.monotonic(), 0
+            if self.closed_with is not None:
+                return
+            if message.type is WSMsgType.TEXT:
+                await self._hear(message.data.encode())
+            elif message.type is WSMsgType.PING:
+                self._outbox.put(protocol.pong(message.data))
+            elif message.type is WSMsgType.BINARY:
+                self.close(closing.NOT_TEXT)
+            elif message.type is not WSMsgType.PONG:
+                return
+
+    async def _hear(self, raw: bytes) -> None:
+        try:
+            frame = protocol.read(raw)
+        except MessengerError as error:
+            self._refuse_malformed(None, error)
+            return
+        try:
+            await self._obey(frame)
+        except MessengerError as error:
+            self._refuse(frame.ref, error)
+
+    async def _obey(self, frame: protocol.Frame) -> None:
+        command = self._commands.get(frame.verb)
+        if frame.verb == "ping":
+            self._outbox.put(protocol.ack(frame.ref, {}) if frame.ref is not None else protocol.of({"type": "pong"}))
+        elif frame.verb == "resume":
+            self._resuming.start(wanted_cursor(frame), 0, frame.ref)
+        elif command is None:
+            self._refuse_malformed(frame.ref, protocol.unknown(frame.verb))
+        elif inspect.iscoroutinefunction(command):
+            await self._wait_until_under_way(0)  # what was sent before is done before
+            result = await self._run_command(command, frame)
+            if frame.ref is not None:
+                self._outbox.put(protocol.ack(frame.ref, result))
+        else:
+            await self._wait_until_under_way(MOST_UNDER_WAY - 1)
+            self._under_way += 1
+            try:
+                await self._run_command(command, frame)
+            except MessengerError:
+                self._under_way -= 1
+                raise
+
+    async def _run_command(self, command: Command, frame: protocol.Frame) -> Any:
+        answer, refuse = partial(self._answer, frame.ref), partial(self._refuse_later, frame.ref)
+        call = Call(self.app, self.me, frame.fields, self.subscription, answer, refuse)
+        try:
+            if not inspect.iscoroutinefunction(command):
+                return command(call)
+            async with asyncio.timeout(self._pace.command):
+                return await command(call)
+        except MessengerError:
+            raise
+        except TimeoutError:
+            raise TimedOut from None
+        except LineLost:
+            raise Unavailable(retry_after=1) from None
+        except Exception:
+            log.exception("a command failed verb=%s user=%s", frame.verb, self.me.user_id)
+            raise InternalError from None
+
+    async def _wait_until_under_way(self, few: int) -> None:
+        while self._under_way > few and self.closed_with is None:
+            self._settled.clear()
+            await self._settled.wait()
+        if self.closed_with is not None:
+            raise Unavailable  # nobody hears it; the frame came too late to be accepted
+
+    def _answer(self, ref: str | None, result: Any, replayed: bool) -> None:
+        self._settle()
+        self._resuming.acked(getattr(result, "message_id", ""))
+        if ref is not None:
+            self._outbox.put(protocol.ack(ref, result, replayed))
+
+    def _refuse_later(self, ref: str | None, error: MessengerError) -> None:
+        self._settle()
+        self._refuse(ref, error)
+
+    def _settle(self) -> None:
+        self._under_way -= 1
+        self._settled.set()
+
+    def _refuse(self, ref: str | None, error: MessengerError) -> None:
+        self._outbox.put(protocol.error(ref, error, self._request_id))
+
+    def _refuse_malformed(self, ref: str | None, error: MessengerError) -> None:
+        self._refuse(ref, error)
+        now = time.monotonic()
+        self._malformed.append(now)
+        if len(self._malformed) == MOST_MALFORMED and now - self._malformed[0] < MINUTE:
+            self.close(closing.PROTOCOL_ERROR)
+
+    # --- heartbeat
+
+    def _beat(self) -> None:
+        silent = time.monotonic() - self._heard_at
+        if self.closed_with is not None:
+            return
+        if self._pings == MOST_PINGS:
+            self.close(closing.HEARTBEAT_LOST)
+            return
+        if self._pings or silent >= self._pace.heartbeat:
+            self._pings += 1  # until something is heard
+            self._outbox.put(protocol.PING)
+            wait = self._pace.pong
+        else:
+            wait = self._pace.heartbeat - silent
+        self._heartbeat = asyncio.get_running_loop().call_later(wait, self._beat)
+
+
+def wanted_cursor(frame: protocol.Frame) -> Cursor:
+    raw = frame.fields.get("cursor")
+    found = Cursor.find(raw) if isinstance(raw, str) else None
+    if found is None:
+        raise BadCursor
+    return found

@@ -1,0 +1,78 @@
+"""The frames of `messenger.v1`, as bytes. Pure: no socket, no clock.
+
+One text frame is one JSON object. What has a `ref` is answered by exactly one `ack` or `error` with it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from messenger.errors import BadParameters, Flaw, MessengerError
+from messenger.log.entries import Entry
+from messenger.web.body import parse
+
+NAME = "messenger.v1"
+ENCODER = msgspec.json.Encoder()
+REF_LENGTH = 64
+LONG, LONGER = 126, 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    verb: str
+    ref: str | None
+    fields: dict[str, Any]
+
+
+def read(raw: bytes) -> Frame:
+    """Without a `type` that is text the verb is empty: there is no such verb, but the ref can be answered."""
+    fields = parse(raw)
+    ref, verb = fields.get("ref"), fields.get("type")
+    if ref is not None and not (isinstance(ref, str) and len(ref) <= REF_LENGTH):
+        raise BadParameters(f"/ref: must be text of at most {REF_LENGTH}.", flaws=[Flaw("/ref", "is not a ref")])
+    return Frame(verb if isinstance(verb, str) else "", ref, fields)
+
+
+def unknown(verb: str) -> BadParameters:
+    detail = f"there is no frame of the type {verb[:40]!r}" if verb else "is required"
+    return BadParameters(f"/type: {detail}.", flaws=[Flaw("/type", detail)])
+
+
+def framed(words: bytes) -> bytes:
+    """An unmasked, uncompressed text frame (RFC 6455): built once, the same bytes for every socket."""
+    length = len(words)
+    if length < LONG:
+        return bytes((0x81, length)) + words
+    if length < LONGER:
+        return b"\x81\x7e" + length.to_bytes(2, "big") + words
+    return b"\x81\x7f" + length.to_bytes(8, "big") + words
+
+
+PING = b"\x89\x00"
+
+
+def pong(payload: bytes) -> bytes:
+    return bytes((0x8A, len(payload))) + payload  # a ping carries 125 bytes at most, aiohttp sees to that
+
+
+def of_entry(entry: Entry) -> bytes:
+    if not entry.wire_frame:
+        entry.wire_frame = framed(entry.event)
+    return entry.wire_frame
+
+
+def of(fields: dict[str, Any]) -> bytes:
+    return framed(ENCODER.encode(fields))
+
+
+def ack(ref: str, result: Any, replayed: bool = False) -> bytes:
+    again = b',"replayed":true' if replayed else b""
+    return framed(b'{"type":"ack","ref":%b,"result":%b%b}' % (ENCODER.encode(ref), ENCODER.encode(result), again))
+
+
+def error(ref: str | None, reason: MessengerError, request_id: str) -> bytes:
+    problem = reason.problem(request_id)
+    if reason.retry_after is not None:
+        problem["retry_after"] = reason.retry_after
+    return of({"type": "error", **({"ref": ref} if ref is not None else {}), "error": problem})

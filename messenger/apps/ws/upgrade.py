@@ -1,0 +1,44 @@
+"""aiohttp's socket, as strict about masks as RFC 6455 (5.1) wants its servers to be."""
+
+from collections.abc import Callable
+
+from aiohttp import WSCloseCode, web
+from aiohttp.http_websocket import WebSocketError, WebSocketReader, WebSocketWriter
+
+from messenger.apps.ws import protocol
+from messenger.apps.ws.masks import Masks
+from messenger.web.body import BODY_LIMIT
+
+
+class StrictReader:
+    """Stands before aiohttp's reader and looks at the same bytes."""
+
+    def __init__(self, reader: WebSocketReader, fail: Callable[[Exception], None]) -> None:
+        self._reader = reader
+        self._fail = fail
+        self._masks = Masks()
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        if self._masks.all_set(data):
+            return self._reader.feed_data(data)
+        self._fail(WebSocketError(WSCloseCode.PROTOCOL_ERROR, "A frame came unmasked."))
+        return True, b""
+
+    def feed_eof(self) -> None:
+        self._reader.feed_eof()
+
+
+class Socket(web.WebSocketResponse):
+    def __init__(self) -> None:
+        # aiohttp refuses what reaches its limit, the contract what passes ours. No compression: small frames only
+        # grow by it, and big ones would be bombs.
+        super().__init__(protocols=(protocol.NAME,), max_msg_size=BODY_LIMIT + 1, compress=False, autoping=False)
+
+    def _post_start(self, request: web.BaseRequest, chosen: str | None, writer: WebSocketWriter) -> None:
+        connection = request.protocol
+        early, connection._message_tail = connection._message_tail, b""  # frames that did not wait for our answer
+        super()._post_start(request, chosen, writer)
+        assert self._reader is not None
+        connection._payload_parser = StrictReader(connection._payload_parser, self._reader.set_exception)
+        if early:
+            connection._payload_parser.feed_data(early)

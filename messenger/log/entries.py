@@ -1,0 +1,77 @@
+"""An entry: one position of the log, what it is about, and its event, encoded once for every listener."""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+ENCODER = msgspec.json.Encoder()
+MAX_POSITION = 2**53 - 1
+
+
+@dataclass(slots=True)
+class Entry:
+    position: int
+    kind: str
+    chat_id: int | None = None
+    user_id: int | None = None
+    actor_id: int | None = None
+    subject_id: int | None = None
+    data: Any = None
+    at: datetime | None = None
+    event: bytes = b""  # the JSON object every transport sends; empty while no sub-app has shown it
+    skip: object = None  # the listener that has its answer already and must not hear it again
+    wire_frame: bytes = b""  # the same bytes framed for sockets, kept by whoever frames them first
+
+    @property
+    def audience(self) -> Sequence[int] | None:
+        """The only members it is for; None: everybody who hears its topics."""
+        return self.data.get("to") if isinstance(self.data, dict) else None
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a command wants to have written: an entry that has no position yet."""
+
+    kind: str
+    chat_id: int | None = None
+    user_id: int | None = None
+    actor_id: int | None = None
+    subject_id: int | None = None
+    data: dict[str, Any] | None = field(default=None, hash=False)
+
+
+# A sub-app shows the kinds it owns: the fields of each entry's event, as things are now. One call for many entries.
+Show = Callable[[Any, Sequence[Entry]], Awaitable[Sequence[Any]]]
+
+
+def encode(kind: str, epoch: str, position: int, chat_id: int | None, fields: Any) -> bytes:
+    """The event's bytes: the same in every process, on every transport, for every receiver."""
+    chat = f',"chat_id":"{chat_id}"' if chat_id is not None else ""
+    head = f'{{"type":"{kind}","cursor":"{epoch}.{position}"{chat}'.encode()
+    body = ENCODER.encode(fields)
+    return head + (b"}" if body == b"{}" else b"," + body[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place in the log that a client keeps: opaque to it."""
+
+    epoch: str
+    position: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}.{self.position}"
+
+    @classmethod
+    def find(cls, text: str) -> "Cursor | None":
+        found = CURSOR.fullmatch(text)
+        if found is None or int(found[2]) > MAX_POSITION:
+            return None
+        return cls(found[1], int(found[2]))
+
+
+CURSOR = re.compile(r"([0-9a-z]{1,32})\.(0|[1-9][0-9]{0,15})", re.ASCII)

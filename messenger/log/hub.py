@@ -1,0 +1,128 @@
+"""The listeners of this process, and who of them hears what. Pure: no clock, no socket, no database.
+
+Entries come in position order, so admission is ordered too: `member_added` admits a person's listeners to the chat at
+that position, `member_removed` and `chat_deleted` are the last thing heard of it, `session_revoked` ends the session.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Protocol
+
+from messenger.log.entries import Entry
+
+
+class Listener(Protocol):
+    user_id: int
+    session_id: int
+
+    def hear(self, entry: Entry) -> None: ...
+    def hear_note(self, note: bytes) -> None: ...
+    def session_ended(self) -> None: ...
+    def log_restarted(self) -> None: ...
+
+
+class Hub:
+    def __init__(self) -> None:
+        self.position = 0  # everything up to here has been published
+        self._of_user: defaultdict[int, set[Listener]] = defaultdict(set)
+        self._in_chat: defaultdict[int, set[Listener]] = defaultdict(set)
+        self._chats_of: dict[Listener, set[int]] = {}
+        self._unadmitted: dict[Listener, list[tuple[int, int, bool]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._chats_of)
+
+    def attach(self, listener: Listener) -> None:
+        """From now on it hears what is about its person; chats follow with `admit`."""
+        self._of_user[listener.user_id].add(listener)
+        self._chats_of[listener] = set()
+        self._unadmitted[listener] = []
+
+    def admit(self, listener: Listener, chats: Iterable[int], as_of: int) -> None:
+        """The memberships as they were at a position; what was published since is applied on top."""
+        if listener not in self._chats_of:
+            return
+        for chat_id in chats:
+            self._join(listener, chat_id)
+        for position, chat_id, joined in self._unadmitted.pop(listener, ()):
+            if position > as_of:
+                (self._join if joined else self._leave)(listener, chat_id)
+
+    def detach(self, listener: Listener) -> None:
+        for chat_id in self._chats_of.pop(listener, ()):
+            self._discard(self._in_chat, chat_id, listener)
+        self._unadmitted.pop(listener, None)
+        self._discard(self._of_user, listener.user_id, listener)
+
+    def publish(self, entry: Entry) -> None:
+        self.position = entry.position
+        if entry.kind == "member_added":
+            self._change(entry, joined=True)
+        if entry.event:
+            for listener in self._listeners(entry):
+                if listener is not entry.skip:
+                    listener.hear(entry)
+        if entry.kind == "member_removed":
+            self._change(entry, joined=False)
+        elif entry.kind == "chat_deleted" and entry.chat_id is not None:
+            for listener in tuple(self._in_chat.get(entry.chat_id, ())):
+                self._leave(listener, entry.chat_id)
+        elif entry.kind == "session_revoked" and entry.user_id is not None:
+            for listener in tuple(self._of_user.get(entry.user_id, ())):
+                if listener.session_id == entry.subject_id:
+                    listener.session_ended()
+
+    def restart(self, position: int) -> None:
+        """The log goes on from an earlier position: everybody comes back with a cursor and finds out what holds."""
+        self.position = position
+        for listener in self.listeners():
+            listener.log_restarted()
+
+    def note(self, chat_id: int, note: bytes, author: int) -> None:
+        """Passing news without a position (typing, presence): for the others in the chat."""
+        for listener in tuple(self._in_chat.get(chat_id, ())):
+            if listener.user_id != author:
+                listener.hear_note(note)
+
+    def is_listening(self, listener: Listener, chat_id: int) -> bool:
+        return chat_id in self._chats_of.get(listener, ())
+
+    def chats_of_user(self, user_id: int) -> set[int]:
+        return {chat for listener in self._of_user.get(user_id, ()) for chat in self._chats_of[listener]}
+
+    def listeners_of(self, user_id: int) -> int:
+        return len(self._of_user.get(user_id, ()))
+
+    def listeners(self) -> tuple[Listener, ...]:
+        return tuple(self._chats_of)
+
+    def _listeners(self, entry: Entry) -> Iterable[Listener]:
+        in_chat = self._in_chat.get(entry.chat_id, set()) if entry.chat_id is not None else set()
+        audience = entry.audience
+        if audience is not None:
+            return [one for user in audience for one in self._of_user.get(user, ()) if one in in_chat]
+        if entry.user_id is None:
+            return tuple(in_chat)
+        return in_chat | self._of_user.get(entry.user_id, set())
+
+    def _change(self, entry: Entry, *, joined: bool) -> None:
+        if entry.chat_id is None or entry.user_id is None:
+            return
+        for listener in self._of_user.get(entry.user_id, ()):
+            if listener in self._unadmitted:
+                self._unadmitted[listener].append((entry.position, entry.chat_id, joined))
+            (self._join if joined else self._leave)(listener, entry.chat_id)
+
+    def _join(self, listener: Listener, chat_id: int) -> None:
+        self._chats_of[listener].add(chat_id)
+        self._in_chat[chat_id].add(listener)
+
+    def _leave(self, listener: Listener, chat_id: int) -> None:
+        self._chats_of[listener].discard(chat_id)
+        self._discard(self._in_chat, chat_id, listener)
+
+    @staticmethod
+    def _discard(topics: defaultdict[int, set[Listener]], key: int, listener: Listener) -> None:
+        topics[key].discard(listener)
+        if not topics[key]:
+            del topics[key]

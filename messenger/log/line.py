@@ -1,0 +1,67 @@
+"""A direct connection to PostgreSQL that comes back by itself: for the sender, the tail and the replays.
+
+One statement at a time. A statement is never tried again here: whoever speaks knows whether that is safe.
+"""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+
+from messenger.errors import Unavailable
+
+CONNECT_TIMEOUT = 1.0
+STATEMENT_TIMEOUT = 5.0
+LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # after a kill -9 of the server; belongs to none of the other families
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError,
+)
+
+
+class LineLost(Unavailable):
+    """The connection broke or could not be made: what the statement did is unknown."""
+
+    def __init__(self) -> None:
+        super().__init__("The database does not answer right now.", retry_after=1)
+
+
+class Line:
+    def __init__(self, dsn: str, **settings: str) -> None:
+        self._dsn = dsn
+        self._settings = {"application_name": "messenger", "timezone": "UTC", **settings}
+        self._connection: asyncpg.Connection | None = None
+        self._turn = asyncio.Lock()
+
+    async def rows(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        async with self._turn:
+            try:
+                connection = await self._connected()
+                return await connection.fetch(statement, *arguments, timeout=STATEMENT_TIMEOUT)  # type: ignore[no-any-return]
+            except LOST as error:
+                self._forget()
+                raise LineLost from error
+            except asyncio.CancelledError:
+                self._forget()  # its answer may still come: the next statement must not read it
+                raise
+
+    async def row(self, statement: str, *arguments: Any) -> asyncpg.Record:
+        return (await self.rows(statement, *arguments))[0]
+
+    async def _connected(self) -> asyncpg.Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await asyncpg.connect(self._dsn, timeout=CONNECT_TIMEOUT, server_settings=self._settings)
+        return self._connection
+
+    def _forget(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()  # a polite goodbye to a server that is gone would hang
+            self._connection = None
+
+    def close(self) -> None:
+        self._forget()

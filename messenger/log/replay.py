@@ -1,0 +1,183 @@
+"""From a cursor to the live stream without a hole: what a listener reads before, and where it joins.
+
+The order makes it safe: attach to the hub, read the memberships, read pages up to a head S, then go live after S and
+drop what the hub brought at or below it.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from messenger.log.entries import Cursor, Entry
+from messenger.log.hub import Hub
+from messenger.log.line import Line, LineLost
+from messenger.log.tail import Tail, read_entry
+
+PAGE = 500
+MOST_IN_A_CHAT = 5_000
+MOST_IN_ALL = 10_000
+MOST_EARLY = 200  # heard while a page was read, and sent in one go; more than that, and the next page brings it
+
+MEMBERSHIPS = """
+    select h.position as head, h.epoch,
+           array(select m.chat_id from members m join chats c on c.id = m.chat_id and c.deleted_at is null
+                  where m.user_id = $1) as chats,
+           exists(select 1 from sessions s where s.id = $2 and s.ended_at is null) as is_signed_in
+      from log_head h order by h.position desc limit 1
+"""
+MISSED = "select * from log_missed($1, $2)"
+ENTRIES_AFTER = """
+    select count(*) as n from (
+        select 1 from members m join log_entries e on e.topic_chat = m.chat_id and e.position > greatest($2, m.since)
+         where m.user_id = $1 limit $3) x
+"""
+PAGE_AFTER = "select * from log_page($1, $2, $3, $4, $5)"
+IS_GOOD = """
+    select log_cursor_is_good($1, $2) as good, h.position as head, h.epoch
+      from log_head h order by h.position desc limit 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """Too much was missed in this chat: the client reads these pages by itself."""
+
+    chat_id: int
+    from_seq: int
+    to_seq: int
+
+    def fields(self) -> dict[str, object]:
+        return {"chat_id": str(self.chat_id), "from_seq": self.from_seq, "to_seq": self.to_seq}
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """What lies between a cursor and now; `resync`: too much, or not to be had any more."""
+
+    head: int
+    resync: str = ""
+    limited: Sequence[Limited] = ()
+
+
+class Reader:
+    """Reads the log for one person at a time, on a line of its own."""
+
+    def __init__(self, line: Line, tail: Tail) -> None:
+        self._line = line
+        self._tail = tail
+
+    async def memberships(self, user_id: int, session_id: int) -> tuple[int, Sequence[int], bool]:
+        row = await self._line.row(MEMBERSHIPS, user_id, session_id)
+        await self._tail.is_in(row["epoch"])
+        return row["head"], row["chats"], row["is_signed_in"]
+
+    async def missed(self, user_id: int, cursor: Cursor) -> Missed:
+        state = await self._line.row(IS_GOOD, cursor.epoch, cursor.position)
+        await self._tail.is_in(state["epoch"])
+        if not state["good"]:
+            return Missed(state["head"], resync="This cursor is unknown or older than what is kept.")
+        rows = await self._line.rows(MISSED, user_id, cursor.position)
+        chats = [row for row in rows if row["chat_id"] is not None]
+        limited = [
+            Limited(row["chat_id"], row["first_seq"], row["last_seq"])
+            for row in chats
+            if row["last_seq"] - row["first_seq"] + 1 > MOST_IN_A_CHAT
+        ]
+        apart = {one.chat_id for one in limited}
+        messages = sum(row["last_seq"] - row["first_seq"] + 1 for row in chats if row["chat_id"] not in apart)
+        others = await self._line.row(ENTRIES_AFTER, user_id, cursor.position, MOST_IN_ALL + 1)
+        if messages + others["n"] > MOST_IN_ALL:
+            return Missed(rows[0]["head"], resync=f"More than {MOST_IN_ALL} events were missed.")
+        return Missed(rows[0]["head"], limited=limited)
+
+    async def page(self, user_id: int, after: int, passed: Sequence[int], passed_upto: int) -> tuple[list[Entry], int]:
+        """The next entries, shown, and the position they are complete up to."""
+        rows = await self._line.rows(PAGE_AFTER, user_id, after, PAGE, list(passed), passed_upto)
+        if rows[0]["kept"] > after:
+            raise LineLost  # pruned meanwhile: whoever comes back with this cursor is told by name
+        await self._tail.is_in(rows[0]["epoch"])
+        entries = [read_entry(row) for row in rows if row["position"] is not None]
+        await self._tail.show(entries)
+        return entries, entries[-1].position if len(entries) == PAGE else rows[0]["head"]
+
+
+class Sink(Protocol):
+    """Where a subscription's entries go. `take` never waits and never raises."""
+
+    def take(self, entry: Entry) -> None: ...
+    def take_note(self, note: bytes) -> None: ...
+    def end(self) -> None: ...
+    def restart(self) -> None: ...
+
+
+@dataclass(eq=False)
+class Subscription:
+    """One listener's place in the log: reading what it missed, then live."""
+
+    hub: Hub
+    reader: Reader
+    user_id: int
+    session_id: int
+    sink: Sink
+    position: int = 0  # everything up to here has been handed on
+    is_live: bool = False
+    _early: list[Entry] = field(default_factory=list)
+    _overrun: bool = False
+
+    def hear(self, entry: Entry) -> None:
+        if self.is_live:
+            if entry.position > self.position:
+                self.position = entry.position
+                self.sink.take(entry)
+        elif len(self._early) < MOST_EARLY:
+            self._early.append(entry)
+        else:
+            self._overrun = True
+
+    def hear_note(self, note: bytes) -> None:
+        if self.is_live:
+            self.sink.take_note(note)
+
+    def session_ended(self) -> None:
+        self.sink.end()
+
+    def log_restarted(self) -> None:
+        self.is_live = False
+        self.sink.restart()
+
+    async def attach(self) -> int:
+        """Start to listen; answers the head that the memberships were read at."""
+        self.hub.attach(self)
+        head, chats, is_signed_in = await self.reader.memberships(self.user_id, self.session_id)
+        self.hub.admit(self, chats, head)
+        if not is_signed_in:  # it ended between the request's check and our listening: nobody else would tell us
+            self.sink.end()
+        return head
+
+    def detach(self) -> None:
+        self.hub.detach(self)
+        self.is_live = False
+
+    async def catch_up(
+        self, after: int, *, passed: Sequence[int] = (), passed_upto: int = 0, at_end: Callable[[], None] | None = None
+    ) -> AsyncGenerator[list[Entry], None]:
+        """Pages from `after` on, pulled as fast as the reader of them likes; at their end the listener is live.
+
+        `at_end` is called when nothing more will come from the pages, before the first live entry.
+        """
+        self.is_live = False
+        while True:
+            self._early.clear()
+            self._overrun = False
+            entries, after = await self.reader.page(self.user_id, after, passed, passed_upto)
+            yield entries
+            if len(entries) == PAGE or self._overrun:
+                continue
+            self.position = after
+            if at_end is not None:
+                at_end()
+            self.is_live = True  # nothing is awaited from the check on, so nothing slips in between
+            for entry in self._early:
+                self.hear(entry)
+            self._early.clear()
+            return

@@ -1,0 +1,208 @@
+"""Follows the log in position order and publishes it to this process' listeners.
+
+Own commits and the wire bring positions early; whatever is missing is read from the database before anything later
+goes out. Losing every doorbell costs time (the poll), never an entry.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from messenger.log.entries import Entry, Show, encode
+from messenger.log.hub import Hub
+from messenger.log.line import Line, LineLost
+
+log = logging.getLogger(__name__)
+
+QUIET_POLL = 0.25  # when no position came for so long
+FETCH = 1000
+EPOCH_PATIENCE, EPOCH_STEP = 1.0, 0.01
+AT_ONCE = 200  # published before the listeners get a turn: less than what one of them may have waiting
+HEAD = "select position, epoch from log_head order by position desc limit 1"
+# Head and entries in one snapshot: after it the tail stands at the head, whatever rows there were.
+FETCH_AFTER = """
+    select h.position as head, h.epoch, l.position, l.kind, l.topic_chat, l.topic_user, l.actor_id, l.subject_id,
+           l.data, l.at
+      from (select position, epoch from log_head order by position desc limit 1) h
+      left join lateral (select * from log where position > $1 order by position limit $2) l
+        on l.position <= h.position
+     order by l.position
+"""
+
+# Where the log that was followed until now ended; an epoch that nobody knows shares nothing with it.
+PARTED = """
+    select coalesce((select min(later.after_position) from log_epochs mine
+                       join log_epochs later on later.number > mine.number where mine.epoch = $1), 0) as at
+"""
+
+
+class Tail:
+    def __init__(self, line: Line, hub: Hub, shows: Mapping[str, Show], tools: Any) -> None:
+        self._line = line
+        self._hub = hub
+        self._shows = shows
+        self._tools = tools  # handed to whoever shows an entry: the way to the database
+        self._early: dict[int, Entry] = {}  # own commits that wait for what lies before them
+        self._target = 0  # the furthest position heard of
+        self._news = asyncio.Event()
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self.epoch = ""
+        self.ready = asyncio.Event()
+
+    @property
+    def position(self) -> int:
+        return self._hub.position
+
+    async def start(self) -> None:
+        head = await self._line.row(HEAD)
+        self._hub.position, self.epoch = head["position"], head["epoch"]
+        self.ready.set()
+
+    async def is_in(self, epoch: str) -> None:
+        """What was just read is of this epoch; cursors made of it would be wrong while the tail is still elsewhere."""
+        until = asyncio.get_running_loop().time() + EPOCH_PATIENCE
+        while epoch != self.epoch:
+            if asyncio.get_running_loop().time() > until:
+                raise LineLost
+            self.look()
+            await asyncio.sleep(EPOCH_STEP)
+
+    async def run(self) -> None:
+        """For as long as the process lives."""
+        while True:
+            try:
+                if not self.ready.is_set():
+                    await self.start()
+                await self._follow()
+            except LineLost:
+                await asyncio.sleep(QUIET_POLL)
+            except Exception:
+                log.exception("the tail stumbled and goes on at position=%s", self.position)
+                await asyncio.sleep(QUIET_POLL)
+
+    def committed(self, entries: Sequence[Entry]) -> None:
+        """Own entries, shown already. In order they go out at once, without a read and without a task."""
+        for entry in entries:
+            if entry.position == self._hub.position + 1:
+                self._publish(entry)
+            elif entry.position > self._hub.position:
+                self._early[entry.position] = entry
+        self._publish_early()
+        self._tell_waiters()
+        if entries:
+            self.heard(entries[-1].position)
+
+    def heard(self, position: int) -> None:
+        """A doorbell: the log reaches at least so far."""
+        self._target = max(self._target, position)
+        if self._target > self._hub.position:
+            self._news.set()
+
+    def look(self) -> None:
+        """Something is not as it was: fetch now."""
+        self._news.set()
+
+    async def reach(self, position: int) -> None:
+        """Wait until everything up to a position has been published here."""
+        if self._hub.position < position:
+            reached = asyncio.get_running_loop().create_future()
+            self._waiting.append((position, reached))
+            self.heard(position)
+            await reached
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(QUIET_POLL):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
+            self._news.clear()
+            while await self._fetch():
+                pass
+
+    async def _fetch(self) -> bool:
+        """Read and publish what is missing; is there perhaps more?"""
+        before = self._hub.position
+        rows = await self._line.rows(FETCH_AFTER, before, FETCH)
+        head, epoch = rows[0]["head"], rows[0]["epoch"]
+        entries = [read_entry(row) for row in rows if row["position"] is not None]
+        if epoch != self.epoch:
+            await self._change_epoch(epoch)
+            return True
+        upto = entries[-1].position if len(entries) == FETCH else head
+        await self.show([entry for entry in entries if entry.position not in self._early])
+        for number, entry in enumerate(entries, 1):
+            # While this was read, own commits may have come by the short way.
+            if entry.position > self._hub.position:
+                self._publish(self._early.pop(entry.position, entry))
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+        self._hub.position = max(
+            self._hub.position, upto
+        )  # what lies between was pruned or erased: a hole stops nobody
+        self._publish_early()
+        self._tell_waiters()
+        return len(entries) == FETCH or self._target > self._hub.position
+
+    async def _change_epoch(self, epoch: str) -> None:
+        """Another server writes the log now. What was published beyond the point where the two part never happened."""
+        parted = (await self._line.row(PARTED, self.epoch))["at"]
+        log.warning("a new epoch of the log begins: %s after position=%s", epoch, parted)
+        self.epoch = epoch
+        if self._hub.position > parted:
+            self._early.clear()
+            self._target = 0
+            self._hub.restart(parted)
+
+    async def show(self, entries: Sequence[Entry]) -> None:
+        """Let the sub-apps fill in the events; a kind that nobody shows stays silent."""
+        by_kind: dict[str, list[Entry]] = {}
+        for entry in entries:
+            by_kind.setdefault(entry.kind, []).append(entry)
+        for kind, some in by_kind.items():
+            if kind not in self._shows:
+                continue
+            for entry, fields in zip(some, await self._shows[kind](self._tools, some), strict=True):
+                if fields is not None:
+                    entry.event = encode(kind, self.epoch, entry.position, entry.chat_id, fields)
+
+    def _publish_early(self) -> None:
+        while self._early:
+            entry = self._early.pop(self._hub.position + 1, None)
+            if entry is None:
+                for position in [known for known in self._early if known <= self._hub.position]:
+                    del self._early[position]
+                return
+            self._publish(entry)
+
+    def _publish(self, entry: Entry) -> None:
+        try:
+            self._hub.publish(entry)
+        except Exception:
+            log.exception("a listener failed at position=%s", entry.position)
+            self._hub.position = entry.position
+
+    def _tell_waiters(self) -> None:
+        if not self._waiting:
+            return
+        for position, reached in self._waiting:
+            if position <= self._hub.position and not reached.done():
+                reached.set_result(None)
+        self._waiting = [one for one in self._waiting if not one[1].done()]
+
+
+def read_entry(row: Any) -> Entry:
+    return Entry(
+        position=row["position"],
+        kind=row["kind"],
+        chat_id=row["topic_chat"],
+        user_id=row["topic_user"],
+        actor_id=row["actor_id"],
+        subject_id=row["subject_id"],
+        data=msgspec.json.decode(row["data"]) if row["data"] is not None else None,
+        at=row["at"],
+    )

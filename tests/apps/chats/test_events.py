@@ -1,0 +1,225 @@
+"""What the others in a chat are told, live and when they come back: the same for everybody, and enough."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from messenger.apps.chats.shows import shows
+from messenger.log.entries import Entry
+from messenger.web.keys import LOG
+from tests.actors import Person
+from tests.apps.chats.conftest import Ear, Event, Read, Say, missed, synced
+
+Listens = Callable[[Person], Awaitable[Ear]]
+
+pytestmark = pytest.mark.usefixtures("floors_are_true")
+
+
+def kinds(events: list[Event]) -> list[str]:
+    return [event["type"] for event in events]
+
+
+def without(event: Event, *names: str) -> Event:
+    return {name: value for name, value in event.items() if name not in names}
+
+
+async def test_of_a_new_chat_its_people_are_told_in_order(alice: Person, bob: Person, ear: Listens) -> None:
+    hers, his = await ear(alice), await ear(bob)
+
+    chat = await alice.opens_chat("lunch", members=[bob])
+
+    told = await hers.events()
+    assert kinds(told) == ["member_added", "member_added", "chat_created"]
+    assert without(told[0], "cursor") == {
+        "type": "member_added",
+        "chat_id": chat,
+        "user_id": alice.user_id,
+        "actor_id": alice.user_id,
+        "member": {"user_id": alice.user_id, "user_name": "alice", "role": "owner"},
+        "member_count": 2,
+    }
+    seen = await alice.sees(chat)
+    same_for_all = ("chat_id", "kind", "name", "join", "creator_id", "created_at", "member_count", "head_seq")
+    assert without(told[2], "cursor") == {
+        "type": "chat_created",
+        "chat_id": chat,
+        "chat": {name: seen[name] for name in same_for_all},
+    }
+    # He is admitted at the position of his own entry, and hears from there on.
+    assert await his.events() == told[1:]
+
+
+async def test_changes_are_told_to_everybody_in_the_same_bytes(
+    alice: Person, bob: Person, carol: Person, ear: Listens
+) -> None:
+    chat = await alice.opens_chat("lunch", members=[bob, carol])
+    ears = [await ear(person) for person in (alice, bob, carol)]
+    cursor = (await synced(alice))["cursor"]
+
+    await alice.changes(chat, chat_name="dinner", join="invite")
+    await alice.makes(chat, bob, "admin")
+    await carol.joins(chat, "The cook")
+
+    frames = [await one.frames() for one in ears]
+    assert frames[0] == frames[1] == frames[2]
+    assert len(frames[0]) == 3
+    told = await missed(alice, cursor)
+    assert kinds(told) == ["chat_changed"] * 3
+    assert [event["chat"]["name"] for event in told] == ["dinner"] * 3
+    assert [event.get("member") for event in told] == [
+        None,
+        {"user_id": bob.user_id, "user_name": "bob", "role": "admin"},
+        {"user_id": carol.user_id, "user_name": "The cook", "role": "member"},
+    ]
+    assert [await missed(person, cursor) for person in (bob, carol)] == [told, told]
+    forbidden = {"role", "unread", "read_seq", "muted_until", "last_message"}
+    assert not any(forbidden & set(event["chat"]) for event in told)
+
+
+async def test_who_is_removed_hears_that_and_nothing_after_it(
+    alice: Person, bob: Person, say: Say, ear: Listens
+) -> None:
+    chat = await alice.opens_chat("lunch", members=[bob])
+    his = await ear(bob)
+    cursor = (await synced(bob))["cursor"]
+    await alice.changes(chat, chat_name="tea")
+
+    await alice.removes(chat, bob)
+    await alice.changes(chat, chat_name="without bob")
+    await say(alice, chat, "he is gone")
+
+    told = await his.events()
+    assert kinds(told) == ["chat_changed", "member_removed"]
+    assert without(told[1], "cursor") == {
+        "type": "member_removed",
+        "chat_id": chat,
+        "user_id": bob.user_id,
+        "actor_id": alice.user_id,
+        "member_count": 1,
+    }
+    # Coming back later, not even what had happened before is told.
+    assert await missed(bob, cursor) == [told[1]]
+    assert (await synced(bob))["chats"] == []
+
+
+async def test_who_was_in_it_for_a_moment_only_is_told_of_the_end_alone(alice: Person, bob: Person) -> None:
+    cursor = (await synced(bob))["cursor"]
+    chat = await alice.opens_chat("lunch", members=[bob])
+    await bob.leaves(chat)
+
+    told = await missed(bob, cursor)
+
+    assert kinds(told) == ["member_removed"]
+
+
+async def test_of_a_deleted_chat_everybody_who_was_there_hears_later(alice: Person, bob: Person, ear: Listens) -> None:
+    chat = await alice.opens_chat("lunch", members=[bob])
+    cursor = (await synced(bob))["cursor"]
+    his = await ear(bob)
+    await alice.changes(chat, chat_name="tea")
+
+    await alice.deletes(chat)
+
+    told = await missed(bob, cursor)
+    assert [without(event, "cursor") for event in told] == [
+        {"type": "chat_deleted", "chat_id": chat, "actor_id": alice.user_id}
+    ]
+    assert (await his.events())[-1] == told[0]
+
+
+async def test_of_what_is_gone_by_now_only_the_end_is_shown(alice: Person, bob: Person) -> None:
+    chat = int(await alice.opens_chat("lunch", members=[bob]))
+    await alice.deletes(str(chat))
+    root = alice.server.runner.app
+    entries = [Entry(1, kind, chat, user_id=int(bob.user_id), actor_id=int(alice.user_id)) for kind in shows]
+
+    shown = {entry.kind: (await shows[entry.kind](root, [entry]))[0] for entry in entries}
+
+    assert shown == {
+        "chat_created": None,
+        "chat_changed": None,
+        "member_added": None,
+        "member_removed": {"user_id": bob.user_id, "actor_id": alice.user_id, "member_count": 0},
+        "chat_deleted": {"actor_id": alice.user_id},
+    }
+
+
+async def test_a_direct_chat_has_no_name_that_both_could_be_told(alice: Person, bob: Person) -> None:
+    cursor = (await synced(bob))["cursor"]
+
+    await alice.talks_to(bob)
+
+    created = (await missed(bob, cursor))[-1]
+    assert (created["type"], created["chat"]["name"], created["chat"]["kind"]) == ("chat_created", None, "direct")
+
+
+async def test_when_the_one_who_had_not_read_goes_it_is_told_once_that_all_have(
+    alice: Person, bob: Person, carol: Person, say: Say, read: Read
+) -> None:
+    chat = await alice.opens_chat("lunch", members=[bob, carol])
+    await say(alice, chat, "pizza?")
+    soup = await say(alice, chat, "or soup?")
+    await read(bob, chat, soup)
+    cursor = (await synced(alice))["cursor"]
+
+    await carol.leaves(chat)
+
+    position = int(cursor.partition(".")[2])
+    reader = alice.server.runner.app[LOG].reader
+    entries, _ = await reader.page(int(alice.user_id), position, [], 0)
+    assert [(entry.kind, entry.data) for entry in entries] == [
+        ("member_removed", None),
+        ("message_read_by_all", {"from_seq": 1, "to_seq": 2, "message_id": int(soup)}),
+    ]
+    assert (await alice.sees(chat))["read_by_all_seq"] == 2
+
+
+async def test_what_is_known_and_what_is_told_make_what_will_be_known(
+    alice: Person, bob: Person, carol: Person
+) -> None:
+    """`GET /v1/sync` and the events after it are the next `GET /v1/sync`, whatever happens."""
+    lunch = await alice.opens_chat("lunch", members=[bob])
+    tea = await bob.opens_chat("tea", members=[alice])
+    steps: list[Callable[[], Awaitable[Any]]] = [
+        lambda: alice.changes(lunch, chat_name="dinner"),
+        lambda: carol.joins(lunch),
+        lambda: alice.makes(lunch, bob, "admin"),
+        lambda: bob.removes(lunch, carol),
+        lambda: alice.removes(lunch, bob),
+        lambda: carol.talks_to(bob),
+        lambda: bob.opens_chat("board"),
+        lambda: alice.invites(lunch, bob),
+        lambda: bob.makes(tea, alice, "owner"),
+        lambda: alice.makes(tea, bob, "member"),
+        lambda: alice.deletes(tea),
+        lambda: bob.leaves(lunch),
+        lambda: bob.changes(lunch, chat_name="never"),
+    ]
+    known = {person.name: await synced(person) for person in (alice, bob, carol)}
+    for step in steps:
+        await step()
+
+        for person in (alice, bob, carol):
+            state = known[person.name]
+            applied = {chat["chat_id"]: chat for chat in state["chats"]}
+            for event in await missed(person, state["cursor"]):
+                await apply(person, applied, event)
+            known[person.name] = await synced(person)
+            assert applied == {chat["chat_id"]: chat for chat in known[person.name]["chats"]}
+
+
+async def apply(person: Person, chats: dict[str, Any], event: Event) -> None:
+    """The rules of a client, in full."""
+    chat_id = event["chat_id"]
+    if event["type"] == "chat_deleted" or (event["type"], event.get("user_id")) == ("member_removed", person.user_id):
+        chats.pop(chat_id, None)
+    elif (event["type"], event.get("user_id")) == ("member_added", person.user_id):
+        chats[chat_id] = await person.sees(chat_id)
+    elif event["type"] in {"chat_created", "chat_changed"}:
+        own = {"name": chats[chat_id]["name"]} if event["chat"]["kind"] == "direct" else {}
+        chats[chat_id] = {**chats[chat_id], **event["chat"], **own}
+        if event.get("member", {}).get("user_id") == person.user_id:
+            chats[chat_id]["role"] = event["member"]["role"]
+    elif chat_id in chats:
+        chats[chat_id] = {**chats[chat_id], "member_count": event["member_count"]}

@@ -1,0 +1,159 @@
+"""Pages of a chat's history, by number, by message and by offset."""
+
+import pytest
+
+from messenger.apps.messages.store import FORWARD
+from tests.actors import Person
+from tests.apps.talk import fill, says
+
+
+@pytest.fixture
+async def lunch(alice: Person, bob: Person) -> str:
+    chat = await alice.opens_chat("lunch", [bob])
+    for number in range(1, 13):
+        await says(alice if number % 2 else bob, chat, f"{number}")
+    return chat
+
+
+async def page(person: Person, chat: str, query: str) -> dict:
+    return (await person.get(f"/v1/chats/{chat}/messages?{query}")).expecting(200).json
+
+
+def seqs(page: dict | list) -> list[int]:
+    return [message["seq"] for message in (page["messages"] if isinstance(page, dict) else page)]
+
+
+async def test_the_iterator_walks_the_whole_history_and_waits_at_its_end(alice, bob, lunch):
+    found, iterator = [], None
+    while True:
+        one = await page(bob, lunch, "limit=5" + (f"&from={iterator}" if iterator else ""))
+        if not one["messages"]:
+            break
+        found += seqs(one)
+        assert one["has_more"] == (found[-1] < 12)
+        iterator = one["next"]["iterator"]
+    assert found == list(range(1, 13))
+    assert (one["next"]["iterator"], one["has_more"]) == (iterator, False)
+    await says(alice, lunch, "13")
+    assert seqs(await page(bob, lunch, f"limit=5&from={iterator}")) == [13]
+    far = await page(bob, lunch, "limit=5&from=1000")
+    assert (far["messages"], far["next"]["iterator"], far["has_more"]) == ([], "1000", False)
+
+
+async def test_before_after_and_around_a_message(bob, lunch):
+    everything = (await page(bob, lunch, "limit=1000"))["messages"]
+    ids = [message["message_id"] for message in everything]
+    assert seqs(await page(bob, lunch, f"limit=3&before={ids[6]}")) == [4, 5, 6]
+    assert seqs(await page(bob, lunch, f"limit=3&after={ids[6]}")) == [8, 9, 10]
+    assert seqs(await page(bob, lunch, f"limit=3&around={ids[6]}")) == [6, 7, 8]
+    first, last = await page(bob, lunch, f"limit=3&before={ids[0]}"), await page(bob, lunch, f"limit=3&after={ids[11]}")
+    assert first["messages"] == last["messages"] == []
+    assert first["has_more"] is last["has_more"] is False
+    assert (await page(bob, lunch, f"limit=3&before={ids[6]}"))["has_more"] is True
+    assert (await page(bob, lunch, f"limit=6&before={ids[6]}"))["has_more"] is False
+    assert (await page(bob, lunch, f"limit=3&after={ids[6]}"))["has_more"] is True
+    assert seqs(await page(bob, lunch, f"limit=1000&around={ids[0]}")) == list(range(1, 13))
+    assert seqs(await page(bob, lunch, f"limit=4&around={ids[11]}"))[-1] == 12
+    # The page after the last one's iterator goes on without a hole, whichever way it was found.
+    some = await page(bob, lunch, f"limit=3&around={ids[6]}")
+    assert seqs(await page(bob, lunch, f"limit=2&from={some['next']['iterator']}")) == [9, 10]
+
+
+async def test_what_a_page_asks_for_must_make_sense(alice, bob, lunch):
+    other = await alice.opens_chat("other", [bob])
+    foreign = (await says(alice, other, "hi"))["message_id"]
+    bad = ["", "limit=0", "limit=1001", "limit=-1", "limit=x", "limit=1&limit=2", "limit=5&from=-1", "limit=5&from=x"]
+    bad += ["limit=5&from=1&before=2", "limit=5&before=x", "limit=5&around=0", "limit=5&after=1.5", "limit=5&from=9e9"]
+    for query in bad:
+        answer = await bob.get(f"/v1/chats/{lunch}/messages?{query}")
+        assert (answer.status, answer.code) == (400, "bad-parameters"), query
+    for way in ("before", "after", "around"):
+        for message in (foreign, "9007199254740991"):
+            answer = await bob.get(f"/v1/chats/{lunch}/messages?limit=5&{way}={message}")
+            assert (answer.status, answer.code) == (404, "message-not-found")
+
+
+async def test_strangers_and_the_removed_see_what_does_not_exist(alice, bob, mallory, lunch):
+    message = (await page(bob, lunch, "limit=1"))["messages"][0]["message_id"]
+    (await alice.removes(lunch, bob)).expecting(204)
+    for person in (bob, mallory):
+        for path in (f"/v1/chats/{lunch}/messages?limit=5", f"/v1/history/{lunch}"):
+            missing = path.replace(f"/{lunch}", "/999999")
+            here, nowhere = await person.get(path), await person.get(missing)
+            same = [{**one.json, "request_id": None} for one in (here, nowhere)]
+            assert same[0] == same[1] and same[0]["code"] == "chat-not-found"
+        for method, path, body in (
+            ("POST", f"/v1/chats/{lunch}/messages", {"text": "hi"}),
+            ("PATCH", f"/v1/chats/{lunch}/messages/{message}", {"text": "hi"}),
+            ("DELETE", f"/v1/chats/{lunch}/messages/{message}", None),
+            ("PUT", f"/v1/chats/{lunch}/messages/{message}/reactions/!", None),
+            ("DELETE", f"/v1/chats/{lunch}/messages/{message}/reactions/!", None),
+        ):
+            answer = await person.asks(method, path, body)
+            assert (answer.status, answer.code) == (404, "chat-not-found"), (method, path)
+
+
+async def test_history_by_offset(alice, bob, lunch, sql):
+    assert seqs((await bob.get(f"/v1/history/{lunch}?limit=4")).json) == [1, 2, 3, 4]
+    assert seqs((await bob.get(f"/v1/history/{lunch}?limit=4&offset=10")).json) == [11, 12]
+    assert seqs((await bob.get(f"/v1/history/{lunch}?offset=12")).json) == []
+    fifth = (await page(bob, lunch, "limit=1&from=5"))["messages"][0]["message_id"]
+    assert seqs((await bob.get(f"/v1/history/{lunch}?limit=2&later_that_message_id={fifth}")).json) == [6, 7]
+    assert seqs((await bob.get(f"/v1/history/{lunch}?limit=2&offset=2&later_that_message_id={fifth}")).json) == [8, 9]
+    for query in ("limit=0", "limit=101", "offset=-1", "offset=x", "later_that_message_id=x"):
+        assert (await bob.get(f"/v1/history/{lunch}?{query}")).code == "bad-parameters", query
+    assert (await bob.get(f"/v1/history/{lunch}?later_that_message_id=999999")).code == "message-not-found"
+    assert (await bob.get(f"/v1/history/{lunch}?offset=9007199254740991")).json == []
+    await fill(sql, lunch, alice, 100)
+    assert len((await bob.get(f"/v1/history/{lunch}")).json) == 50
+
+
+async def test_the_cost_of_a_page_does_not_grow_with_its_place(alice, bob, lunch, sql):
+    await fill(sql, lunch, alice, 20_000)
+    await sql.execute("analyze messages")
+    for seq in (100, 19_000):
+        plan = await sql.fetch(
+            "explain (analyze, buffers, format text) "
+            + str(FORWARD).replace(":chat", lunch).replace(":seq", str(seq)).replace(":most", "100")
+        )
+        text = "\n".join(line[0] for line in plan)
+        assert "Seq Scan on messages" not in text
+        rows = [float(line[0].split("rows=")[-1].split()[0]) for line in plan if "messages_pkey" in line[0]]
+        assert rows and max(rows) <= 101, text
+
+
+async def test_a_page_that_is_known_is_not_sent_again_and_any_change_makes_it_new(alice, bob, lunch):
+    path = f"/v1/chats/{lunch}/messages?limit=20"
+    first = await bob.get(path)
+    assert first.headers["Cache-Control"] == "private, no-cache"
+    assert {"Authorization", "Cookie"} <= {part.strip() for part in first.headers["Vary"].split(",")}
+    known = {"If-None-Match": first.headers["ETag"]}
+    assert first.headers["ETag"].startswith('W/"')
+    assert (await bob.get(path, headers=known)).status == 304
+    assert (await alice.get(path, headers=known)).status == 200  # her page has her client_ids
+    tags = {first.headers["ETag"]}
+    twelfth = first.json["messages"][-1]
+    changes = [
+        alice.post(f"/v1/chats/{lunch}/read", {"message_id": twelfth["message_id"]}),
+        bob.asks("PATCH", f"/v1/chats/{lunch}/messages/{twelfth['message_id']}", {"text": "new"}),
+        alice.asks("PUT", f"/v1/chats/{lunch}/messages/{twelfth['message_id']}/reactions/!"),
+        bob.asks("DELETE", f"/v1/chats/{lunch}/messages/{twelfth['message_id']}"),
+        alice.post(f"/v1/chats/{lunch}/messages", {"text": "13"}),
+    ]
+    for change in changes:
+        assert (await change).status < 300
+        answer = (await bob.get(path, headers=known)).expecting(200)
+        assert answer.headers["ETag"] not in tags
+        tags.add(answer.headers["ETag"])
+
+
+async def test_a_client_id_is_for_its_sender_only(alice, bob):
+    lunch = await alice.opens_chat("lunch", [bob])
+    sent = await says(alice, lunch, "hi", client_id="mine")
+
+    assert sent["client_id"] == "mine"
+    for path in (f"/v1/chats/{lunch}/messages?limit=5", f"/v1/history/{lunch}"):
+        own, his = (await alice.get(path)).json, (await bob.get(path)).json
+        own, his = (one["messages"] if isinstance(one, dict) else one for one in (own, his))
+        assert own[0]["client_id"] == "mine"
+        assert "client_id" not in his[0]

