@@ -54,7 +54,7 @@ def free_port() -> int:
 
 
 def clean_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name.startswith(("COV", "PATH", "HOME", "LANG"))}
+    return {name: value for name, value in os.environ.items() if name.startswith(("PATH", "HOME", "LANG"))}
 
 
 async def happens(is_so: Callable[[], Awaitable[bool]], what: str, seconds: float = PATIENCE) -> float:

@@ -286,6 +286,7 @@ async def test_coming_back_in_the_middle_of_heavy_sending_loses_and_doubles_noth
 
         pouring = asyncio.gather(pour(hers, "a"), pour(his, "b"))
         kept: list[list[dict]] = []
+        asking = asyncio.Lock()  # one connection answers one question at a time
 
         async def comes_and_goes() -> None:
             """One who leaves and comes back with the cursor of the last event heard."""
@@ -304,7 +305,8 @@ async def test_coming_back_in_the_middle_of_heavy_sending_loses_and_doubles_noth
             async with phone.connects(other, cursor=where) as socket:
                 await pouring
                 await asyncio.gather(*acks)
-                want = int(await sql.fetchval("select max(id) from messages"))
+                async with asking:
+                    want = int(await sql.fetchval("select max(id) from messages"))
                 while not mine or place(mine[-1]["cursor"]) < want:
                     event = await socket.hears()
                     if event["type"] == "new_message":
