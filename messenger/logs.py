@@ -85,7 +85,7 @@ class HumanLines(logging.Formatter):
 
 
 class SharedFile(logging.Handler):
-    """A rotating file that several processes write: whole lines by O_APPEND, rotation by one of them under a lock."""
+    """A rotating file that several processes write: whole lines, one writer at a time under a lock."""
 
     def __init__(self, path: Path, *, limit: int = FILE_LIMIT, old_files: int = OLD_FILES) -> None:
         super().__init__()
@@ -98,10 +98,7 @@ class SharedFile(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = (self.format(record) + "\n").encode("utf-8", "backslashreplace")
-            fd = self._current()
-            if os.fstat(fd).st_size + len(line) > self._limit:
-                fd = self._rotate(fd, len(line))
-            os.write(fd, line)
+            self._write(line)
         except OSError:
             self.dropped += 1
         except Exception:
@@ -139,18 +136,20 @@ class SharedFile(logging.Handler):
         self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         return self._fd
 
-    def _rotate(self, fd: int, size: int) -> int:
+    def _write(self, line: bytes) -> None:
+        """Look and write under one lock: looking before it, several processes together would pass the limit."""
+        self._current()  # makes the folder anew when somebody has removed it
         lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             fd = self._current()
-            if 0 < os.fstat(fd).st_size > self._limit - size:  # else somebody was quicker
+            if 0 < os.fstat(fd).st_size > self._limit - len(line):
                 for number in range(self._old_files - 1, 0, -1):
                     with suppress(FileNotFoundError):
                         os.replace(f"{self._path}.{number}", f"{self._path}.{number + 1}")
                 os.replace(self._path, f"{self._path}.1")
                 fd = self._current()
-            return fd
+            os.write(fd, line)
         finally:
             os.close(lock)
 
