@@ -39,8 +39,10 @@ async def measure(options: argparse.Namespace) -> Results:
     try:
         for number in range(1, options.rounds + 1):
             for part in parts:
-                print(f"round {number}: {part.key}", file=sys.stderr, flush=True)
-                results.add(part.key, await part.run(stage))
+                print(f"round {number}: {part.key()}", file=sys.stderr, flush=True)
+                found = await part.run(stage)
+                for phase in part.phases or ("",):
+                    results.add(part.key(phase), found[phase] if phase else found)
     finally:
         stage.close()
         shutil.rmtree(folder, ignore_errors=True)

@@ -8,9 +8,9 @@ from typing import Any
 
 import uvloop
 
-from bench.load import sends
+from bench.load import groups, sends
 
-KINDS = {"sends": sends.measure}
+KINDS = {"sends": sends.measure, "groups": groups.measure}
 
 
 def main() -> None:

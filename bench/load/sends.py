@@ -17,6 +17,17 @@ MARK = b"no %08d of %b "
 TEXT_BYTES = 100
 
 
+def template(chat_id: int, run: bytes) -> bytes:
+    """A frame in which only three numbers are missing, all the same one. With eight digits each has the same head."""
+    filler = b"x" * (TEXT_BYTES - len(MARK % (0, run)))
+    words = (
+        b'{"type":"new_message","ref":"%08d","chat_id":"' + b"%d" % chat_id + b'","client_id":"' + run + b'-%08d",'
+        b'"text":"no %08d of ' + run + b" " + filler + b'"}'
+    )
+    size = len(words % (0, 0, 0))
+    return frames.masked(bytes(size))[:-size].replace(b"%", b"%%") + words
+
+
 class Sender(Socket):
     def __init__(self, tally: Tally, chat_id: int, run: bytes) -> None:
         super().__init__()
@@ -24,13 +35,7 @@ class Sender(Socket):
         self.acked = 0
         self.is_waiting = False
         self._sent_at = 0.0
-        text = MARK % (0, run)
-        words = (
-            b'{"type":"new_message","ref":"%08d","chat_id":"' + b"%d" % chat_id + b'","client_id":"' + run + b'-%08d",'
-            b'"text":"no %08d of ' + run + b" " + b"x" * (TEXT_BYTES - len(text)) + b'"}'
-        )
-        # All numbers have eight digits, so every frame has the same head.
-        self._template = frames.masked(words % (0, 0, 0))[: -len(words % (0, 0, 0))].replace(b"%", b"%%") + words
+        self._template = template(chat_id, run)
 
     def send(self) -> None:
         number = self.acked + 1

@@ -69,8 +69,30 @@ def sends(results: Results) -> str:
     return table(head, rows)
 
 
+def groups(results: Results) -> str:
+    rows = []
+    for key in results.rounds:
+        if key.startswith("S2 "):
+            of, by = key[3:].split(": ")
+            rows.append(
+                [
+                    of,
+                    by + (" (tool-bound)" if results.is_tool_bound(key) else ""),
+                    spread(results.all(key, "delivered_per_s")),
+                    spread(results.all(key, "p50_ms")),
+                    spread(results.all(key, "p99_ms")),
+                    number(results.median(key, "cpu_us_per_delivery", "server")),
+                    number(results.median(key, "cpu_us_per_delivery", "postgres")),
+                    number(results.median(key, "tool_share")),
+                    number(results.median(key, "others_share")),
+                ]
+            )
+    head = ["S2", "by", "delivered/s", "p50 ms", "p99 ms", "server us/delivery", "pg us/delivery", "tool", "others"]
+    return table(head, rows)
+
+
 def everything(results: Results) -> str:
-    parts = [sends(results)]
+    parts = [sends(results), groups(results)]
     if results.voids():
         parts.append("VOID:\n" + "\n".join(results.voids()))
     return "\n\n".join(parts)
