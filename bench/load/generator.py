@@ -8,9 +8,9 @@ from typing import Any
 
 import uvloop
 
-from bench.load import groups, sends
+from bench.load import groups, pages, sends
 
-KINDS = {"sends": sends.measure, "groups": groups.measure}
+KINDS = {"sends": sends.measure, "groups": groups.measure, "pages": pages.measure}
 
 
 def main() -> None:

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bench.load.stage import BOTH, TOOL_CORES, Stage
+from bench.load.stage import BOTH, READERS, TOOL_CORES, Stage
 
 SENDERS = (2, 32, 256)
 GROUPS = ((100, 20.0), (1000, 10.0))  # members, and messages a second when paced
 SPEAKERS = 4
+HOT, COLD = 2_000, 200_000  # messages in the chat that is read
+PAGE = 50
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,31 @@ async def group(name: str, size: int, pace: float, stage: Stage) -> dict[str, An
     )
 
 
+async def pages(which: str, stage: Stage) -> dict[str, Any]:
+    """*hot*: the last page of a chat, again and again. *cold*: each page begins at another number of a long chat, so
+    that no page kept in memory helps; the rows themselves fit into PostgreSQL's buffers.
+    """
+    server = await stage.server("product")
+    lengths = [max(2 * PAGE, stage.sized(HOT)), max(4 * PAGE, stage.sized(COLD))]
+    hot, cold = await server.histories(lengths)
+    tokens = [one.token for one in server.people[:READERS]]
+    path = f"/v1/chats/{hot if which == 'hot' else cold}/messages?limit={PAGE}&from="
+    where = {"path": f"{path}{lengths[0] - PAGE + 1}", "span": 0}
+    if which == "cold":
+        where = {"path": path + "{}", "span": lengths[1] - PAGE + 1}
+    return await stage.load("pages", server, tokens=tokens, marked='"sender_id":"', most=PAGE, **where)
+
+
+async def who_am_i(stage: Stage) -> dict[str, Any]:
+    server = await stage.server("product")
+    tokens = [one.token for one in server.people[:READERS]]
+    return await stage.load("pages", server, tokens=tokens, path="/v1/users/me", span=0, marked="", most=1)
+
+
+async def bare_hello(stage: Stage) -> dict[str, Any]:
+    return await stage.load_bare("pages", tokens=[""] * READERS, path="/hello", span=0, marked="", most=1)
+
+
 def plan() -> list[Part]:
     parts = [
         Part("S1", f"{number} senders", name, partial(sends, name, number))
@@ -56,5 +83,11 @@ def plan() -> list[Part]:
         Part("S2", f"group of {size}", name, partial(group, name, size, pace), phases=("saturated", "paced"))
         for size, pace in GROUPS
         for name in ("product", "null")
+    ]
+    parts += [
+        Part("S5", "hot page", "product", partial(pages, "hot")),
+        Part("S5", "cold page", "product", partial(pages, "cold")),
+        Part("S5", "hello", "product", who_am_i),
+        Part("S5", "hello", "aiohttp", bare_hello),
     ]
     return parts

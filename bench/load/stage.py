@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.house import ROOT, House, Process, clean_environment, processes_of
-from bench.load.people import Person, gather, invite, pair_up
+from bench.load.people import Person, gather, invite, pair_up, reminisce
 
 PATIENCE = 120.0
 PEOPLE = 2000
+READERS = 16
 SERVER_CORES, TOOL_CORES, BOTH = (0,), (1,), (0, 1)
 WARM = 0.5  # seconds of load before the clock runs
 SETTLE = 0.3  # after the last socket opened: each is live when its first page was read
@@ -44,6 +45,10 @@ SERVERS: dict[str, tuple[Sequence[int], type[Process], dict[str, str]]] = {
 }
 
 
+class Bare(Process):
+    module = "bench.limits.bare"
+
+
 class Server:
     """A house with one server in it, everything at its defaults, and a cast."""
 
@@ -58,6 +63,7 @@ class Server:
         self.people: list[Person] = []
         self.chats: list[int] = []
         self.groups: dict[int, int] = {}
+        self.past: list[int] = []
 
     def _new(self) -> Process:
         process = self._kind(self.house.folder, self._settings)
@@ -84,6 +90,21 @@ class Server:
             self.groups[size] = await gather(self.house, self.people[:size], f"all {size}")
         return self.groups[size]
 
+    async def histories(self, lengths: Sequence[int]) -> list[int]:
+        """Chats that the first readers are in, with a past. The server begins anew after that was written behind its
+        back, so that it has nothing of it in memory."""
+        if not self.past:
+            for length in lengths:
+                readers = self.people[:READERS]
+                chat = await gather(self.house, readers, f"past of {length}")
+                await reminisce(self.house, chat, readers, length)
+                self.past.append(chat)
+            self.process.kill()
+            with on_cores(self.cores):
+                self.process.start()
+            await self.process.ready()
+        return self.past
+
     def families(self) -> dict[str, list[int]]:
         """Roots of what is counted: the server with its workers, PostgreSQL with its keeper."""
         assert self.process.popen is not None
@@ -102,6 +123,7 @@ class Stage:
         self.seconds = seconds
         self.scale = scale  # of the numbers of people: smaller for a quick try
         self._servers: dict[str, Server] = {}
+        self._bare: Bare | None = None
 
     def sized(self, number: int) -> int:
         return max(2, round(number * self.scale))
@@ -113,22 +135,43 @@ class Stage:
             await one.open(self.sized(PEOPLE))
         return self._servers[name]
 
+    async def bare(self) -> Bare:
+        if self._bare is None:
+            self._bare = Bare(self.folder, {})
+            with on_cores(SERVER_CORES):
+                self._bare.start()
+            await self._bare.ready()
+        return self._bare
+
+    async def load_bare(self, kind: str, **spec: Any) -> dict[str, Any]:
+        bare = await self.bare()
+        assert bare.popen is not None
+        families = {"server": [bare.popen.pid]}
+        return await self._generate(kind, bare.port, families, TOOL_CORES, **spec)
+
     async def load(self, kind: str, server: Server, cores: Sequence[int] = TOOL_CORES, **spec: Any) -> dict[str, Any]:
+        return await self._generate(kind, server.process.port, server.families(), cores, **spec)
+
+    async def _generate(
+        self, kind: str, port: int, families: dict[str, list[int]], cores: Sequence[int], **spec: Any
+    ) -> dict[str, Any]:
         return await generate(
             {
                 "kind": kind,
                 "host": "127.0.0.1",
-                "port": server.process.port,
+                "port": port,
                 "warm": WARM,
                 "settle": SETTLE,
                 "seconds": self.seconds,
-                "families": server.families(),
+                "families": families,
                 **spec,
             },
             cores,
         )
 
     def close(self) -> None:
+        if self._bare is not None:
+            self._bare.kill()
         for one in self._servers.values():
             one.house.close()
 

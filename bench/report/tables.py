@@ -91,8 +91,31 @@ def groups(results: Results) -> str:
     return table(head, rows)
 
 
+def pages(results: Results) -> str:
+    rows = []
+    for key in results.rounds:
+        if key.startswith("S5 "):
+            of, by = key[3:].split(": ")
+            rows.append(
+                [
+                    of,
+                    by + (" (tool-bound)" if results.is_tool_bound(key) else ""),
+                    spread(results.all(key, "pages_per_s")),
+                    spread(results.all(key, "p50_ms")),
+                    spread(results.all(key, "p99_ms")),
+                    number(results.median(key, "cpu_ms_a_page", "server")),
+                    number(results.median(key, "cpu_ms_a_page", "postgres")),
+                    number(results.median(key, "bytes_a_page")),
+                    number(results.median(key, "tool_share")),
+                    number(results.median(key, "others_share")),
+                ]
+            )
+    head = ["S5", "by", "pages/s", "p50 ms", "p99 ms", "server ms/page", "pg ms/page", "bytes", "tool", "others"]
+    return table(head, rows)
+
+
 def everything(results: Results) -> str:
-    parts = [sends(results), groups(results)]
+    parts = [sends(results), groups(results), pages(results)]
     if results.voids():
         parts.append("VOID:\n" + "\n".join(results.voids()))
     return "\n\n".join(parts)
