@@ -8,9 +8,9 @@ from typing import Any
 
 import uvloop
 
-from bench.load import groups, pages, sends
+from bench.load import groups, idle, pages, sends
 
-KINDS = {"sends": sends.measure, "groups": groups.measure, "pages": pages.measure}
+KINDS = {"sends": sends.measure, "groups": groups.measure, "idle": idle.measure, "pages": pages.measure}
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,17 @@ def on_cores(cores: Sequence[int]) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def family(process: Process) -> dict[str, list[int]]:
+    assert process.popen is not None
+    return {"server": [process.popen.pid]}
+
+
+async def started(process: Process, cores: Sequence[int] = SERVER_CORES) -> Process:
+    with on_cores(cores):
+        process.start()
+    return await process.ready()
 
 
 class Null(Process):
@@ -59,21 +70,19 @@ class Server:
         self._kind = kind
         # The level that production has: a line for each request. House asks for ERROR, which would flatter.
         self._settings = {"LOG_LEVEL": "INFO", **settings}
-        self.process = self._new()
+        self.process = self.new_process()
         self.people: list[Person] = []
         self.chats: list[int] = []
         self.groups: dict[int, int] = {}
         self.past: list[int] = []
 
-    def _new(self) -> Process:
+    def new_process(self) -> Process:
         process = self._kind(self.house.folder, self._settings)
         self.house.processes.append(process)
         return process
 
     async def open(self, people: int) -> None:
-        with on_cores(self.cores):
-            self.process.start()
-        await self.process.ready()
+        await started(self.process, self.cores)
         self.people = await invite(self.house, self.process, people)
 
     async def pairs(self, number: int) -> list[dict[str, Any]]:
@@ -100,19 +109,16 @@ class Server:
                 await reminisce(self.house, chat, readers, length)
                 self.past.append(chat)
             self.process.kill()
-            with on_cores(self.cores):
-                self.process.start()
-            await self.process.ready()
+            await started(self.process, self.cores)
         return self.past
 
     def families(self) -> dict[str, list[int]]:
         """Roots of what is counted: the server with its workers, PostgreSQL with its keeper."""
         assert self.process.popen is not None
-        server = [self.process.popen.pid]
         mine = {self.process.popen.pid, *(worker.pid for worker in self.process.workers())}
         postmaster = int((self.house.cluster / "postmaster.pid").read_text().split()[0])
         others = [one.pid for one in processes_of(self.house.folder) if one.pid not in mine and one.pid != postmaster]
-        return {"server": server, "postgres": [postmaster, *others]}
+        return {**family(self.process), "postgres": [postmaster, *others]}
 
 
 class Stage:
@@ -123,7 +129,7 @@ class Stage:
         self.seconds = seconds
         self.scale = scale  # of the numbers of people: smaller for a quick try
         self._servers: dict[str, Server] = {}
-        self._bare: Bare | None = None
+        self._bare: Process | None = None
 
     def sized(self, number: int) -> int:
         return max(2, round(number * self.scale))
@@ -135,31 +141,36 @@ class Stage:
             await one.open(self.sized(PEOPLE))
         return self._servers[name]
 
-    async def bare(self) -> Bare:
+    async def bare(self) -> Process:
         if self._bare is None:
-            self._bare = Bare(self.folder, {})
-            with on_cores(SERVER_CORES):
-                self._bare.start()
-            await self._bare.ready()
+            self._bare = await started(Bare(self.folder, {}))
         return self._bare
 
-    async def load_bare(self, kind: str, **spec: Any) -> dict[str, Any]:
-        bare = await self.bare()
-        assert bare.popen is not None
-        families = {"server": [bare.popen.pid]}
-        return await self._generate(kind, bare.port, families, TOOL_CORES, **spec)
+    @asynccontextmanager
+    async def fresh(self, name: str) -> AsyncIterator[Process]:
+        """A process that has done nothing yet: what others have freed would hide what these take."""
+        if name == "bare":
+            process: Process = Bare(self.folder, {})
+        else:
+            process = (await self.server(name)).new_process()
+        try:
+            yield await started(process)
+        finally:
+            process.kill()
 
-    async def load(self, kind: str, server: Server, cores: Sequence[int] = TOOL_CORES, **spec: Any) -> dict[str, Any]:
-        return await self._generate(kind, server.process.port, server.families(), cores, **spec)
-
-    async def _generate(
-        self, kind: str, port: int, families: dict[str, list[int]], cores: Sequence[int], **spec: Any
+    async def load(
+        self,
+        kind: str,
+        process: Process,
+        families: dict[str, list[int]],
+        cores: Sequence[int] = TOOL_CORES,
+        **spec: Any,
     ) -> dict[str, Any]:
         return await generate(
             {
                 "kind": kind,
                 "host": "127.0.0.1",
-                "port": port,
+                "port": process.port,
                 "warm": WARM,
                 "settle": SETTLE,
                 "seconds": self.seconds,

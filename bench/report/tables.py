@@ -91,6 +91,27 @@ def groups(results: Results) -> str:
     return table(head, rows)
 
 
+def idle(results: Results) -> str:
+    rows = []
+    for key in results.rounds:
+        if key.startswith("S4 "):
+            of, by = key[3:].split(": ")
+            rows.append(
+                [
+                    of,
+                    by,
+                    number(results.median(key, "sockets")),
+                    spread(results.all(key, "kib_a_socket")),
+                    number(results.median(key, "before_mib")),
+                    number(results.median(key, "after_mib")),
+                    spread(results.all(key, "cpu_ms_an_opening", "server")),
+                    number(results.median(key, "openings_per_s")),
+                ]
+            )
+    head = ["S4", "by", "sockets", "KiB a socket", "MiB before", "MiB after", "server ms an opening", "openings/s"]
+    return table(head, rows)
+
+
 def pages(results: Results) -> str:
     rows = []
     for key in results.rounds:
@@ -115,7 +136,7 @@ def pages(results: Results) -> str:
 
 
 def everything(results: Results) -> str:
-    parts = [sends(results), groups(results), pages(results)]
+    parts = [sends(results), groups(results), idle(results), pages(results)]
     if results.voids():
         parts.append("VOID:\n" + "\n".join(results.voids()))
     return "\n\n".join(parts)
