@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bench.load.stage import BOTH, READERS, TOOL_CORES, Stage, family
+from bench.limits import floor, inserts
+from bench.load.stage import BOTH, READERS, SERVER_CORES, TOOL_CORES, Stage, family
 
 SENDERS = (2, 32, 256)
 GROUPS = ((100, 20.0), (1000, 10.0))  # members, and messages a second when paced
@@ -88,6 +89,22 @@ async def bare_hello(stage: Stage) -> Figures:
     return await stage.load("pages", bare, family(bare), **spec)
 
 
+async def echoes(callers: int, stage: Stage) -> Figures:
+    bare = await stage.bare()
+    return await stage.load("echo", bare, family(bare), callers=callers)
+
+
+async def rows(clients: int, cores: int, stage: Stage) -> Figures:
+    """One core: PostgreSQL on the server's, pgbench on the other. Two: both on both."""
+    server = await stage.server("product" if cores == 1 else "two processes")
+    client = TOOL_CORES if cores == 1 else BOTH
+    return await inserts.measure(server.house, server.families(), clients, stage.seconds, client)
+
+
+async def send_floor(connections: int, stage: Stage) -> Figures:
+    return await floor.measure(stage.folder, connections, stage.seconds, *SERVER_CORES, *TOOL_CORES)
+
+
 def plan() -> list[Part]:
     s1 = [
         Part("S1", f"{number} senders", name, partial(sends, name, number))
@@ -95,11 +112,19 @@ def plan() -> list[Part]:
         for name in ("product", "null", "two processes")
         if number > SENDERS[0] or name != "two processes"
     ]
+    s1 += [
+        Part("S1", "1 row a commit, 1 client", "pgbench, one core", partial(rows, 1, 1)),
+        Part("S1", "1 row a commit, 32 clients", "pgbench, one core", partial(rows, 32, 1)),
+        Part("S1", "1 row a commit, 32 clients", "pgbench, two cores", partial(rows, 32, 2)),
+        Part("S1", "2 callers", "aiohttp echo", partial(echoes, 2)),
+        Part("S1", "32 callers", "aiohttp echo", partial(echoes, 32)),
+    ]
     s2 = [
         Part("S2", f"group of {size}", name, partial(group, name, size, pace), phases=("saturated", "paced"))
         for size, pace in GROUPS
         for name in ("product", "null")
     ]
+    s2 += [Part("S2", f"{size} connections", "C send()", partial(send_floor, size)) for size, _ in GROUPS]
     s4 = [
         Part("S4", "idle sockets", by, partial(idle, name))
         for name, by in (("product", "product"), ("bare", "aiohttp"))

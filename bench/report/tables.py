@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from bench.report.goals import judge
 from bench.report.results import Results
 
 
@@ -38,7 +39,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def sends(results: Results) -> str:
     rows = []
     for key in results.rounds:
-        if key.startswith("S1 "):
+        if key.startswith("S1 ") and results.all(key, "acked_per_s"):
             of, by = key[3:].split(": ")
             rows.append(
                 [
@@ -69,10 +70,32 @@ def sends(results: Results) -> str:
     return table(head, rows)
 
 
+def limits(results: Results) -> str:
+    """What has no users: rows, echoes, sends of the kernel."""
+    rows = []
+    for key in results.rounds:
+        of, by = key.split(": ")
+        rate = next((name for name in ("rows_per_s", "echoes_per_s", "sends_per_s") if results.all(key, name)), None)
+        if rate is not None:
+            cost = next((name for name in ("postgres_us_a_row", "us_a_send") if results.all(key, name)), "")
+            rows.append(
+                [
+                    of,
+                    by + (" (tool-bound)" if results.is_tool_bound(key) else ""),
+                    spread(results.all(key, rate)),
+                    spread(results.all(key, "p50_ms")),
+                    spread(results.all(key, "p99_ms")),
+                    spread(results.all(key, cost)),
+                    number(results.median(key, "tool_share")),
+                ]
+            )
+    return table(["limit", "by", "per second", "p50 ms", "p99 ms", "CPU us each", "tool"], rows)
+
+
 def groups(results: Results) -> str:
     rows = []
     for key in results.rounds:
-        if key.startswith("S2 "):
+        if key.startswith("S2 ") and results.all(key, "delivered_per_s"):
             of, by = key[3:].split(": ")
             rows.append(
                 [
@@ -135,8 +158,26 @@ def pages(results: Results) -> str:
     return table(head, rows)
 
 
+def verdicts(results: Results) -> str:
+    rows = []
+    for one in judge(results):
+        goal = one.goal
+        sign = "≥" if goal.is_floor else "≤"
+        rows.append(
+            [
+                goal.says,
+                spread(one.values),
+                f"{sign} {goal.now}" if goal.now is not None else "-",
+                one.verdict(goal.now),
+                f"{sign} {goal.later}" if goal.later is not None else "-",
+                one.verdict(goal.later),
+            ]
+        )
+    return table(["goal", "ratio", "now", "", "next", ""], rows)
+
+
 def everything(results: Results) -> str:
-    parts = [sends(results), groups(results), idle(results), pages(results)]
+    parts = [sends(results), groups(results), idle(results), pages(results), limits(results), verdicts(results)]
     if results.voids():
         parts.append("VOID:\n" + "\n".join(results.voids()))
     return "\n\n".join(parts)
