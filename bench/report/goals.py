@@ -1,4 +1,4 @@
-"""The goals as ratios: each figure over its limit of the same round, so of the same minute; then the median of those."""
+"""The goals as ratios: each figure over its limit of the same round, so of the same minutes; then their median."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
