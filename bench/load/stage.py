@@ -94,10 +94,12 @@ class Server:
             for chat, one, other in zip(self.chats[:number], self.people[::2], self.people[1::2], strict=False)
         ]
 
-    async def group(self, size: int) -> int:
+    async def group(self, size: int) -> tuple[int, list[str]]:
+        """Its id, and the tokens of its members: the last of the cast, so that none of them is in a pair as well."""
+        members = self.people[-size:]
         if size not in self.groups:
-            self.groups[size] = await gather(self.house, self.people[:size], f"all {size}")
-        return self.groups[size]
+            self.groups[size] = await gather(self.house, members, f"all {size}")
+        return self.groups[size], [one.token for one in members]
 
     async def histories(self, lengths: Sequence[int]) -> list[int]:
         """Chats that the first readers are in, with a past. The server begins anew after that was written behind its
@@ -164,6 +166,7 @@ class Stage:
         process: Process,
         families: dict[str, list[int]],
         cores: Sequence[int] = TOOL_CORES,
+        patience: float = PATIENCE,
         **spec: Any,
     ) -> dict[str, Any]:
         return await generate(
@@ -178,6 +181,7 @@ class Stage:
                 **spec,
             },
             cores,
+            patience,
         )
 
     def close(self) -> None:
@@ -187,7 +191,7 @@ class Stage:
             one.house.close()
 
 
-async def generate(spec: dict[str, Any], cores: Sequence[int]) -> dict[str, Any]:
+async def generate(spec: dict[str, Any], cores: Sequence[int], patience: float) -> dict[str, Any]:
     """One run of the load generator."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -199,7 +203,7 @@ async def generate(spec: dict[str, Any], cores: Sequence[int]) -> dict[str, Any]
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             out, _ = await process.communicate(json.dumps({**spec, "cores": list(cores)}).encode())
     except BaseException:
         process.kill()
