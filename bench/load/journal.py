@@ -1,7 +1,7 @@
 """The journal of a soak against the database: each acknowledged key is one row, with the id and number it was told."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 
@@ -18,21 +18,25 @@ async def head(house: House) -> int:
         await connection.close()
 
 
-async def compare(house: House, journal: Path, after: int) -> dict[str, Any]:
+async def compare(house: House, journal: Path, after: int) -> dict[str, int]:
     connection = await asyncpg.connect(house.dsn)
     try:
-        found: dict[str, list[tuple[int, int]]] = {}
-        async with connection.transaction():
-            async for row in connection.cursor(ROWS, after, prefetch=10_000):
-                found.setdefault(row["key"], []).append((row["id"], row["seq"]))
+        rows = await connection.fetch(ROWS, after)
     finally:
         await connection.close()
+    return judged(((row["key"], row["id"], row["seq"]) for row in rows), journal)
+
+
+def judged(rows: Iterable[tuple[str, int, int]], journal: Path) -> dict[str, int]:
+    found: dict[str, list[tuple[int, int]]] = {}
+    for key, message_id, seq in rows:
+        found.setdefault(key, []).append((message_id, seq))
     lost = doubled = other = acked = 0
     for line in journal.read_text().splitlines():
-        key, message_id, seq = line.split()
-        rows = found.pop(key, [])
+        key, *told = line.split()
+        stored = found.pop(key, [])
         acked += 1
-        lost += not rows
-        doubled += len(rows) > 1
-        other += len(rows) == 1 and rows[0] != (int(message_id), int(seq))
+        lost += not stored
+        doubled += len(stored) > 1
+        other += len(stored) == 1 and stored[0] != tuple(map(int, told))
     return {"acked": acked, "lost": lost, "doubled": doubled, "told_otherwise": other, "never_acked": len(found)}

@@ -98,6 +98,10 @@ async def rows(clients: int, cores: int, stage: Stage) -> Figures:
 
 
 async def send_floor(connections: int, stage: Stage) -> Figures:
+    try:
+        floor.compiled(stage.folder)
+    except floor.NoCompiler as reason:
+        return {"note": str(reason)}
     return await floor.measure(stage.folder, connections, stage.seconds, *SERVER_CORES, *TOOL_CORES)
 
 

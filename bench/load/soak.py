@@ -65,7 +65,7 @@ class PacedSender(Socket):
     def hear(self, data: bytes, start: int, end: int) -> None:
         if data.startswith(ACK, start):
             number, due = self._under_way.popleft()
-            self._pacing.bins.counts[int((perf_counter() - due) * Bins.PER_SECOND)] += 1
+            self._pacing.bins.add(perf_counter() - due)
             self._pacing.journal.ack(f"c:{self.run.decode()}-{number:08d}", data, start, end)
             self.acked += 1
         elif data.startswith(ERROR, start):

@@ -174,7 +174,7 @@ class Stage:
                 "kind": kind,
                 "host": "127.0.0.1",
                 "port": process.port,
-                "warm": WARM,
+                "warm": min(WARM, self.seconds / 2),
                 "settle": SETTLE,
                 "seconds": self.seconds,
                 "families": families,

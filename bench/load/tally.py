@@ -63,6 +63,9 @@ class Bins:
     def __init__(self) -> None:
         self.counts = array("Q", bytes(8 * self.MOST))
 
+    def add(self, seconds: float) -> None:
+        self.counts[min(int(seconds * self.PER_SECOND), self.MOST - 1)] += 1
+
     def quantile(self, share: float) -> float:
         wanted = share * sum(self.counts)
         seen = 0
