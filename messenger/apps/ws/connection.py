@@ -34,7 +34,16 @@ MINUTE = 60.0
 MOST_PINGS = 2  # unanswered ones in a row
 COME_BACK_MS = "1000"
 
-Command = Callable[[Call], Any]
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A verb's function. One that `waits` returns its result; the others answer later by themselves, from a batch."""
+
+    run: Callable[[Call], Any]
+    waits: bool
+
+    @classmethod
+    def of(cls, function: Callable[[Call], Any]) -> "Command":
+        return cls(function, inspect.iscoroutinefunction(function))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,43 +190,52 @@ class Connection:
 
     async def _obey(self, frame: protocol.Frame) -> None:
         command = self._commands.get(frame.verb)
-        if frame.verb == "ping":
-            self._outbox.put(protocol.ack(frame.ref, {}) if frame.ref is not None else protocol.of({"type": "pong"}))
-        elif frame.verb == "resume":
-            self._resuming.start(wanted_cursor(frame), 0, frame.ref)
-        elif command is None:
-            self._refuse_malformed(frame.ref, protocol.unknown(frame.verb))
-        elif inspect.iscoroutinefunction(command):
+        if command is None:
+            self._obey_itself(frame)
+        elif command.waits:
             await self._wait_until_under_way(0)  # what was sent before is done before
             result = await self._run_command(command, frame)
             if frame.ref is not None:
                 self._outbox.put(protocol.ack(frame.ref, result))
         else:
-            await self._wait_until_under_way(MOST_UNDER_WAY - 1)
+            if self._under_way >= MOST_UNDER_WAY:
+                await self._wait_until_under_way(MOST_UNDER_WAY - 1)
             self._under_way += 1
             try:
-                await self._run_command(command, frame)
+                command.run(self._call(frame))
             except MessengerError:
                 self._under_way -= 1
                 raise
+            except Exception:
+                self._under_way -= 1
+                raise self._failure(frame) from None
+
+    def _obey_itself(self, frame: protocol.Frame) -> None:
+        if frame.verb == "ping":
+            self._outbox.put(protocol.ack(frame.ref, {}) if frame.ref is not None else protocol.of({"type": "pong"}))
+        elif frame.verb == "resume":
+            self._resuming.start(wanted_cursor(frame), 0, frame.ref)
+        else:
+            self._refuse_malformed(frame.ref, protocol.unknown(frame.verb))
 
     async def _run_command(self, command: Command, frame: protocol.Frame) -> Any:
-        answer, refuse = partial(self._answer, frame.ref), partial(self._refuse_later, frame.ref)
-        call = Call(self.app, self.me, frame.fields, self.subscription, answer, refuse)
         try:
-            if not inspect.iscoroutinefunction(command):
-                return command(call)
             async with asyncio.timeout(self._pace.command):
-                return await command(call)
+                return await command.run(self._call(frame))
         except MessengerError:
             raise
         except TimeoutError:
             raise TimedOut from None
-        except LineLost:
-            raise Unavailable(retry_after=1) from None
         except Exception:
-            log.exception("a command failed verb=%s user=%s", frame.verb, self.me.user_id)
-            raise InternalError from None
+            raise self._failure(frame) from None
+
+    def _call(self, frame: protocol.Frame) -> Call:
+        answer, refuse = partial(self._answer, frame.ref), partial(self._refuse_later, frame.ref)
+        return Call(self.app, self.me, frame.fields, self.subscription, answer, refuse)
+
+    def _failure(self, frame: protocol.Frame) -> InternalError:
+        log.exception("a command failed verb=%s user=%s", frame.verb, self.me.user_id)
+        return InternalError()
 
     async def _wait_until_under_way(self, few: int) -> None:
         while self._under_way > few and self.closed_with is None:

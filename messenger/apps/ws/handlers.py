@@ -43,7 +43,7 @@ async def socket(request: web.Request) -> web.StreamResponse:
 
 async def context(root: web.Application) -> AsyncIterator[None]:
     root[CONNECTIONS] = set()
-    root[COMMANDS] = {verb: command for one in root[ARRANGED] for verb, command in one.app.commands.items()}
+    root[COMMANDS] = {verb: Command.of(function) for one in root[ARRANGED] for verb, function in one.app.commands.items()}
     yield
 
 
