@@ -240,10 +240,13 @@ class Sender:
     def _answer_sends(self, row: Any, sends: list[Draft]) -> list[Entry]:
         """Acks first, in the order of the drafts; then their entries are ready to be published."""
         stamp = rfc3339(row["stamp"]) if row["stamp"] is not None else ""
+        statuses = row["s_status"]
+        # The new ones have the first positions of the batch, in the order of the drafts; receipts follow them.
+        position = (row["last"] or 0) - statuses.count("new") - len(row["e_kind"] or ())
         entries = []
-        verdicts = zip(sends, row["s_status"], row["s_id"], row["s_seq"], row["s_name"], strict=True)
-        for draft, status, position, seq, name in verdicts:
+        for draft, status, seq, name in zip(sends, statuses, row["s_seq"], row["s_name"], strict=True):
             if status == "new":
+                position += 1
                 message = fresh(draft, position, seq, name, stamp)
                 event = encode("new_message", row["epoch"], position, draft.chat_id, {"message": message})
                 entries.append(

@@ -5,7 +5,7 @@ import inspect
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from aiohttp import WSMsgType, web
 
 from messenger.apps.ws import closing, protocol
 from messenger.apps.ws.closing import Closing
-from messenger.apps.ws.outbox import Outbox
+from messenger.apps.ws.outbox import Outbox, Post
 from messenger.apps.ws.resuming import Resuming
 from messenger.errors import BadCursor, InternalError, MessengerError, TimedOut, Unavailable
 from messenger.identity import Identity
@@ -33,6 +33,7 @@ MOST_MALFORMED = 10
 MINUTE = 60.0
 MOST_PINGS = 2  # unanswered ones in a row
 COME_BACK_MS = "1000"
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -56,15 +57,19 @@ class Pace:
     close: float = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Switchboard:
+    """What all sockets of a process have in common."""
+
+    log: Log
+    commands: Mapping[str, Command]
+    pace: Pace
+    post: Post
+
+
 class Connection:
     def __init__(
-        self,
-        request: web.Request,
-        socket: web.WebSocketResponse,
-        me: Identity,
-        stream: Log,
-        commands: Mapping[str, Command],
-        pace: Pace,
+        self, request: web.Request, socket: web.WebSocketResponse, me: Identity, switchboard: Switchboard
     ) -> None:
         assert request.transport is not None
         self.app = request.app
@@ -72,12 +77,13 @@ class Connection:
         self._socket = socket
         self._request_id = request[REQUEST_ID]  # of the upgrade: finds this socket in the log
         self._transport = request.transport
-        self._stream = stream
-        self._commands = commands
-        self._pace = pace
-        self._outbox = Outbox(request.transport, request.protocol._drain_helper, partial(self.close, closing.TOO_SLOW))
-        self.subscription = stream.subscribe(me.user_id, me.session_id, self)
-        self._resuming = Resuming(stream, self.subscription, self._outbox, self._refuse, self._lost)
+        self._stream = switchboard.log
+        self._commands = switchboard.commands
+        self._pace = switchboard.pace
+        overflow = partial(self.close, closing.TOO_SLOW)
+        self._outbox = Outbox(request.transport, switchboard.post, request.protocol._drain_helper, overflow)
+        self.subscription = self._stream.subscribe(me.user_id, me.session_id, self)
+        self._resuming = Resuming(self._stream, self.subscription, self._outbox, self._refuse, self._lost)
         self._under_way = 0
         self._settled = asyncio.Event()
         self._malformed: deque[float] = deque(maxlen=MOST_MALFORMED)
@@ -169,7 +175,9 @@ class Connection:
             if self.closed_with is not None:
                 return
             if message.type is WSMsgType.TEXT:
-                await self._hear(message.data.encode())
+                waits = self._hear(message.data.encode())
+                if waits is not None:
+                    await waits
             elif message.type is WSMsgType.PING:
                 self._outbox.put(protocol.pong(message.data))
             elif message.type is WSMsgType.BINARY:
@@ -177,38 +185,48 @@ class Connection:
             elif message.type is not WSMsgType.PONG:
                 return
 
-    async def _hear(self, raw: bytes) -> None:
+    def _hear(self, raw: bytes) -> Coroutine[Any, Any, None] | None:
+        """Most frames are dealt with at once; what has to wait is left to be awaited."""
         try:
             frame = protocol.read(raw)
         except MessengerError as error:
             self._refuse_malformed(None, error)
-            return
+            return None
         try:
-            await self._obey(frame)
+            command = self._commands.get(frame.verb)
+            if command is None:
+                self._obey_itself(frame)
+            elif command.waits or self._under_way >= MOST_UNDER_WAY:
+                return self._obey_in_turn(command, frame)
+            else:
+                self._begin(command, frame)
+        except MessengerError as error:
+            self._refuse(frame.ref, error)
+        return None
+
+    async def _obey_in_turn(self, command: Command, frame: protocol.Frame) -> None:
+        try:
+            if not command.waits:
+                await self._wait_until_under_way(MOST_UNDER_WAY - 1)
+                self._begin(command, frame)
+                return
+            await self._wait_until_under_way(0)  # what was sent before is done before
+            result = await self._run(command, frame)
+            if frame.ref is not None:
+                self._outbox.put(protocol.ack(frame.ref, result))
         except MessengerError as error:
             self._refuse(frame.ref, error)
 
-    async def _obey(self, frame: protocol.Frame) -> None:
-        command = self._commands.get(frame.verb)
-        if command is None:
-            self._obey_itself(frame)
-        elif command.waits:
-            await self._wait_until_under_way(0)  # what was sent before is done before
-            result = await self._run_command(command, frame)
-            if frame.ref is not None:
-                self._outbox.put(protocol.ack(frame.ref, result))
-        else:
-            if self._under_way >= MOST_UNDER_WAY:
-                await self._wait_until_under_way(MOST_UNDER_WAY - 1)
-            self._under_way += 1
-            try:
-                command.run(self._call(frame))
-            except MessengerError:
-                self._under_way -= 1
-                raise
-            except Exception:
-                self._under_way -= 1
-                raise self._failure(frame) from None
+    def _begin(self, command: Command, frame: protocol.Frame) -> None:
+        self._under_way += 1
+        try:
+            command.run(self._call(frame))
+        except MessengerError:
+            self._under_way -= 1
+            raise
+        except Exception:
+            self._under_way -= 1
+            raise self._failure(frame) from None
 
     def _obey_itself(self, frame: protocol.Frame) -> None:
         if frame.verb == "ping":
@@ -218,7 +236,7 @@ class Connection:
         else:
             self._refuse_malformed(frame.ref, protocol.unknown(frame.verb))
 
-    async def _run_command(self, command: Command, frame: protocol.Frame) -> Any:
+    async def _run(self, command: Command, frame: protocol.Frame) -> Any:
         try:
             async with asyncio.timeout(self._pace.command):
                 return await command.run(self._call(frame))

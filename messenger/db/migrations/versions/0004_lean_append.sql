@@ -39,7 +39,8 @@ end $$;
 
 -- The group commit: many sends and read marks, one round trip, one commit. Separate statements, because each must see
 -- what the locks before it have made final, and so that locks are always taken in one order: chats by id, members, head.
--- One bad draft never fails its neighbours: each has its own verdict. A key comes once in a batch: whoever calls sees to it.
+-- One bad draft never fails its neighbours: each has its own verdict. A key comes once in a batch: whoever calls sees to
+-- it. New messages get the first positions of the batch in the order of their drafts, so `s_id` tells only the old ones.
 create function log_append(
     s_chat bigint[], s_sender bigint[], s_session bigint[], s_key text[], s_operation smallint[], s_text text[],
     s_reply bigint[],
@@ -52,7 +53,10 @@ create function log_append(
 ) language plpgsql as $$
 declare
     fresh int := 0;                        -- how many messages are new
+    w_id bigint[]; w_seq bigint[]; w_hash bigint[];  -- what an operation stored already, within its window
+    t_id bigint[];                         -- the messages that are answered
     s_hash bigint[];
+    s_rank bigint[];                       -- how many of the batch are new up to this one
     s_was bigint[];                        -- where the senders' markers stood
     s_floor bigint[];                      -- and the floors of their chats
     s_speaking bigint[];                   -- the sessions whose drafts are taken
@@ -69,39 +73,53 @@ begin
     -- 1. The chats, in id order. NO KEY: a stranger's foreign key to a chat must not stop the server.
     perform 1 from chats c where c.id = any (s_chat || r_chat) order by c.id for no key update;
 
-    -- 2. Rights, repeats and numbers, in a statement that is younger than the locks.
+    -- 2. Rights, repeats and numbers, in statements that are younger than the locks. What few drafts have (an operation,
+    --    a message they answer) is looked up only where one of them has it.
+    if array_remove(s_operation, null) <> '{}' then
+        select array_agg(w.id order by d.n), array_agg(w.seq order by d.n), array_agg(w.body_hash order by d.n)
+          into w_id, w_seq, w_hash
+          from unnest(s_chat, s_sender, s_operation) with ordinality as d(chat, sender, operation, n)
+          left join lateral (
+              select g.id, g.seq, g.body_hash from messages g
+               where g.chat_id = d.chat and g.sender_id = d.sender and g.operation_id = d.operation
+                 and g.sent_at > clock_timestamp() - operation_window
+               order by g.seq desc limit 1) w on true;
+    end if;
+    if array_remove(s_reply, null) <> '{}' then
+        select array_agg(t.id order by d.n) into t_id
+          from unnest(s_chat, s_reply) with ordinality as d(chat, reply, n)
+          left join messages t on t.id = d.reply and t.chat_id = d.chat;
+    end if;
     if cardinality(s_chat) > 0 then
         select array_agg(j.status), array_agg(j.id), array_agg(j.seq), array_agg(j.name), array_agg(j.hash),
-               array_agg(j.read_seq), array_agg(j.floor_seq), array_agg(j.session) filter (where j.status = 'new'),
-               count(*) filter (where j.status = 'new')
-          into s_status, s_id, s_seq, s_name, s_hash, s_was, s_floor, s_speaking, fresh
-          from (select i.n, i.session, i.status, i.id, i.name, i.hash, i.read_seq, i.floor_seq,
-                       case when i.status = 'new'
-                            then i.head_seq + count(*) filter (where i.status = 'new') over (partition by i.chat order by i.n)
-                            else i.seq end as seq
-                  from (select d.n, d.chat, d.session, d.hash, c.head_seq, c.floor_seq, m.read_seq, coalesce(m.name, u.name) as name,
-                               coalesce(o.id, w.id) as id, coalesce(o.seq, w.seq) as seq,
-                               case when d.session is not null and s.id is null then 'session-revoked'
-                                    when m.user_id is null or c.id is null then 'chat-not-found'
-                                    when o.id is not null or w.id is not null then
-                                        case when coalesce(o.body_hash, w.body_hash) = d.hash
-                                             then 'replayed' else 'idempotency-conflict' end
-                                    when d.reply is not null and t.id is null then 'message-not-found'
-                                    else 'new' end as status
-                          from (select x.*, hashtextextended(x.body || coalesce('#' || x.reply, ''), 0) as hash
-                                  from unnest(s_chat, s_sender, s_session, s_key, s_operation, s_text, s_reply)
-                                       with ordinality as x(chat, sender, session, key, operation, body, reply, n)) d
-                          left join chats c on c.id = d.chat and c.deleted_at is null
-                          left join members m on m.chat_id = d.chat and m.user_id = d.sender
-                          left join users u on u.id = d.sender
-                          left join sessions s on s.id = d.session and s.ended_at is null
-                          left join messages o on o.chat_id = d.chat and o.sender_id = d.sender and o.key = d.key
-                          left join lateral (
-                              select g.id, g.seq, g.body_hash from messages g
-                               where g.chat_id = d.chat and g.sender_id = d.sender and g.operation_id = d.operation
-                                 and g.sent_at > clock_timestamp() - operation_window
-                               order by g.seq desc limit 1) w on d.operation is not null
-                          left join messages t on d.reply is not null and t.id = d.reply and t.chat_id = d.chat) i
+               array_agg(j.rank), array_agg(j.read_seq), array_agg(j.floor_seq),
+               array_agg(j.session) filter (where j.status = 'new'), count(*) filter (where j.status = 'new')
+          into s_status, s_id, s_seq, s_name, s_hash, s_rank, s_was, s_floor, s_speaking, fresh
+          from (select i.status, i.id, i.name, i.hash, i.session, i.read_seq, i.floor_seq,
+                       case when i.status = 'new' then i.head_seq + i.in_chat else i.seq end as seq,
+                       count(*) filter (where i.status = 'new') over (order by i.n) as rank
+                  from (select d.*, count(*) filter (where d.status = 'new') over (partition by d.chat order by d.n) as in_chat
+                          from (select x.n, x.chat, x.session, x.hash, c.head_seq, c.floor_seq, m.read_seq,
+                                       coalesce(m.name, u.name) as name, coalesce(o.id, x.again_id) as id,
+                                       coalesce(o.seq, x.again_seq) as seq,
+                                       case when x.session is not null and s.id is null then 'session-revoked'
+                                            when m.user_id is null or c.id is null then 'chat-not-found'
+                                            when o.id is not null or x.again_id is not null then
+                                                case when coalesce(o.body_hash, x.again_hash) = x.hash
+                                                     then 'replayed' else 'idempotency-conflict' end
+                                            when x.reply is not null and x.answered is null then 'message-not-found'
+                                            else 'new' end as status
+                                  from (select y.*, hashtextextended(y.body || coalesce('#' || y.reply, ''), 0) as hash
+                                          from unnest(s_chat, s_sender, s_session, s_key, s_text, s_reply, t_id,
+                                                      w_id, w_seq, w_hash) with ordinality
+                                            as y(chat, sender, session, key, body, reply, answered,
+                                                 again_id, again_seq, again_hash, n)) x
+                                  left join chats c on c.id = x.chat and c.deleted_at is null
+                                  left join members m on m.chat_id = x.chat and m.user_id = x.sender
+                                  left join users u on u.id = x.sender
+                                  left join sessions s on s.id = x.session and s.ended_at is null
+                                  left join messages o
+                                    on o.chat_id = x.chat and o.sender_id = x.sender and o.key = x.key) d) i
                  order by i.n) j;
     end if;
     if cardinality(r_chat) > 0 then
@@ -186,13 +204,10 @@ begin
         end if;
     end if;
     if fresh > 0 then
-        select array_agg(case when y.status = 'new' then base + y.rank else y.id end) into s_id
-          from (select x.status, x.id, count(*) filter (where x.status = 'new') over (order by x.n) as rank
-                  from unnest(s_status, s_id) with ordinality as x(status, id, n) order by x.n) y;
         insert into messages (chat_id, seq, id, sender_id, key, operation_id, body_hash, text, reply_to, sent_at)
-        select x.chat, x.seq, x.id, x.sender, x.key, x.operation, x.hash, x.body, x.reply, log_append.stamp
-          from unnest(s_chat, s_seq, s_id, s_sender, s_key, s_operation, s_hash, s_text, s_reply, s_status)
-            as x(chat, seq, id, sender, key, operation, hash, body, reply, status)
+        select x.chat, x.seq, base + x.rank, x.sender, x.key, x.operation, x.hash, x.body, x.reply, log_append.stamp
+          from unnest(s_chat, s_seq, s_rank, s_sender, s_key, s_operation, s_hash, s_text, s_reply, s_status)
+            as x(chat, seq, rank, sender, key, operation, hash, body, reply, status)
          where x.status = 'new';
     end if;
     -- A chat row is written once, whether it has new messages, a new floor, or both.
@@ -203,8 +218,8 @@ begin
                read_seq = greatest(c.read_seq, h.now)
           from (select y.chat, max(y.seq) as seq, max(y.id) as id, max(y.floor) as floor, max(y.standing) as standing,
                        max(y.now) as now
-                  from (select x.chat, x.seq, x.id, null::bigint as floor, null::int as standing, null::bigint as now
-                          from unnest(s_chat, s_seq, s_id, s_status) as x(chat, seq, id, status) where x.status = 'new'
+                  from (select x.chat, x.seq, base + x.rank as id, null::bigint as floor, null::int as standing, null::bigint as now
+                          from unnest(s_chat, s_seq, s_rank, s_status) as x(chat, seq, rank, status) where x.status = 'new'
                         union all
                         select x.chat, null, null, x.floor, x.standing, x.now
                           from unnest(f_chat, f_floor, f_count, f_now) as x(chat, floor, standing, now)) y
