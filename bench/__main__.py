@@ -12,6 +12,7 @@ from pathlib import Path
 from bench.load.plan import plan
 from bench.load.stage import Stage
 from bench.report import tables
+from bench.report.pictures import draw
 from bench.report.results import Results
 
 RESULTS = Path("bench-results")
@@ -28,7 +29,11 @@ def main() -> None:
     results = asyncio.run(measure(options))
     options.results.mkdir(parents=True, exist_ok=True)
     results.write(options.results / "results.json")
-    print(tables.everything(results))
+    said = tables.everything(results)
+    (options.results / "tables.md").write_text(said + "\n")
+    draw(results, options.results)
+    print(said)
+    print(f"\nResult file, tables and pictures: {options.results}")
 
 
 async def measure(options: argparse.Namespace) -> Results:

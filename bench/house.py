@@ -182,10 +182,10 @@ class House:
 
     @property
     def dsn(self) -> str:
-        return f"postgresql://messenger@/messenger?host={quote(str(self._socket_folder))}&port={keeper.PORT}"
+        return f"postgresql://messenger@/messenger?host={quote(str(self.socket_folder))}&port={keeper.PORT}"
 
     @property
-    def _socket_folder(self) -> Path:
+    def socket_folder(self) -> Path:
         note = self.folder / "data" / "run" / "socket-folder"
         return Path(note.read_text()) if note.exists() else note.parent
 

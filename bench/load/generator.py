@@ -8,9 +8,15 @@ from typing import Any
 
 import uvloop
 
-from bench.load import groups, sends
+from bench.load import echo, groups, idle, pages, sends
 
-KINDS = {"sends": sends.measure, "groups": groups.measure}
+KINDS = {
+    "echo": echo.measure,
+    "sends": sends.measure,
+    "groups": groups.measure,
+    "idle": idle.measure,
+    "pages": pages.measure,
+}
 
 
 def main() -> None:

@@ -31,11 +31,15 @@ DIRECT_CHATS = """
 MEMBERS = "insert into members (chat_id, user_id) select * from unnest($1::bigint[], $2::bigint[])"
 # As the server would count it: everybody stands at the beginning of the chat.
 FLOORS = "select log_refloor(id) from unnest($1::bigint[]) id"
+# Positions are taken as the server takes them; the head of the chat follows.
 PAST = """
-    insert into messages (chat_id, seq, id, sender_id, key, body_hash, text, sent_at)
-    select $1, i, $2 + i, ($3::bigint[])[1 + i % cardinality($3::bigint[])], 'i:past' || i, i,
-           'what was said as number ' || i || ' ' || repeat('y', 80), date_trunc('milliseconds', clock_timestamp())
-      from generate_series(1, $4::bigint) i
+    with taken as materialized (select last, stamp from log_take($2)),
+    said as (
+        insert into messages (chat_id, seq, id, sender_id, key, body_hash, text, sent_at)
+        select $1, i, last - $2 + i, ($3::bigint[])[1 + i % cardinality($3::bigint[])], 'i:past' || i, i,
+               'what was said as number ' || i || ' ' || repeat('y', 70), stamp
+          from taken, generate_series(1, $2) i)
+    update chats set head_seq = $2, head_id = last from taken where id = $1
 """
 
 
@@ -89,6 +93,16 @@ async def gather(house: House, people: Sequence[Person], name: str) -> int:
     finally:
         await connection.close()
     return chat
+
+
+async def reminisce(house: House, chat_id: int, people: Sequence[Person], number: int) -> None:
+    """So many messages said in this new chat before."""
+    connection = await asyncpg.connect(house.dsn)
+    try:
+        await connection.execute(PAST, chat_id, number, [one.user_id for one in people])
+        await connection.execute("vacuum analyze messages")
+    finally:
+        await connection.close()
 
 
 async def _join(connection: asyncpg.Connection, members: Sequence[tuple[int, int]]) -> None:

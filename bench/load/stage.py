@@ -7,16 +7,17 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from bench.house import ROOT, House, Process, clean_environment, processes_of
-from bench.load.people import Person, gather, invite, pair_up
+from bench.load.people import Person, gather, invite, pair_up, reminisce
 
 PATIENCE = 120.0
 PEOPLE = 2000
+READERS = 16
 SERVER_CORES, TOOL_CORES, BOTH = (0,), (1,), (0, 1)
 WARM = 0.5  # seconds of load before the clock runs
 SETTLE = 0.3  # after the last socket opened: each is live when its first page was read
@@ -32,6 +33,17 @@ def on_cores(cores: Sequence[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def family(process: Process) -> dict[str, list[int]]:
+    assert process.popen is not None
+    return {"server": [process.popen.pid]}
+
+
+async def started(process: Process, cores: Sequence[int] = SERVER_CORES) -> Process:
+    with on_cores(cores):
+        process.start()
+    return await process.ready()
+
+
 class Null(Process):
     module = "bench.limits.null"
 
@@ -44,6 +56,10 @@ SERVERS: dict[str, tuple[Sequence[int], type[Process], dict[str, str]]] = {
 }
 
 
+class Bare(Process):
+    module = "bench.limits.bare"
+
+
 class Server:
     """A house with one server in it, everything at its defaults, and a cast."""
 
@@ -54,20 +70,19 @@ class Server:
         self._kind = kind
         # The level that production has: a line for each request. House asks for ERROR, which would flatter.
         self._settings = {"LOG_LEVEL": "INFO", **settings}
-        self.process = self._new()
+        self.process = self.new_process()
         self.people: list[Person] = []
         self.chats: list[int] = []
         self.groups: dict[int, int] = {}
+        self.past: list[int] = []
 
-    def _new(self) -> Process:
+    def new_process(self) -> Process:
         process = self._kind(self.house.folder, self._settings)
         self.house.processes.append(process)
         return process
 
     async def open(self, people: int) -> None:
-        with on_cores(self.cores):
-            self.process.start()
-        await self.process.ready()
+        await started(self.process, self.cores)
         self.people = await invite(self.house, self.process, people)
 
     async def pairs(self, number: int) -> list[dict[str, Any]]:
@@ -84,14 +99,26 @@ class Server:
             self.groups[size] = await gather(self.house, self.people[:size], f"all {size}")
         return self.groups[size]
 
+    async def histories(self, lengths: Sequence[int]) -> list[int]:
+        """Chats that the first readers are in, with a past. The server begins anew after that was written behind its
+        back, so that it has nothing of it in memory."""
+        if not self.past:
+            for length in lengths:
+                readers = self.people[:READERS]
+                chat = await gather(self.house, readers, f"past of {length}")
+                await reminisce(self.house, chat, readers, length)
+                self.past.append(chat)
+            self.process.kill()
+            await started(self.process, self.cores)
+        return self.past
+
     def families(self) -> dict[str, list[int]]:
         """Roots of what is counted: the server with its workers, PostgreSQL with its keeper."""
         assert self.process.popen is not None
-        server = [self.process.popen.pid]
         mine = {self.process.popen.pid, *(worker.pid for worker in self.process.workers())}
         postmaster = int((self.house.cluster / "postmaster.pid").read_text().split()[0])
         others = [one.pid for one in processes_of(self.house.folder) if one.pid not in mine and one.pid != postmaster]
-        return {"server": server, "postgres": [postmaster, *others]}
+        return {**family(self.process), "postgres": [postmaster, *others]}
 
 
 class Stage:
@@ -102,6 +129,7 @@ class Stage:
         self.seconds = seconds
         self.scale = scale  # of the numbers of people: smaller for a quick try
         self._servers: dict[str, Server] = {}
+        self._bare: Process | None = None
 
     def sized(self, number: int) -> int:
         return max(2, round(number * self.scale))
@@ -113,22 +141,48 @@ class Stage:
             await one.open(self.sized(PEOPLE))
         return self._servers[name]
 
-    async def load(self, kind: str, server: Server, cores: Sequence[int] = TOOL_CORES, **spec: Any) -> dict[str, Any]:
+    async def bare(self) -> Process:
+        if self._bare is None:
+            self._bare = await started(Bare(self.folder, {}))
+        return self._bare
+
+    @asynccontextmanager
+    async def fresh(self, name: str) -> AsyncIterator[Process]:
+        """A process that has done nothing yet: what others have freed would hide what these take."""
+        if name == "bare":
+            process: Process = Bare(self.folder, {})
+        else:
+            process = (await self.server(name)).new_process()
+        try:
+            yield await started(process)
+        finally:
+            process.kill()
+
+    async def load(
+        self,
+        kind: str,
+        process: Process,
+        families: dict[str, list[int]],
+        cores: Sequence[int] = TOOL_CORES,
+        **spec: Any,
+    ) -> dict[str, Any]:
         return await generate(
             {
                 "kind": kind,
                 "host": "127.0.0.1",
-                "port": server.process.port,
+                "port": process.port,
                 "warm": WARM,
                 "settle": SETTLE,
                 "seconds": self.seconds,
-                "families": server.families(),
+                "families": families,
                 **spec,
             },
             cores,
         )
 
     def close(self) -> None:
+        if self._bare is not None:
+            self._bare.kill()
         for one in self._servers.values():
             one.house.close()
 
