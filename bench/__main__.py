@@ -55,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=3.0, help="that each part is measured")
     parser.add_argument("--minutes", type=float, default=10.0, help="of a soak")
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of people: below 1 for a quick try")
+    parser.add_argument("--profile", action="store_true", help="after each part: where the server's time went (py-spy)")
     parser.add_argument("--results", type=Path, default=Path("bench-results"), metavar="FOLDER")
     return parser
 
@@ -85,7 +86,7 @@ def on_stage(options: argparse.Namespace) -> Iterator[Stage]:
     if (os.cpu_count() or 1) < 2:
         raise SystemExit("Two cores are needed: one for the server, one for the load.")
     folder = Path(tempfile.mkdtemp(prefix="messenger-bench-"))
-    stage = Stage(folder, options.seconds, scale=options.scale)
+    stage = Stage(folder, options.seconds, scale=options.scale, profiles=options.profile)
     try:
         yield stage
     finally:

@@ -195,9 +195,7 @@ async def one_phase(group: Group, spec: dict[str, Any], per_second: float | None
     else:
         pacing = asyncio.create_task(keep_pace(group.speakers, per_second))
     marks: list[tuple[int, int]] = []
-    used = await group.tally.count(
-        spec["warm"], spec["seconds"], spec["families"], lambda: marks.append((group.acked, group.heard))
-    )
+    used = await group.tally.count(spec, lambda: marks.append((group.acked, group.heard)))
     group.loops = False
     if pacing is not None:
         pacing.cancel()

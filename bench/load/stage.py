@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.house import ROOT, House, Process, clean_environment, processes_of
+from bench.load import profile
 from bench.load.people import Person, gather, invite, pair_up, reminisce
 
 PATIENCE = 120.0
@@ -126,9 +127,10 @@ class Server:
 class Stage:
     """Every server of a run, opened when it is first needed and kept to the end: rounds then measure the same ones."""
 
-    def __init__(self, folder: Path, seconds: float, *, scale: float = 1.0) -> None:
+    def __init__(self, folder: Path, seconds: float, *, scale: float = 1.0, profiles: bool = False) -> None:
         self.folder = folder
         self.seconds = seconds
+        self.profiles = profiles  # say after each part where the server's time went
         self.scale = scale  # of the numbers of people: smaller for a quick try
         self._servers: dict[str, Server] = {}
         self._bare: Process | None = None
@@ -169,20 +171,26 @@ class Stage:
         patience: float = PATIENCE,
         **spec: Any,
     ) -> dict[str, Any]:
-        return await generate(
-            {
-                "kind": kind,
-                "host": "127.0.0.1",
-                "port": process.port,
-                "warm": min(WARM, self.seconds / 2),
-                "settle": SETTLE,
-                "seconds": self.seconds,
-                "families": families,
-                **spec,
-            },
-            cores,
-            patience,
+        whole = {
+            "kind": kind,
+            "host": "127.0.0.1",
+            "port": process.port,
+            "warm": min(WARM, self.seconds / 2),
+            "settle": SETTLE,
+            "seconds": self.seconds,
+            "families": families,
+            "watchers": [],
+            **spec,
+        }
+        if not self.profiles:
+            return await generate(whole, cores, patience)
+        # The workers, one by one; after the warm-up, so without the opening of the sockets.
+        pids = [one.pid for one in process.workers()] or families["server"]
+        found = await generate(
+            {**whole, "watchers": profile.watchers(pids, self.seconds, self.folder)}, cores, patience
         )
+        print(profile.told(self.folder), file=sys.stderr)
+        return found
 
     def close(self) -> None:
         if self._bare is not None:
