@@ -1,4 +1,4 @@
-"""Who is in a chat: joining, adding, roles, leaving, removing, and what becomes of chats when an account goes.
+"""Who is in a chat: joining, adding, roles, leaving, removing, and what an account's end or new name means to chats.
 
 Every change is one transaction under the chat's lock, so two of them never act on a state that the other has changed.
 """
@@ -113,6 +113,7 @@ async def _leave(tx: Transaction, me: Identity, chat_id: int) -> None:
 
 async def _go(tx: Transaction, chat_id: int, person: UserId, actor: UserId) -> None:
     await store.remove_member(tx, chat_id, person)
+    await store.keep_trace(tx, chat_id, person)
     tx.emit(News("member_removed", chat_id, user_id=person, actor_id=actor))
     await recount(tx, [chat_id])
 
@@ -125,14 +126,25 @@ async def _role_of(tx: Transaction, chat_id: int, person: UserId) -> Role:
 
 
 def _changed(chat_id: int, person: int, *, actor: int) -> News:
-    return News("chat_changed", chat_id, actor_id=actor, data={"member": person})
+    return News("member_changed", chat_id, actor_id=actor, subject_id=person)
+
+
+async def rename(tx: Transaction, user_id: UserId) -> None:
+    """A person's name was changed, in this transaction: every chat that shows it is told so.
+
+    Under the chats' locks: a send reads its author's name under the same ones, so none that follows shows the old name.
+    """
+    chats = await store.lock_chats_of(tx, user_id)
+    tx.emit(*(_changed(chat_id, user_id, actor=user_id) for chat_id in chats))
 
 
 async def forget(tx: Transaction, user_id: UserId) -> None:
     """An account is being deleted, in this transaction and after its row was buried: its chats live on without it."""
-    chats = await store.lock_chats_of(tx, user_id)
+    known = await store.lock_chats_of(tx, user_id)
+    chats = await store.find_chats_of(tx, user_id)  # younger than the locks
     heirs = {one.chat_id: one.user_id for one in await store.name_heirs(tx, user_id, chats)}
     await store.remove_everywhere(tx, user_id)
+    await store.drop_traces(tx, user_id)
     empty = set(await store.find_empty(tx, chats))
     for chat_id in chats:
         tx.emit(News("member_removed", chat_id, user_id=user_id, actor_id=user_id))
@@ -140,4 +152,5 @@ async def forget(tx: Transaction, user_id: UserId) -> None:
             tx.emit(_changed(chat_id, heirs[chat_id], actor=user_id))
         if chat_id in empty:
             tx.emit(News("chat_deleted", chat_id, actor_id=user_id))
+    tx.emit(*(_changed(chat_id, user_id, actor=user_id) for chat_id in known if chat_id not in chats))
     await recount(tx, chats)

@@ -30,6 +30,7 @@ from messenger.db.engine import Database, Transaction
 from messenger.errors import ChatNotFound, Forbidden, GroupNotFound, UserNotFound
 from messenger.identity import Identity, UserId
 from messenger.log.entries import Cursor, News
+from messenger.text import rfc3339
 
 log = logging.getLogger(__name__)
 
@@ -221,7 +222,7 @@ async def _group_open_to(tx: Transaction, me: Identity | None, group_id: int) ->
     return found
 
 
-async def shown(db: Database, pairs: Sequence[tuple[int, int | None]]) -> list[Shown | None]:
+async def shown(db: Database, pairs: Sequence[tuple[int, int | None]]) -> list[Shown]:
     """What events about these chats and these people in them can say now."""
     async with db.reading() as tx:
         return await store.find_shown(tx, pairs)
@@ -255,8 +256,11 @@ async def change(db: Database, me: Identity, chat_id: int, wanted: ChatChange) -
                 await store.change_chat(tx, chat_id, changes)
                 tx.emit(News("chat_changed", chat_id, actor_id=me.user_id))
         if until is not UNSET:
-            await may(tx, me, chat_id, "mute")
-            await store.mute(tx, chat_id, me.user_id, until)
+            await enter(tx, me, chat_id, "mute")
+            if await store.mute(tx, chat_id, me.user_id, until):
+                at = {"until": rfc3339(until) if until is not None else None}
+                # Not on the chat's topic: it is nobody else's business.
+                tx.emit(News("chat_muted", user_id=me.user_id, subject_id=chat_id, data=at))
     return await see(db, me, chat_id)
 
 
