@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
 DATABASE: web.AppKey["Database"] = web.AppKey("database")
 LOG: web.AppKey["Log"] = web.AppKey("log")
-# What else must happen in the transaction that deletes an account; filled by the setup of whoever keeps its traces.
+# What else must happen in the transaction that deletes an account or changes its name; filled by the setup of whoever
+# keeps traces of it, or shows the name.
 ACCOUNT_DELETED: web.AppKey["list[Callable[[Transaction, UserId], Awaitable[None]]]"] = web.AppKey("account_deleted")
+NAME_CHANGED: web.AppKey["list[Callable[[Transaction, UserId], Awaitable[None]]]"] = web.AppKey("name_changed")
 ARRANGED: web.AppKey["list[Placed]"] = web.AppKey("arranged")  # the sub-apps in their order
 DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)  # set: not ready, about to stop
 

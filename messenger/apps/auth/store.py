@@ -1,6 +1,6 @@
 """The statements: one function, one statement. Moments are the database's, so the clocks of workers do not matter."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -140,6 +140,18 @@ async def bury_user(tx: Transaction, user_id: UserId, name: str) -> None:
 
 async def find_profile(tx: Transaction, user_id: UserId) -> Profile | None:
     row = (await tx.session.execute(select(*PROFILE).where(User.id == user_id))).one_or_none()
+    return None if row is None else _profile(row)
+
+
+async def find_profiles(tx: Transaction, ids: Collection[int]) -> dict[int, Profile]:
+    rows = await tx.session.execute(select(*PROFILE).where(User.id.in_(ids)))
+    return {row[0]: _profile(row) for row in rows}
+
+
+async def lock_profile(tx: Transaction, user_id: UserId) -> Profile | None:
+    """None: the account is gone. Whoever lets this person into a chat at the same time waits, or is waited for."""
+    statement = select(*PROFILE).where(User.id == user_id, User.deleted_at.is_(None)).with_for_update()
+    row = (await tx.session.execute(statement)).one_or_none()
     return None if row is None else _profile(row)
 
 
