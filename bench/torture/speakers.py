@@ -153,6 +153,9 @@ class Speaker:
     _again: list[Saying | Reading] = field(default_factory=list)
     _heard_at: float = 0.0
 
+    def __post_init__(self) -> None:
+        self.settled.set()
+
     def give(self, things: Iterable[Saying | Reading]) -> None:
         self.waiting.extend(things)
         self.settled.clear()

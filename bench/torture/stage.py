@@ -207,7 +207,7 @@ class Stage:
             await happens(acknowledges, f"an ack of process {process}", READY_LIMIT)
             return time.monotonic() - since
 
-        return max(await asyncio.gather(*map(one, hit)), default=0.0)
+        return max(await asyncio.gather(*map(one, hit)), default=time.monotonic() - since)
 
     def number(self) -> int:
         self.own_number += 1
