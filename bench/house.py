@@ -78,6 +78,8 @@ def family(process: psutil.Process) -> list[psutil.Process]:
 class Process:
     """One `messenger-api` in a process group of its own."""
 
+    module = "messenger"
+
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:
         self.folder = folder
         self.port = free_port()
@@ -105,7 +107,7 @@ class Process:
         }
         with (self.folder / f"said-{self.port}").open("ab") as said:
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", "messenger"],
+                [sys.executable, "-m", self.module],
                 cwd=self.folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
