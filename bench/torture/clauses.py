@@ -52,9 +52,7 @@ def lost(history: History) -> Iterator[str]:
 
 def phantoms(history: History) -> Iterator[str]:
     """Also: nothing is there that nobody sent."""
-    may_be_there = {
-        (sent.sender, sent.chat, sent.key, sent.digest): ref for ref, (_, sent) in history.sends.items()
-    }
+    may_be_there = {(sent.sender, sent.chat, sent.key, sent.digest): ref for ref, (_, sent) in history.sends.items()}
     refused = {one.ref for _, one in history.refusals if 400 <= one.status < 500}
     tried = Counter(identity(sent) for _, sent in history.sends.values())
     said_no = Counter(identity(history.sends[ref][1]) for ref in refused if ref in history.sends)
@@ -83,7 +81,9 @@ def holes(history: History) -> Iterator[str]:
         for one, other in zip(messages, messages[1:], strict=False):
             if one.position >= other.position:
                 yield f"{chat}/{other.seq} has the position {other.position}, not above that of {one.seq}"
-    places = sorted([one.position for one in history.ledger.messages] + [one.position for one in history.ledger.entries])
+    places = sorted(
+        [one.position for one in history.ledger.messages] + [one.position for one in history.ledger.entries]
+    )
     if places != list(range(1, history.ledger.head + 1)):
         yield f"the positions of the log are not 1 … {history.ledger.head}: {odd_ones(places)}"
     yield from diverging(history)
@@ -182,7 +182,10 @@ class Known:
 def known_numbers(history: History) -> Known:
     facts = [(at, ack.chat, ack.seq) for at, ack in history.acks]
     facts += [
-        (at, said.chat, said.seq) for line in history.lines.values() for at, said in line.heard if isinstance(said, Said)
+        (at, said.chat, said.seq)
+        for line in history.lines.values()
+        for at, said in line.heard
+        if isinstance(said, Said)
     ]
     facts += [(at, page.chat, page.rows[-1][0]) for at, page in history.pages if page.rows]
     facts.sort()
@@ -276,7 +279,7 @@ def undelivered(history: History) -> Iterator[str]:
                 missing = expected - heard
             else:
                 # Who comes back after a removal is told of it alone: what was heard is a beginning.
-                got = expected & heard
+                got = (expected & heard) - {interval.removed}
                 missing = {place for place in expected if place < max(got, default=0)} - heard
                 if interval.removed not in heard and not excused(interval.chat, interval.removed):
                     yield f"{name} never heard that it was removed at {interval.removed}"
@@ -331,10 +334,7 @@ class Excuses:
                         self._pages.append((one.chat, first.position, until.position))
                 last = max(last, one.position)
         self._read = {
-            seq_row[1]
-            for _, page in history.pages
-            if page.user == lines[0].opened.user
-            for seq_row in page.rows
+            seq_row[1] for _, page in history.pages if page.user == lines[0].opened.user for seq_row in page.rows
         }
 
     def __call__(self, chat: int, position: int) -> bool:
@@ -393,9 +393,7 @@ def left_out(
             end = max((place for place in heard if place in expected and place != interval.removed), default=0)
         else:
             end = max(heard)
-        limits = [
-            (gap.first, gap.last) for gap in passed if gap.kind == "limited" and gap.chat == interval.chat
-        ]
+        limits = [(gap.first, gap.last) for gap in passed if gap.kind == "limited" and gap.chat == interval.chat]
         missing = [place for place in expected if anew < place < end and place not in heard]
         if limits and missing:
             numbers = {row.position: row.seq for row in history.between(interval.chat, 0, history.ledger.head)}
@@ -463,9 +461,7 @@ def outlived(history: History) -> Iterator[str]:
         if at > ends.get(sent.session, at)
     }
     before = {
-        (sent.sender, sent.chat, sent.key)
-        for at, sent in history.sends.values()
-        if at <= ends.get(sent.session, at)
+        (sent.sender, sent.chat, sent.key) for at, sent in history.sends.values() if at <= ends.get(sent.session, at)
     }
     for name in stored_after.keys() - before:
         if name in history.by_key:
@@ -501,9 +497,7 @@ def leaked(history: History) -> Iterator[str]:
                 if not any(one.joined <= heard.position <= (one.removed or heard.position) for one in inside):
                     yield f"{line.opened.listener or user} heard {heard.position} of {chat}, where it was no member"
     asked = [(one.since, one.chat, one.user) for _, one in history.memberships if one.joins]
-    done = [
-        (at, one.chat, one.user) for at, one in history.memberships if not one.joins and one.status in {204, 404}
-    ]
+    done = [(at, one.chat, one.user) for at, one in history.memberships if not one.joins and one.status in {204, 404}]
     for at, page in history.pages:
         gone = [one.removed for one in history.intervals.get(page.user, ()) if one.chat == page.chat and one.removed]
         if not gone or page.status != 200:
@@ -516,7 +510,9 @@ def leaked(history: History) -> Iterator[str]:
             yield f"a page showed {page.rows[-1][1]} of {page.chat} to {page.user}, removed at {limit}"
         removed_at = max((when for when, chat, user in done if (chat, user) == (page.chat, page.user) and when < page.since),
                          default=-1)  # fmt: skip
-        rejoined = any(since > removed_at and since < at for since, chat, user in asked if (chat, user) == (page.chat, page.user))
+        rejoined = any(
+            since > removed_at and since < at for since, chat, user in asked if (chat, user) == (page.chat, page.user)
+        )
         if removed_at >= 0 and not rejoined:
             yield f"a page of {page.chat} was shown to {page.user} after the answer to its removal"
     for user, intervals in history.intervals.items():

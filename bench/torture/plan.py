@@ -14,6 +14,7 @@ SPEAKERS = SOCKETS + REQUESTS
 SHARE_OF_REQUESTS = 0.05
 ONE_FLAWED_OF = 60
 ONE_LONG_OF = 40
+ONE_WAKING = 0.1
 LONG = 4096
 FLAWS = ("stranger", "too long", "empty", "conflict")
 
@@ -82,6 +83,7 @@ class Act:
     number: int
     fault: Fault
     drafts: tuple[tuple[Draft, ...], ...]  # by speaker
+    wakes: bool  # whoever sleeps for many acts looks in after this one
 
 
 class Plan:
@@ -110,13 +112,15 @@ class Plan:
                     tuple(self._drafts(sends, speaker, first + at, said[at])) for at, speaker in enumerate(SPEAKERS)
                 )
                 number += 1
-                yield Act(number, fault, drafts)
+                yield Act(number, fault, drafts, faults.random() < ONE_WAKING)
                 first += len(SPEAKERS) * self.sends_per_act
 
     def _drafts(self, choice: Random, chats: tuple[int, ...], first: int, said: list[Draft]) -> Iterator[Draft]:
         """Numbers are dealt in steps, so that speakers never share one."""
         by_requests = int(self.sends_per_act * SHARE_OF_REQUESTS)
-        share = by_requests // len(REQUESTS) if chats in REQUESTS else (self.sends_per_act - by_requests) // len(SOCKETS)
+        share = (
+            by_requests // len(REQUESTS) if chats in REQUESTS else (self.sends_per_act - by_requests) // len(SOCKETS)
+        )
         new: list[Draft] = []
         for at in range(share):
             number = first + at * len(SPEAKERS)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.torture import journal
 from bench.torture.journal import Journal
 from bench.torture.ledger import Ledger, read_ledger
 from bench.torture.plan import Plan
@@ -70,6 +69,3 @@ async def play(plan: Plan, bounds: Bounds, folder: Path, tell: Callable[[str], N
         writing.close()
         await asyncio.to_thread(shutil.rmtree, house, ignore_errors=True)
     return Record(plan, folder, time.monotonic() - began, dropped, broken)
-
-
-__all__ = ["Bounds", "Record", "journal", "play"]

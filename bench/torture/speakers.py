@@ -102,9 +102,7 @@ def note(journal: Journal, line: int, event: Event) -> None:
     if event.type == "new_message" and event.message is not None:
         said = event.message
         changed = said.deleted or said.edited_at is not None
-        journal.write(
-            Said(at, line, event.position, chat, said.seq, int(said.sender_id), digest(said.text), changed)
-        )
+        journal.write(Said(at, line, event.position, chat, said.seq, int(said.sender_id), digest(said.text), changed))
     elif event.type in {"limited", "resync"}:
         journal.write(Gap(at, line, event.type, event.position, chat, event.from_seq, event.to_seq))
     else:
@@ -219,7 +217,12 @@ class Speaker:
         self.under_way.clear()
 
     def _fill(self) -> None:
-        while self.waiting and len(self.under_way) < self.window and self.pipe is not None and not self.pipe.ended.is_set():
+        while (
+            self.waiting
+            and len(self.under_way) < self.window
+            and self.pipe is not None
+            and not self.pipe.ended.is_set()
+        ):
             thing = self.waiting.popleft()
             if not self.under_way:
                 self._heard_at = asyncio.get_running_loop().time()

@@ -23,11 +23,10 @@ from bench.torture.journal import Asked, Ended, Journal, Membership, Recovered, 
 from bench.torture.plan import CHATS, DOOR, REQUESTS, SOCKETS, Act, Draft, Fault, Plan
 from bench.torture.proxy import Mood, PostgresNotifications, Proxy, RedisPublishes, to_file, to_port
 from bench.torture.speakers import Reading, Requester, Result, Saying, Speaker
-from bench.torture.witnesses import Leafer, Witness, ask_page
+from bench.torture.witnesses import WAYS, Leafer, Witness, ask_page
 from messenger.db import keeper
 from messenger.db.embedded import PrivatePostgres
 
-WAYS = ("socket", "sse", "poll")
 READER_CHATS = (0, 6)
 LEAFED_CHATS = (0, 3)
 PEOPLE = ["host", *(f"speaker{n}" for n in range(len(SOCKETS))), *(f"requester{n}" for n in range(len(REQUESTS))),
@@ -35,6 +34,7 @@ PEOPLE = ["host", *(f"speaker{n}" for n in range(len(SOCKETS))), *(f"requester{n
 LIMIT = 60.0  # for an act to be over once its fault is
 READY_LIMIT = 60.0
 PROBE = 1.0
+END_PATIENCE = 60.0
 MARKS_PER_ACT = 12
 ASIDES_PER_ACT = 10
 ONE_LOOK_OF = 50
@@ -176,8 +176,11 @@ class Stage:
                     await one.settled.wait()
                 while self.looks:
                     await asyncio.wait(self.looks)
+            if act.wakes:
+                await self.sleeper.wakes(self.last, LIMIT)
         except TimeoutError:
-            raise NotQuiet(f"act {act.number} ({act.fault.kind}) did not end: {self.acked - before} acknowledged") from None
+            said = f"{self.acked - before} acknowledged, {self.in_flight} under way"
+            raise NotQuiet(f"act {act.number} ({act.fault.kind}) did not end: {said}") from None
         finally:
             for task in asking:
                 task.cancel()
@@ -261,20 +264,17 @@ class Stage:
         """Everybody hears the last words, wherever they are."""
         if not self.is_guest_in:
             await self.let_in_guest()
-        host = Requester(self.client("host"), self.journal, self.doors, self.choice)
+        host = Requester(self.client("host"), self.journal, self.doors, self.choice, on_ack=self.on_ack)
         for chat in self.chats:
             await host.say_all([Saying(LastWords(self.number()), chat)])
-        naps = asyncio.create_task(self.sleeper.wakes(self.last + 10**12, 30))
         with suppress(TimeoutError):
-            async with asyncio.timeout(30):
-                while not all(one.is_at_end for one in (*self.witnesses, self.sleeper)):
+            async with asyncio.timeout(END_PATIENCE):
+                while not all(one.is_at_end for one in self.witnesses):
                     await asyncio.sleep(0.02)
-                for one in self.leafers:
-                    while await one.look():
+                await self.sleeper.wakes(self.last, END_PATIENCE)
+                for leafer in self.leafers:
+                    while await leafer.look():
                         pass
-        naps.cancel()
-        await asyncio.gather(naps, return_exceptions=True)
-        await self.sleeper.read_owed()
         for witness in self.witnesses:
             await witness.read_owed()
 
@@ -309,7 +309,9 @@ class Stage:
     async def stop_backends(self, fault: Fault) -> "Hit":
         """Half of what serves clients there, whatever it holds at that moment."""
         postmaster = psutil.Process(int((self.house.cluster / "postmaster.pid").read_text().split()[0]))
-        backends = [one for one in postmaster.children() if any("messenger messenger" in word for word in one.cmdline())]
+        backends = [
+            one for one in postmaster.children() if any("messenger messenger" in word for word in one.cmdline())
+        ]
         self.choice.shuffle(backends)
         await stopped(backends[: (len(backends) + 1) // 2], fault.seconds)
         return (0, 1), time.monotonic()
@@ -368,9 +370,10 @@ class Stage:
         assert self.valkey is not None
         since = time.monotonic()
         self.valkey.kill()
-        await asyncio.sleep(fault.seconds)  # without it
+        seconds = await self.recovery((0, 1), since)
+        await asyncio.sleep(fault.seconds)  # without it, and acknowledging all the same
         self.valkey.start()
-        return (0, 1), since
+        return (), time.monotonic() - seconds
 
     async def restart_one_by_one(self, fault: Fault) -> "Hit":
         """As at an upgrade: a stop by SIGTERM, a start, and only then the next. The seconds are of the slower one."""

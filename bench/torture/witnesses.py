@@ -12,6 +12,7 @@ from bench.torture.journal import Journal, Opened, Page, Row, Shut, digest
 from bench.torture.proxy import Proxy
 from bench.torture.speakers import EVENT, PASSING, Event, note
 
+WAYS = ("socket", "sse", "poll")
 PAGE = 500
 BETWEEN_LOOKS = 0.03
 
@@ -62,6 +63,7 @@ class Witness(Follower):
         if self._left is not None:
             self._left -= 1
             if self._left < 0:
+                self._shut("cut")
                 raise Cut
 
     def _is_end(self, event: Event) -> bool:
@@ -86,13 +88,16 @@ class Witness(Follower):
 
     async def wakes(self, position: int, seconds: float) -> None:
         """Away until now; listens until it has come as far as this position, and goes away again."""
+        self.way = self.choice.choice(WAYS)
         task = asyncio.create_task(self.follow())
         until = asyncio.get_running_loop().time() + seconds
-        while not task.done() and self.position < position and asyncio.get_running_loop().time() < until:
-            await asyncio.sleep(BETWEEN_LOOKS)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        self._shut("asleep")
+        try:
+            while not task.done() and self.position < position and asyncio.get_running_loop().time() < until:
+                await asyncio.sleep(BETWEEN_LOOKS)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            self._shut("asleep")
         await self.read_owed()
 
     @property
@@ -160,4 +165,3 @@ class Leafer:
             return False
         self.seq = page.rows[-1][0] + 1
         return True
-
