@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
 DATABASE: web.AppKey["Database"] = web.AppKey("database")
 LOG: web.AppKey["Log"] = web.AppKey("log")
-# What else must happen in the transaction that deletes an account; filled by the setup of whoever keeps its traces.
+# What else must happen in the transaction that deletes an account or changes its name; filled by the setup of whoever
+# keeps traces of it, or shows the name.
 ACCOUNT_DELETED: web.AppKey["list[Callable[[Transaction, UserId], Awaitable[None]]]"] = web.AppKey("account_deleted")
+NAME_CHANGED: web.AppKey["list[Callable[[Transaction, UserId], Awaitable[None]]]"] = web.AppKey("name_changed")
 ARRANGED: web.AppKey["list[Placed]"] = web.AppKey("arranged")  # the sub-apps in their order
 DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)  # set: not ready, about to stop
 
 IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)  # absent: nobody signed in
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 ADDRESS: web.RequestKey[str] = web.RequestKey("address", str)  # read it by clients.address_of
+CAME: web.RequestKey[float] = web.RequestKey("came", float)  # when, by the monotonic clock

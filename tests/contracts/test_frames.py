@@ -51,6 +51,11 @@ async def test_a_day_in_a_chat_brings_every_frame(
         (await alice.removes(chat, mallory)).expecting(204)
         for kind in ("chat_changed", "member_added", "member_removed"):
             await his.hears(kind)
+        (await bob.changes(chat, muted_until="2030-01-01T00:00:00Z")).expecting(200)
+        (await bob.asks("PATCH", "/v1/users/me", {"user_name": "robert"})).expecting(200)
+        for kind in ("chat_muted", "member_changed", "user_changed"):
+            await his.hears(kind)
+        bob.name = "robert"
 
         before = his.cursor
         await sql.fetchval(SAY, int(chat), int(alice.user_id), MISSED)

@@ -10,7 +10,7 @@ from messenger.db.engine import Database, Transaction
 from messenger.identity import UserId
 from messenger.settings import AuthSettings
 
-Farewell = Callable[[Transaction, UserId], Awaitable[None]]
+Consequence = Callable[[Transaction, UserId], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +19,21 @@ class Desk:
     rules: AuthSettings
     passwords: Passwords
     mint: Mint
-    farewells: Sequence[Farewell] = ()  # what others do when an account is deleted, in the same transaction
+    # What others do when an account is deleted, or changes its name, in the same transaction.
+    farewells: Sequence[Consequence] = ()
+    renamings: Sequence[Consequence] = ()
 
     @classmethod
     def prepare(
-        cls, rules: AuthSettings, db: Database, keys: Sequence[str], farewells: Sequence[Farewell] = ()
+        cls,
+        rules: AuthSettings,
+        db: Database,
+        keys: Sequence[str],
+        farewells: Sequence[Consequence] = (),
+        renamings: Sequence[Consequence] = (),
     ) -> "Desk":
-        return cls(db, rules, Passwords(), Mint(keys, access_token_ttl=rules.access_token_ttl), farewells)
+        mint = Mint(keys, access_token_ttl=rules.access_token_ttl)
+        return cls(db, rules, Passwords(), mint, farewells, renamings)
 
     @property
     def bounds(self) -> Bounds:

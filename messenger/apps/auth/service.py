@@ -5,6 +5,7 @@ look decides, so however many guesses run side by side, no more of them are answ
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from msgspec import UNSET
@@ -29,8 +30,17 @@ from messenger.apps.auth.schemas import (
     refuse,
 )
 from messenger.db.engine import Transaction
-from messenger.errors import BadPassword, Flaw, Forbidden, TooManyRequests, UserAlreadyExists, UserNotFound
+from messenger.errors import (
+    BadPassword,
+    Flaw,
+    Forbidden,
+    SessionRevoked,
+    TooManyRequests,
+    UserAlreadyExists,
+    UserNotFound,
+)
 from messenger.identity import Identity, UserId
+from messenger.log.entries import News
 from messenger.text import name_key
 
 log = logging.getLogger(__name__)
@@ -174,8 +184,22 @@ async def change_profile(desk: Desk, me: Identity, wanted: ProfileChange) -> Pro
     if not changes:
         return await profile(desk, me.user_id)
     async with desk.db.transaction() as tx:
+        was = await store.lock_profile(tx, me.user_id)
+        if was is None:
+            raise SessionRevoked
         await _refuse_taken(tx, changes.get("name_key"), changes.get("email_key"), but=me.user_id)
-        return await store.change_profile(tx, me.user_id, changes)
+        changed = await store.change_profile(tx, me.user_id, changes)
+        if changed.name != was.name:
+            for renaming in desk.renamings:
+                await renaming(tx, me.user_id)
+        if changed != was:
+            tx.emit(News("user_changed", user_id=me.user_id))
+    return changed
+
+
+async def profiles_now(desk: Desk, ids: Sequence[int]) -> dict[int, Profile]:
+    async with desk.db.reading() as tx:
+        return await store.find_profiles(tx, ids)
 
 
 async def delete_account(desk: Desk, me: Identity, caller: Caller) -> None:

@@ -1,6 +1,6 @@
 """The statements: one function, one statement. Moments are the database's, so the clocks of workers do not matter."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -143,6 +143,18 @@ async def find_profile(tx: Transaction, user_id: UserId) -> Profile | None:
     return None if row is None else _profile(row)
 
 
+async def find_profiles(tx: Transaction, ids: Collection[int]) -> dict[int, Profile]:
+    rows = await tx.session.execute(select(*PROFILE).where(User.id.in_(ids)))
+    return {row[0]: _profile(row) for row in rows}
+
+
+async def lock_profile(tx: Transaction, user_id: UserId) -> Profile | None:
+    """None: the account is gone. Whoever lets this person into a chat at the same time waits, or is waited for."""
+    statement = select(*PROFILE).where(User.id == user_id, User.deleted_at.is_(None)).with_for_update()
+    row = (await tx.session.execute(statement)).one_or_none()
+    return None if row is None else _profile(row)
+
+
 async def change_profile(tx: Transaction, user_id: UserId, changes: dict[str, str | None]) -> Profile:
     statement = update(User).where(User.id == user_id).values(**changes).returning(*PROFILE)
     try:
@@ -189,7 +201,7 @@ def _look(*condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
         Session.id,
         Session.user_id,
         Session.ended_at.is_not(None),
-        Session.expires_at <= func.now(),
+        func.extract("epoch", Session.expires_at - func.now()),
         func.extract("epoch", func.now() - Session.last_seen_at),
     ).where(*condition)
 
@@ -418,7 +430,9 @@ async def sweep_sessions(tx: Transaction, kept: float, limit: int) -> None:
 
 
 def _state(row: Any) -> SessionState | None:
-    return None if row is None else SessionState(SessionId(row[0]), UserId(row[1]), row[2], row[3], float(row[4]))
+    return (
+        None if row is None else SessionState(SessionId(row[0]), UserId(row[1]), row[2], float(row[3]), float(row[4]))
+    )
 
 
 def _profile(row: Any) -> Profile:

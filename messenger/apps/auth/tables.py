@@ -115,7 +115,7 @@ class LoginFailure(Table):
 
 
 class Audit(Table):
-    """What happened to accounts and sessions. Rows are added; a trigger refuses everything else."""
+    """What happened to accounts, sessions and memberships. Rows are added; a trigger refuses everything else."""
 
     __tablename__ = "audit"
 
@@ -127,5 +127,7 @@ class Audit(Table):
     address: Mapped[str]
     request_id: Mapped[str]
     detail: Mapped[str] = mapped_column(server_default="")
+    chat_id: Mapped[int | None]
+    subject_id: Mapped[int | None]  # whom it was done to
 
     __table_args__ = (Index("audit_user_id_at_idx", "user_id", "at"),)

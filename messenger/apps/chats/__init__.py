@@ -4,11 +4,12 @@ from aiohttp import web
 
 from messenger.apps.chats import handlers, members, shows
 from messenger.subapp import SubApp
-from messenger.web.keys import ACCOUNT_DELETED
+from messenger.web.keys import ACCOUNT_DELETED, NAME_CHANGED
 
 
 def setup(root: web.Application) -> None:
     root[ACCOUNT_DELETED].append(members.forget)
+    root[NAME_CHANGED].append(members.rename)
 
 
 app = SubApp(name="chats", routes=handlers.routes, shows=shows.shows, requires=("auth",), setup=setup)

@@ -187,19 +187,19 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Seated:
-    """Somebody in a chat, as everybody in it knows them."""
+    """Somebody as everybody in a chat knows them; without a role: not in it any more."""
 
     user_id: int
     name: str
-    role: Role
+    role: Role | None
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What an event can show of a chat now; without a member: whom it is about is not in it any more."""
+    """What an event can show now of a chat (None: it is gone), and of whom it is about."""
 
-    chat: Facts
-    member: Seated | None
+    chat: Facts | None
+    person: Seated | None
 
 
 def people(ids: Sequence[int | str]) -> list[UserId]:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     table,
     text,
     tuple_,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -44,7 +45,7 @@ from messenger.apps.chats.schemas import (
     Sight,
     Words,
 )
-from messenger.apps.chats.tables import Chat, DirectChat, Member
+from messenger.apps.chats.tables import Chat, DirectChat, FormerMember, Member
 from messenger.db.engine import Transaction
 from messenger.identity import UserId
 
@@ -149,9 +150,14 @@ async def lock_chat(tx: Transaction, chat_id: int) -> bool:
 
 
 async def lock_chats_of(tx: Transaction, user_id: UserId) -> list[int]:
+    """Where this person's name is shown: chats they are in, and those that they left words in."""
+    shown = union_all(
+        select(Member.chat_id).where(Member.user_id == user_id),
+        select(FormerMember.chat_id).where(FormerMember.user_id == user_id),
+    )
     statement = (
         select(Chat.id)
-        .where(Chat.deleted_at.is_(None), Chat.id.in_(select(Member.chat_id).where(Member.user_id == user_id)))
+        .where(Chat.deleted_at.is_(None), Chat.id.in_(shown))
         .order_by(Chat.id)
         .with_for_update(key_share=True)
     )
@@ -204,19 +210,29 @@ async def find_facts(tx: Transaction, chat_id: int) -> Facts | None:
     return None if row is None else Facts(*row)
 
 
-async def find_shown(tx: Transaction, pairs: Sequence[tuple[int, int | None]]) -> list[Shown | None]:
-    """For each chat and the person an event is about: how both are now. None: the chat is gone."""
+async def find_chats_of(tx: Transaction, user_id: UserId) -> list[int]:
+    statement = (
+        select(Chat.id)
+        .join(Member, Member.chat_id == Chat.id)
+        .where(Member.user_id == user_id, Chat.deleted_at.is_(None))
+        .order_by(Chat.id)
+    )
+    return list(await tx.session.scalars(statement))
+
+
+async def find_shown(tx: Transaction, pairs: Sequence[tuple[int, int | None]]) -> list[Shown]:
+    """For each chat and the person an event is about: how both are now."""
     asked = (
         func.unnest(bindparam("chats", type_=ARRAY(BigInteger)), bindparam("people", type_=ARRAY(BigInteger)))
         .table_valued(column("chat_id", BigInteger), column("person", BigInteger), with_ordinality="n")
         .render_derived()
     )
     statement = (
-        select(*FACTS, Member.user_id, func.coalesce(Member.name, USERS.c.name, ""), Member.role)
+        select(*FACTS, asked.c.person, func.coalesce(Member.name, USERS.c.name, ""), Member.role)
         .select_from(asked)
         .outerjoin(Chat, and_(Chat.id == asked.c.chat_id, Chat.deleted_at.is_(None)))
         .outerjoin(Member, and_(Member.chat_id == Chat.id, Member.user_id == asked.c.person))
-        .outerjoin(USERS, USERS.c.id == Member.user_id)
+        .outerjoin(USERS, USERS.c.id == asked.c.person)
         .order_by(asked.c.n)
     )
     given = {"chats": [chat for chat, _ in pairs], "people": [person for _, person in pairs]}
@@ -241,6 +257,13 @@ async def find_oldest_members(tx: Transaction, chat_id: int, limit: int) -> list
 async def count_members(tx: Transaction, chat_id: int) -> Count:
     statement = select(func.count(), func.count().filter(Member.role == "owner")).where(Member.chat_id == chat_id)
     return Count(*(await tx.session.execute(statement)).one())
+
+
+async def count_now(tx: Transaction, chats: Collection[int]) -> dict[int, dict[str, int]]:
+    """The numbers that events of these chats carry."""
+    statement = select(Chat.id, MEMBER_COUNT, Chat.head_seq).where(Chat.id.in_(chats))
+    rows = await tx.session.execute(statement)
+    return {chat_id: {"member_count": members, "head_seq": head_seq} for chat_id, members, head_seq in rows}
 
 
 async def find_empty(tx: Transaction, chats: Collection[int]) -> list[int]:
@@ -311,18 +334,36 @@ async def set_name(tx: Transaction, chat_id: int, user_id: UserId, name: str | N
     )
 
 
-async def mute(tx: Transaction, chat_id: int, user_id: UserId, until: datetime | None) -> None:
-    await tx.session.execute(
-        update(Member).where(Member.chat_id == chat_id, Member.user_id == user_id).values(muted_until=until)
+async def mute(tx: Transaction, chat_id: int, user_id: UserId, until: datetime | None) -> bool:
+    """Was it otherwise before?"""
+    statement = (
+        update(Member)
+        .where(Member.chat_id == chat_id, Member.user_id == user_id, Member.muted_until.is_distinct_from(until))
+        .values(muted_until=until)
+        .returning(Member.user_id)
     )
+    return await tx.session.scalar(statement) is not None
 
 
 async def remove_member(tx: Transaction, chat_id: int, user_id: UserId) -> None:
     await tx.session.execute(delete(Member).where(Member.chat_id == chat_id, Member.user_id == user_id))
 
 
+async def keep_trace(tx: Transaction, chat_id: int, user_id: UserId) -> None:
+    """Whoever goes and has said something stays known to the chat, by a name that may still change."""
+    spoke = exists().where(MESSAGES.c.chat_id == chat_id, MESSAGES.c.sender_id == user_id)
+    trace = select(literal(user_id, BigInteger), literal(chat_id, BigInteger)).where(spoke)
+    statement = pg_insert(FormerMember).from_select(["user_id", "chat_id"], trace).on_conflict_do_nothing()
+    await tx.session.execute(statement)
+
+
 async def remove_everywhere(tx: Transaction, user_id: UserId) -> None:
     await tx.session.execute(delete(Member).where(Member.user_id == user_id))
+
+
+async def drop_traces(tx: Transaction, user_id: UserId) -> None:
+    """This person's name does not change any more."""
+    await tx.session.execute(delete(FormerMember).where(FormerMember.user_id == user_id))
 
 
 NAME_HEIRS = text("""
@@ -365,8 +406,7 @@ def _sight(row: Any) -> Sight:
     return Sight(Facts(*facts), role, read_seq, read_by_all_seq, muted_until, peer_id, peer_name, words, place)
 
 
-def _shown(row: Any) -> Shown | None:
-    if row[0] is None:
-        return None
+def _shown(row: Any) -> Shown:
     user_id, name, role = row[len(FACTS) :]
-    return Shown(Facts(*row[: len(FACTS)]), Seated(user_id, name, role) if user_id is not None else None)
+    chat = Facts(*row[: len(FACTS)]) if row[0] is not None else None
+    return Shown(chat, Seated(user_id, name, role) if user_id is not None else None)

@@ -51,3 +51,11 @@ class Member(Table):
         CheckConstraint("role in ('owner', 'admin', 'member')", name="role"),
         Index("members_user_idx", "user_id", "chat_id"),
     )
+
+
+class FormerMember(Table):
+    """Somebody who left words behind: when the name changes, this chat shows the new one and must hear of it."""
+
+    __tablename__ = "former_members"
+    user_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    chat_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

@@ -127,7 +127,7 @@ class Sender:
         self._stream = stream
         self._look_up = look_up
         self._window = timedelta(seconds=operation_window)
-        self._line = Line(dsn, lock_timeout="250ms", **PLANS)
+        self._line = Line(dsn, {"lock_timeout": "250ms", **PLANS})
         self._waiting: deque[Draft | Mark] = deque()
         self._in_flight: dict[tuple[int, int, str], Draft] = {}  # the first with its key; a copy rides along unseen
         self._lanes: dict[int, deque[Draft | Mark]] = {}
@@ -276,6 +276,8 @@ class Sender:
             # After a lost connection the first copy is most likely our own try: that is no replay to the client.
             is_ours = draft.was_tried and position not in told
             told.add(position)
+            if is_ours and draft.origin is not None:
+                self._stream.answered(position, draft.origin)
             self._settle(draft, Sent(with_client_id(found[position].message, draft), replayed=not is_ours))
 
     async def _try_again(self, batch: Sequence[Draft | Mark]) -> None:
@@ -308,7 +310,7 @@ class Sender:
 
     async def _empty_lane(self, chat_id: int, lane: deque[Draft | Mark]) -> None:
         async with self._lane_turn:
-            line = Line(self._dsn, lock_timeout="2s", **PLANS)
+            line = Line(self._dsn, {"lock_timeout": "2s", **PLANS})
             try:
                 while lane:
                     batch = take_batch(lane)

@@ -200,14 +200,15 @@ async def test_a_change_of_nothing_is_no_news(alice: Person, sql: asyncpg.Connec
 
 async def test_i_mute_a_chat_for_myself_alone(alice: Person, bob: Person, sql: asyncpg.Connection) -> None:
     chat = await alice.opens_chat("lunch", members=[bob])
-    before = await sql.fetchval("select max(position) from log_head")
+    of_chat = "select count(*) from log_entries where topic_chat = $1"
+    before = await sql.fetchval(of_chat, int(chat))
 
     muted = (await bob.changes(chat, muted_until="2030-01-01T03:00:00.5+03:00")).expecting(200).json
 
     assert muted["muted_until"] == "2030-01-01T00:00:00.500Z"
     assert (await alice.sees(chat))["muted_until"] is None
     assert (await bob.changes(chat, muted_until=None)).expecting(200).json["muted_until"] is None
-    assert await sql.fetchval("select max(position) from log_head") == before
+    assert await sql.fetchval(of_chat, int(chat)) == before
 
 
 async def test_a_moment_that_is_none_is_refused(alice: Person) -> None:

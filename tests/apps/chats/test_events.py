@@ -1,6 +1,8 @@
 """What the others in a chat are told, live and when they come back: the same for everybody, and enough."""
 
+import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from messenger.apps.chats.shows import shows
 from messenger.log.entries import Entry
 from messenger.web.keys import LOG
-from tests.actors import Person
+from tests.actors import Person, Server
 from tests.apps.chats.conftest import Ear, Event, Read, Say, missed, synced
 
 Listens = Callable[[Person], Awaitable[Ear]]
@@ -65,16 +67,123 @@ async def test_changes_are_told_to_everybody_in_the_same_bytes(
     assert frames[0] == frames[1] == frames[2]
     assert len(frames[0]) == 3
     told = await missed(alice, cursor)
-    assert kinds(told) == ["chat_changed"] * 3
-    assert [event["chat"]["name"] for event in told] == ["dinner"] * 3
-    assert [event.get("member") for event in told] == [
-        None,
-        {"user_id": bob.user_id, "user_name": "bob", "role": "admin"},
-        {"user_id": carol.user_id, "user_name": "The cook", "role": "member"},
+    assert kinds(told) == ["chat_changed", "member_changed", "member_changed"]
+    assert told[0]["chat"]["name"] == "dinner"
+    assert [(event["user_id"], event["actor_id"], event["member"]) for event in told[1:]] == [
+        (bob.user_id, alice.user_id, {"user_id": bob.user_id, "user_name": "bob", "role": "admin"}),
+        (carol.user_id, carol.user_id, {"user_id": carol.user_id, "user_name": "The cook", "role": "member"}),
     ]
     assert [await missed(person, cursor) for person in (bob, carol)] == [told, told]
     forbidden = {"role", "unread", "read_seq", "muted_until", "last_message"}
-    assert not any(forbidden & set(event["chat"]) for event in told)
+    assert not forbidden & set(told[0]["chat"])
+
+
+async def test_a_new_name_of_an_account_is_told_in_every_chat_that_shows_it(
+    alice: Person, bob: Person, carol: Person, mallory: Person, say: Say, ear: Listens
+) -> None:
+    lunch, talk = await alice.opens_chat("lunch", members=[bob]), await alice.talks_to(bob)
+    left = await bob.opens_chat("left", members=[alice, carol])
+    silent = await bob.opens_chat("never said a word there", members=[alice, carol])
+    await say(alice, left, "bye")
+    for chat in (left, silent):
+        await alice.leaves(chat)
+    (await alice.joins(lunch, "The cook")).expecting(201)
+    ears = [await ear(person) for person in (alice, bob, carol, mallory)]
+
+    (await alice.asks("PATCH", "/v1/users/me", {"user_name": "alix"})).expecting(200)
+
+    hers, his, carols, stranger = [await one.events() for one in ears]
+    told = [(event["type"], event["chat_id"], event["member"]["user_name"], event["member"]["role"]) for event in his]
+    assert told == [
+        ("member_changed", lunch, "The cook", "owner"),
+        ("member_changed", talk, "alix", "member"),
+        ("member_changed", left, "alix", None),
+    ]
+    assert (kinds(hers), hers[:2]) == (["member_changed", "member_changed", "user_changed"], his[:2])
+    assert (carols, stranger) == (his[2:], [])
+    for chat in (lunch, talk, left):
+        assert (await bob.sees(chat))["name"] == {lunch: "lunch", talk: "alix", left: "left"}[chat]
+
+
+async def test_what_nobody_else_is_shown_is_told_to_my_own_devices_alone(
+    alice: Person, bob: Person, ear: Listens
+) -> None:
+    chat = await alice.opens_chat("lunch", members=[bob])
+    hers, his = await ear(alice), await ear(bob)
+    cursor = (await synced(alice))["cursor"]
+
+    await alice.asks("PATCH", "/v1/users/me", {"display_name": "Alice L.", "email": "alice@example.org"})
+    await alice.changes(chat, muted_until="2030-01-01T02:00:00.123456+02:00")
+    await alice.changes(chat, muted_until=None)
+
+    told = await hers.events()
+    assert [without(event, "cursor") for event in told] == [
+        {"type": "user_changed", "user": (await alice.get("/v1/users/me")).json},
+        {"type": "chat_muted", "chat_id": chat, "muted_until": "2030-01-01T00:00:00.123Z"},
+        {"type": "chat_muted", "chat_id": chat, "muted_until": None},
+    ]
+    assert await his.frames() == []
+    assert await missed(alice, cursor) == told
+    assert await missed(bob, cursor) == []
+
+
+async def test_what_changes_nothing_is_not_told(alice: Person, bob: Person, ear: Listens) -> None:
+    chat = await alice.opens_chat("lunch", members=[bob])
+    (await alice.changes(chat, muted_until="2030-01-01T00:00:00Z")).expecting(200)
+    hers = await ear(alice)
+
+    for change in ({"user_name": "alice"}, {"display_name": ""}, {"about": ""}, {"email": None}, {}):
+        (await alice.asks("PATCH", "/v1/users/me", change)).expecting(200)
+    (await alice.changes(chat, muted_until="2030-01-01T00:00:00Z")).expecting(200)
+    (await alice.changes(chat, chat_name="lunch")).expecting(200)
+    (await alice.makes(chat, bob, "member")).expecting(200)
+    (await alice.joins(chat, "alice")).expecting(201)
+
+    assert await hers.frames() == []
+
+
+async def test_of_a_chat_that_i_was_removed_from_not_even_my_own_silence_is_told(alice: Person, bob: Person) -> None:
+    chat = await alice.opens_chat("lunch", members=[bob])
+    cursor = (await synced(bob))["cursor"]
+    (await bob.changes(chat, muted_until="2030-01-01T00:00:00Z")).expecting(200)
+
+    await alice.removes(chat, bob)
+
+    assert kinds(await missed(bob, cursor)) == ["member_removed"]
+
+
+async def test_two_processes_show_one_position_in_the_same_bytes_whatever_happens_between(
+    start: Callable[..., Awaitable[Server]], alice: Person, bob: Person, carol: Person, mallory: Person, ear: Listens
+) -> None:
+    there = await start(APPS="auth,chats,messages")
+    cursor = (await synced(alice))["cursor"]
+    live = await ear(alice)
+    lunch = await alice.opens_chat("lunch", members=[bob])
+    words = f"/v1/chats/{lunch}/messages"
+    await alice.post(words, {"text": "pizza?"})
+    await live.frames()  # the rule that is changed now is shown as it is
+    steps: list[Callable[[], Awaitable[Any]]] = [
+        lambda: alice.changes(lunch, join="invite"),
+        lambda: alice.invites(lunch, carol, mallory),
+        lambda: bob.post(words, {"text": "soup?"}, server=there),
+        lambda: bob.leaves(lunch),
+        lambda: carol.post(words, {"text": "soup."}, server=there),
+    ]
+    seen: dict[str, set[bytes]] = {}
+    for step in steps:
+        await step()
+        frames = await live.frames()
+        for server in (alice.server, there):
+            frames += await replayed(alice, cursor, server)
+        for frame in frames:
+            event = json.loads(frame)
+            if "chat" in event or "member_count" in event:
+                seen.setdefault(event["cursor"], set()).add(frame)
+
+    assert [len(frames) for frames in seen.values()] == [1] * 7, seen
+    told = [json.loads(frame) for frames in seen.values() for frame in frames]
+    assert [event["chat"]["head_seq"] for event in told if "chat" in event] == [0, 1]
+    assert [event.get("chat", event)["member_count"] for event in told] == [2, 2, 2, 2, 4, 4, 3]
 
 
 async def test_who_is_removed_hears_that_and_nothing_after_it(
@@ -96,6 +205,7 @@ async def test_who_is_removed_hears_that_and_nothing_after_it(
         "chat_id": chat,
         "user_id": bob.user_id,
         "actor_id": alice.user_id,
+        "member": {"user_id": bob.user_id, "user_name": "bob", "role": None},
         "member_count": 1,
     }
     # Coming back later, not even what had happened before is told.
@@ -133,6 +243,8 @@ async def test_of_what_is_gone_by_now_only_the_end_is_shown(alice: Person, bob: 
     await alice.deletes(str(chat))
     root = alice.server.runner.app
     entries = [Entry(1, kind, chat, user_id=int(bob.user_id), actor_id=int(alice.user_id)) for kind in shows]
+    silence = {"chat_id": None, "subject_id": chat}
+    entries = [replace(entry, **silence) if entry.kind == "chat_muted" else entry for entry in entries]
 
     shown = {entry.kind: (await shows[entry.kind](root, [entry]))[0] for entry in entries}
 
@@ -140,7 +252,14 @@ async def test_of_what_is_gone_by_now_only_the_end_is_shown(alice: Person, bob: 
         "chat_created": None,
         "chat_changed": None,
         "member_added": None,
-        "member_removed": {"user_id": bob.user_id, "actor_id": alice.user_id, "member_count": 0},
+        "member_changed": None,
+        "member_removed": {
+            "user_id": bob.user_id,
+            "actor_id": alice.user_id,
+            "member": {"user_id": bob.user_id, "user_name": "bob", "role": None},
+            "member_count": 0,
+        },
+        "chat_muted": None,
         "chat_deleted": {"actor_id": alice.user_id},
     }
 
@@ -169,10 +288,18 @@ async def test_when_the_one_who_had_not_read_goes_it_is_told_once_that_all_have(
     reader = alice.server.runner.app[LOG].reader
     entries, _ = await reader.page(int(alice.user_id), position, [], 0)
     assert [(entry.kind, entry.data) for entry in entries] == [
-        ("member_removed", None),
+        ("member_removed", {"member_count": 2, "head_seq": 2}),
         ("message_read_by_all", {"from_seq": 1, "to_seq": 2, "message_id": int(soup)}),
     ]
     assert (await alice.sees(chat))["read_by_all_seq"] == 2
+
+
+async def replayed(person: Person, cursor: str, server: Server) -> list[bytes]:
+    """What a replay on this process sends."""
+    log = server.runner.app[LOG]
+    await log.barrier()
+    entries, _ = await log.reader.page(int(person.user_id), int(cursor.partition(".")[2]), [], 0)
+    return [entry.event for entry in entries if entry.event]
 
 
 async def test_what_is_known_and_what_is_told_make_what_will_be_known(
@@ -219,7 +346,8 @@ async def apply(person: Person, chats: dict[str, Any], event: Event) -> None:
     elif event["type"] in {"chat_created", "chat_changed"}:
         own = {"name": chats[chat_id]["name"]} if event["chat"]["kind"] == "direct" else {}
         chats[chat_id] = {**chats[chat_id], **event["chat"], **own}
-        if event.get("member", {}).get("user_id") == person.user_id:
-            chats[chat_id]["role"] = event["member"]["role"]
+    elif event["type"] == "member_changed":
+        if event["user_id"] == person.user_id:
+            chats[chat_id] = {**chats[chat_id], "role": event["member"]["role"]}
     elif chat_id in chats:
         chats[chat_id] = {**chats[chat_id], "member_count": event["member_count"]}

@@ -90,8 +90,25 @@ async def test_the_others_are_told_who_went_who_owns_it_now_and_what_all_have_re
     ]
     assert told == [
         ("member_removed", lunch, alice.user_id, None),
-        ("chat_changed", lunch, None, "owner"),
+        ("member_changed", lunch, bob.user_id, "owner"),
         ("member_removed", tea, alice.user_id, None),
     ]
     assert (await bob.sees(lunch))["read_by_all_seq"] == 1
     assert await roles(bob, tea) == {"bob": "owner"}
+
+
+async def test_chats_that_were_left_long_ago_hear_of_the_end_of_the_name(
+    alice: Person, bob: Person, say: Say, sql: asyncpg.Connection
+) -> None:
+    chat = await bob.opens_chat("lunch", members=[alice])
+    await say(alice, chat, "bye")
+    await alice.leaves(chat)
+    state = await synced(bob)
+
+    await goes(alice)
+
+    (told,) = await missed(bob, state["cursor"])
+    assert (told["type"], told["user_id"]) == ("member_changed", alice.user_id)
+    assert told["member"] == {"user_id": alice.user_id, "user_name": "Deleted account", "role": None}
+    assert (await bob.sees(chat))["last_message"]["sender_name"] == "Deleted account"
+    assert await sql.fetchval("select count(*) from former_members") == 0

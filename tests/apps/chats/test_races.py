@@ -189,6 +189,43 @@ async def test_who_joins_while_something_is_being_said_starts_behind_it(
     assert (seen["head_seq"], seen["read_seq"], seen["last_message"]["text"]) == (1, 1, "pizza?")
 
 
+async def test_a_new_name_waits_for_what_is_being_said_under_the_old_one(
+    alice: Person, bob: Person, dsn: str, sql: asyncpg.Connection
+) -> None:
+    """Else a message with the old name could stand behind the news of the new one."""
+    chat = await alice.opens_chat("lunch", members=[bob])
+    renames = bob.asks("PATCH", "/v1/users/me", {"user_name": "robert"})
+
+    (await finished(renames, dsn, sql, lock(chat))).expecting(200)
+
+    assert (await alice.get(f"/v1/chats/{chat}/members")).json["members"][1]["user_name"] == "robert"
+
+
+async def test_whoever_is_renamed_while_being_added_is_added_first_or_afterwards(
+    alice: Person, bob: Person, dsn: str, sql: asyncpg.Connection
+) -> None:
+    chat = await alice.opens_chat("lunch")
+    named = f"select 1 from users where id = {bob.user_id} for key share"  # as whoever adds does
+
+    # Another spelling of the same name is no change of a key, and waits all the same.
+    renames = bob.asks("PATCH", "/v1/users/me", {"user_name": "BOB"})
+    (await finished(renames, dsn, sql, named)).expecting(200)
+
+    (await alice.invites(chat, bob)).expecting(201)
+    assert (await alice.get(f"/v1/chats/{chat}/members")).json["members"][1]["user_name"] == "BOB"
+
+
+async def test_a_profile_that_is_changed_while_the_account_goes_stays_gone(
+    bob: Person, dsn: str, sql: asyncpg.Connection
+) -> None:
+    gone = f"update users set name = 'Deleted account', name_key = null, deleted_at = now() where id = {bob.user_id}"
+
+    refused = await finished(bob.asks("PATCH", "/v1/users/me", {"user_name": "robert"}), dsn, sql, gone)
+
+    assert refused.expecting(401).code == "session-revoked"
+    assert await sql.fetchval("select name from users where id = $1", int(bob.user_id)) == "Deleted account"
+
+
 async def test_an_account_that_goes_while_its_person_is_being_added_is_not_added(
     alice: Person, bob: Person, dsn: str, sql: asyncpg.Connection
 ) -> None:

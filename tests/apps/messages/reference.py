@@ -8,10 +8,11 @@ KNOWN = ("name", "join", "member_count")
 
 
 class ReferenceClient:
-    """One person's chats, kept by events alone; loaded anew only where the protocol says so."""
+    """One person's account and chats, kept by events alone; a chat is loaded only when its person comes into it."""
 
     def __init__(self, person: Person, state: dict[str, Any]) -> None:
         self.person = person
+        self.user: dict[str, Any] = state["user"]
         self.chats: dict[str, dict[str, Any]] = {chat["chat_id"]: chat for chat in state["chats"]}
         self.cursor: str = state["cursor"]
 
@@ -24,15 +25,18 @@ class ReferenceClient:
             return
         self.cursor = event["cursor"]
         is_me = event.get("user_id") == self.person.user_id
-        if event["type"] == "member_added" and is_me:
+        if event["type"] == "user_changed":
+            self.user = event["user"]
+        elif event["type"] == "member_added" and is_me:
             await self._load(event["chat_id"])
         elif event["type"] == "chat_deleted" or (event["type"] == "member_removed" and is_me):
             self.chats.pop(event["chat_id"], None)
         elif event.get("chat_id") in self.chats:
-            self._change(self.chats[event["chat_id"]], event)
-            last = self.chats[event["chat_id"]]["last_message"]
-            if event["type"] == "member_removed" and last is not None and last["sender_id"] == event["user_id"]:
-                await self._load(event["chat_id"])  # whoever goes loses the name taken for this chat only
+            chat = self.chats[event["chat_id"]]
+            self._change(chat, event)
+            if "member" in event:
+                self._change_member(chat, event["member"])
+            chat["unread"] = max(0, chat["head_seq"] - chat["read_seq"])
 
     async def _load(self, chat_id: str) -> None:
         answer = await self.person.get(f"/v1/chats/{chat_id}")
@@ -63,13 +67,14 @@ class ReferenceClient:
         elif kind in {"chat_changed", "chat_created"}:
             known = event["chat"]
             chat.update({name: known[name] for name in KNOWN if chat["kind"] != "direct" or name != "name"})
-        if "member" in event:
-            self._change_member(chat, event["member"])
-        chat["unread"] = max(0, chat["head_seq"] - chat["read_seq"])
+        elif kind == "chat_muted":
+            chat["muted_until"] = event["muted_until"]
 
     def _change_member(self, chat: dict[str, Any], member: dict[str, Any]) -> None:
         if member["user_id"] == self.person.user_id:
             chat["role"] = member["role"]
+        if chat.get("peer_id") == member["user_id"]:
+            chat["name"] = member["user_name"]
         last = chat["last_message"]
         if last is not None and last["sender_id"] == member["user_id"]:
             last["sender_name"] = member["user_name"]

@@ -1,7 +1,7 @@
 """A leaner group commit.
 
 Revision ID: 0004
-Revises: 0002
+Revises: 0003
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 from messenger.db.migrations.script import run
 
 revision = "0004"
-down_revision = "0002"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
