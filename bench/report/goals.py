@@ -32,7 +32,7 @@ Value = Callable[[Round], float | None]
 
 @dataclass(frozen=True)
 class Goal:
-    """`by_cpu`: the same ratio as the CPU of both has it: a busy machine changes it little. The rate has the verdict."""
+    """`by_cpu`: the same ratio by the CPU of both, which a busy machine changes little. The rate has the verdict."""
 
     says: str
     is_floor: bool  # at least, or at most
