@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from messenger.apps.chats import gate, store
 from messenger.apps.chats.gate import Role
 from messenger.apps.chats.schemas import Member, MemberPage, Membership, checked_name
-from messenger.apps.chats.service import enter, hold, may, open_to, recount
+from messenger.apps.chats.service import enter, hold, may, open_to, recount, tell
 from messenger.db.engine import Database, Transaction
 from messenger.errors import AlreadyMember, ChatNotFound, Forbidden, LastOwner, UserNotFound
 from messenger.identity import Identity, UserId
@@ -57,7 +57,7 @@ async def _come_in(tx: Transaction, chat: Membership, user_id: UserId, name: str
     if chat.join_rule != "open":
         raise ChatNotFound
     await store.add_members(tx, chat.chat_id, [user_id], "member", read_seq=chat.head_seq, name=name)
-    tx.emit(News("member_added", chat.chat_id, user_id=user_id, actor_id=user_id))
+    await tell(tx, News("member_added", chat.chat_id, user_id=user_id, actor_id=user_id))
     await recount(tx, [chat.chat_id])
 
 
@@ -71,7 +71,7 @@ async def add(db: Database, me: Identity, chat_id: int, people: Sequence[UserId]
             raise UserNotFound(f"There is no user {missing[0]}.")
         if await store.add_members(tx, chat_id, people, "member", read_seq=chat.head_seq) < len(people):
             raise AlreadyMember
-        tx.emit(*(News("member_added", chat_id, user_id=one, actor_id=me.user_id) for one in people))
+        await tell(tx, *(News("member_added", chat_id, user_id=one, actor_id=me.user_id) for one in people))
         await recount(tx, [chat_id])
         return await store.find_members(tx, chat_id, people)
 
@@ -114,7 +114,7 @@ async def _leave(tx: Transaction, me: Identity, chat_id: int) -> None:
 async def _go(tx: Transaction, chat_id: int, person: UserId, actor: UserId) -> None:
     await store.remove_member(tx, chat_id, person)
     await store.keep_trace(tx, chat_id, person)
-    tx.emit(News("member_removed", chat_id, user_id=person, actor_id=actor))
+    await tell(tx, News("member_removed", chat_id, user_id=person, actor_id=actor))
     await recount(tx, [chat_id])
 
 
@@ -146,11 +146,13 @@ async def forget(tx: Transaction, user_id: UserId) -> None:
     await store.remove_everywhere(tx, user_id)
     await store.drop_traces(tx, user_id)
     empty = set(await store.find_empty(tx, chats))
+    news = []
     for chat_id in chats:
-        tx.emit(News("member_removed", chat_id, user_id=user_id, actor_id=user_id))
+        news.append(News("member_removed", chat_id, user_id=user_id, actor_id=user_id))
         if chat_id in heirs:
-            tx.emit(_changed(chat_id, heirs[chat_id], actor=user_id))
+            news.append(_changed(chat_id, heirs[chat_id], actor=user_id))
         if chat_id in empty:
-            tx.emit(News("chat_deleted", chat_id, actor_id=user_id))
+            news.append(News("chat_deleted", chat_id, actor_id=user_id))
+    await tell(tx, *news)
     tx.emit(*(_changed(chat_id, user_id, actor=user_id) for chat_id in known if chat_id not in chats))
     await recount(tx, chats)

@@ -6,7 +6,7 @@ What happens to those in a chat is in `members`.
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from msgspec import UNSET
@@ -116,9 +116,18 @@ async def hold(tx: Transaction, people: Sequence[UserId]) -> dict[UserId, str]:
 async def announce(tx: Transaction, chat_id: int, creator: UserId | None, others: Sequence[UserId]) -> None:
     """Who is in it comes first: a listener is admitted to the chat before anything of it is told."""
     people = others if creator is None else [creator, *others]
-    tx.emit(*(News("member_added", chat_id, user_id=one, actor_id=creator) for one in people))
-    tx.emit(News("chat_created", chat_id, actor_id=creator))
+    added = [News("member_added", chat_id, user_id=one, actor_id=creator) for one in people]
+    await tell(tx, *added, News("chat_created", chat_id, actor_id=creator))
     await recount(tx, [chat_id])
+
+
+async def tell(tx: Transaction, *news: News) -> None:
+    """News of chats with the numbers that hold at its position, after all that this transaction does to them.
+
+    Counted when it is shown instead, they would differ from process to process, and from a replay.
+    """
+    numbers = await store.count_now(tx, {one.chat_id for one in news if one.chat_id is not None})
+    tx.emit(*(replace(one, data=numbers[one.chat_id]) for one in news if one.chat_id is not None))
 
 
 async def recount(tx: Transaction, chats: Sequence[int]) -> None:
@@ -254,7 +263,7 @@ async def change(db: Database, me: Identity, chat_id: int, wanted: ChatChange) -
             was = await enter(tx, me, chat_id, "change_chat")
             if changes.items() - {"name": was.chat_name, "join_rule": was.join_rule}.items():
                 await store.change_chat(tx, chat_id, changes)
-                tx.emit(News("chat_changed", chat_id, actor_id=me.user_id))
+                await tell(tx, News("chat_changed", chat_id, actor_id=me.user_id))
         if until is not UNSET:
             await enter(tx, me, chat_id, "mute")
             if await store.mute(tx, chat_id, me.user_id, until):

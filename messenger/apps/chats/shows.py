@@ -1,4 +1,7 @@
-"""How the log's entries about chats look as events: as things are now, and the same for every member."""
+"""How the log's entries about chats look as events: the same for every member.
+
+Names, roles and rules as they are now; numbers as they were at the entry's position.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,14 +27,17 @@ def now(fields: Callable[[Entry, Shown], Fields]) -> Show:
 
 
 def chat(entry: Entry, found: Shown) -> Fields:
-    return None if found.chat is None else {"chat": views.chat_as_known(found.chat)}
+    if found.chat is None:
+        return None
+    known = views.chat_as_known(found.chat)
+    return {"chat": {**known, **{name: number(entry, name, known[name]) for name in ("member_count", "head_seq")}}}
 
 
 def member_added(entry: Entry, found: Shown) -> Fields:
     """Silent when the person is gone again: of a chat one was removed from, only the removal is told."""
     if found.chat is None or found.person is None or found.person.role is None:
         return None
-    return {**_who(entry, found), "member_count": found.chat.member_count}
+    return {**_who(entry, found), "member_count": number(entry, "member_count", found.chat.member_count)}
 
 
 def member_changed(entry: Entry, found: Shown) -> Fields:
@@ -39,7 +45,8 @@ def member_changed(entry: Entry, found: Shown) -> Fields:
 
 
 def member_removed(entry: Entry, found: Shown) -> Fields:
-    return {**_who(entry, found), "member_count": 0 if found.chat is None else found.chat.member_count}
+    left = 0 if found.chat is None else found.chat.member_count
+    return {**_who(entry, found), "member_count": number(entry, "member_count", left)}
 
 
 def chat_muted(entry: Entry, found: Shown) -> Fields:
@@ -51,6 +58,11 @@ def chat_muted(entry: Entry, found: Shown) -> Fields:
 
 async def chat_deleted(root: web.Application, entries: Sequence[Entry]) -> list[Fields]:
     return [{"actor_id": views.id_text(entry.actor_id)} for entry in entries]
+
+
+def number(entry: Entry, name: str, counted_now: int) -> int:
+    """An entry that another version wrote may be without it."""
+    return int((entry.data or {}).get(name, counted_now))
 
 
 def _about(entry: Entry) -> tuple[int, int | None]:

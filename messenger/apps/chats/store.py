@@ -259,6 +259,13 @@ async def count_members(tx: Transaction, chat_id: int) -> Count:
     return Count(*(await tx.session.execute(statement)).one())
 
 
+async def count_now(tx: Transaction, chats: Collection[int]) -> dict[int, dict[str, int]]:
+    """The numbers that events of these chats carry."""
+    statement = select(Chat.id, MEMBER_COUNT, Chat.head_seq).where(Chat.id.in_(chats))
+    rows = await tx.session.execute(statement)
+    return {chat_id: {"member_count": members, "head_seq": head_seq} for chat_id, members, head_seq in rows}
+
+
 async def find_empty(tx: Transaction, chats: Collection[int]) -> list[int]:
     statement = select(Chat.id).where(Chat.id.in_(chats), ~exists().where(Member.chat_id == Chat.id)).order_by(Chat.id)
     return list(await tx.session.scalars(statement))

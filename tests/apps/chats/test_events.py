@@ -1,5 +1,6 @@
 """What the others in a chat are told, live and when they come back: the same for everybody, and enough."""
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from messenger.apps.chats.shows import shows
 from messenger.log.entries import Entry
 from messenger.web.keys import LOG
-from tests.actors import Person
+from tests.actors import Person, Server
 from tests.apps.chats.conftest import Ear, Event, Read, Say, missed, synced
 
 Listens = Callable[[Person], Awaitable[Ear]]
@@ -151,6 +152,40 @@ async def test_of_a_chat_that_i_was_removed_from_not_even_my_own_silence_is_told
     assert kinds(await missed(bob, cursor)) == ["member_removed"]
 
 
+async def test_two_processes_show_one_position_in_the_same_bytes_whatever_happens_between(
+    start: Callable[..., Awaitable[Server]], alice: Person, bob: Person, carol: Person, mallory: Person, ear: Listens
+) -> None:
+    there = await start(APPS="auth,chats,messages")
+    cursor = (await synced(alice))["cursor"]
+    live = await ear(alice)
+    lunch = await alice.opens_chat("lunch", members=[bob])
+    words = f"/v1/chats/{lunch}/messages"
+    await alice.post(words, {"text": "pizza?"})
+    await live.frames()  # the rule that is changed now is shown as it is
+    steps: list[Callable[[], Awaitable[Any]]] = [
+        lambda: alice.changes(lunch, join="invite"),
+        lambda: alice.invites(lunch, carol, mallory),
+        lambda: bob.post(words, {"text": "soup?"}, server=there),
+        lambda: bob.leaves(lunch),
+        lambda: carol.post(words, {"text": "soup."}, server=there),
+    ]
+    seen: dict[int, set[bytes]] = {}
+    for step in steps:
+        await step()
+        frames = await live.frames()
+        for server in (alice.server, there):
+            frames += await replayed(alice, cursor, server)
+        for frame in frames:
+            event = json.loads(frame)
+            if "chat" in event or "member_count" in event:
+                seen.setdefault(int(event["cursor"].partition(".")[2]), set()).add(frame)
+
+    assert [len(frames) for frames in seen.values()] == [1] * 7, seen
+    told = [json.loads(frame) for position in sorted(seen) for frame in seen[position]]
+    assert [event["chat"]["head_seq"] for event in told if "chat" in event] == [0, 1]
+    assert [event.get("chat", event)["member_count"] for event in told] == [2, 2, 2, 2, 4, 4, 3]
+
+
 async def test_who_is_removed_hears_that_and_nothing_after_it(
     alice: Person, bob: Person, say: Say, ear: Listens
 ) -> None:
@@ -253,10 +288,18 @@ async def test_when_the_one_who_had_not_read_goes_it_is_told_once_that_all_have(
     reader = alice.server.runner.app[LOG].reader
     entries, _ = await reader.page(int(alice.user_id), position, [], 0)
     assert [(entry.kind, entry.data) for entry in entries] == [
-        ("member_removed", None),
+        ("member_removed", {"member_count": 2, "head_seq": 2}),
         ("message_read_by_all", {"from_seq": 1, "to_seq": 2, "message_id": int(soup)}),
     ]
     assert (await alice.sees(chat))["read_by_all_seq"] == 2
+
+
+async def replayed(person: Person, cursor: str, server: Server) -> list[bytes]:
+    """What a replay on this process sends."""
+    log = server.runner.app[LOG]
+    await log.barrier()
+    entries, _ = await log.reader.page(int(person.user_id), int(cursor.partition(".")[2]), [], 0)
+    return [entry.event for entry in entries if entry.event]
 
 
 async def test_what_is_known_and_what_is_told_make_what_will_be_known(
