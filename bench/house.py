@@ -77,6 +77,8 @@ def family(process: psutil.Process) -> list[psutil.Process]:
 class Process:
     """One `messenger-api` in a process group of its own."""
 
+    module = "messenger"
+
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:
         self.folder = folder
         self.port = free_port()
@@ -104,7 +106,7 @@ class Process:
         }
         with (self.folder / f"said-{self.port}").open("ab") as said:
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", "messenger"],
+                [sys.executable, "-m", self.module],
                 cwd=self.folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -180,10 +182,10 @@ class House:
 
     @property
     def dsn(self) -> str:
-        return f"postgresql://messenger@/messenger?host={quote(str(self._socket_folder))}&port={keeper.PORT}"
+        return f"postgresql://messenger@/messenger?host={quote(str(self.socket_folder))}&port={keeper.PORT}"
 
     @property
-    def _socket_folder(self) -> Path:
+    def socket_folder(self) -> Path:
         note = self.folder / "data" / "run" / "socket-folder"
         return Path(note.read_text()) if note.exists() else note.parent
 

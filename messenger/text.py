@@ -2,6 +2,7 @@
 
 import unicodedata
 from datetime import UTC, datetime
+from functools import lru_cache
 
 BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -28,3 +29,14 @@ def has_content(text: str) -> bool:
 def rfc3339(moment: datetime) -> str:
     """UTC with milliseconds and Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def rfc3339_ms(milliseconds: int) -> str:
+    """The same, of milliseconds since 1970. Messages of one page are of few minutes."""
+    minute, rest = divmod(milliseconds, 60_000)
+    return f"{_minute(minute)}{rest // 1000:02}.{rest % 1000:03}Z"
+
+
+@lru_cache(maxsize=4096)
+def _minute(minute: int) -> str:
+    return f"{datetime.fromtimestamp(minute * 60, UTC):%Y-%m-%dT%H:%M:}"

@@ -1,16 +1,19 @@
 """The log in one process: the tail, the listeners, the wire and the replays, started and stopped together."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from messenger.log import wires
 from messenger.log.entries import Cursor, Entry, Show
 from messenger.log.hub import Hub
-from messenger.log.line import Line
+from messenger.log.line import Line, LineLost
 from messenger.log.replay import Reader, Sink, Subscription
 from messenger.log.retention import keep_pruning
 from messenger.log.tail import HEAD, Tail
+
+PATIENCE = 1.0  # for the tail to reach what is there; then whoever asks reads the database itself
 
 
 class Log:
@@ -20,6 +23,10 @@ class Log:
         self.hub = Hub()
         self._line = Line(dsn)
         self._reading = Line(dsn)
+        self._looking = Line(dsn)
+        self._looked_at = 0.0  # when the last look that was reached began
+        self._this_look: asyncio.Task[None] | None = None
+        self._next_look: asyncio.Task[None] | None = None
         self.tail = Tail(self._line, self.hub, shows, tools)
         self.reader = Reader(self._reading, self.tail)
         self.wire = wires.make(wire, dsn, redis_url)
@@ -39,7 +46,8 @@ class Log:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._line.close()
-        self._reading.close()
+        for line in (self._reading, self._looking):
+            line.close()
 
     def cursor(self, position: int) -> Cursor:
         return Cursor(self.tail.epoch, position)
@@ -66,10 +74,44 @@ class Log:
         self.hub.note(chat_id, event, author)
         self.wire.say(b"%d %d " % (chat_id, author) + event)
 
-    async def barrier(self) -> None:
-        """Wait until this process has followed the log to a head read now: what memory knows is then fresh."""
-        head = await self._reading.row(HEAD)
-        await self.tail.reach(head["position"])
+    async def barrier(self, since: float | None = None) -> None:
+        """Wait until this process has followed the log to a head read now: what memory knows is then fresh.
+
+        One read serves all who came before it began. `since`: by the monotonic clock, when whoever asks came.
+        """
+        if since is not None and since < self._looked_at:
+            return
+        if self._next_look is None:
+            self._next_look = asyncio.create_task(self._look(self._this_look))
+        await asyncio.shield(self._next_look)
+
+    async def _look(self, before: "asyncio.Task[None] | None") -> None:
+        if before is not None and not before.done():
+            await asyncio.wait({before})
+        self._this_look, self._next_look = self._next_look, None  # whoever comes from now on needs another one
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                head = await self._looking.row(HEAD)
+                await self.tail.is_in(head["epoch"])
+                await self.tail.reach(head["position"])
+        except TimeoutError:
+            raise LineLost from None
+        self._looked_at = began
+
+    @property
+    def place(self) -> Cursor:
+        """What is read from now on knows everything up to here."""
+        return self.cursor(self.tail.position)
+
+    def is_quiet(self, since: Cursor, *, chat_id: int | None = None, user_id: int | None = None) -> bool:
+        """Does what was read then still hold, as far as this process has followed the log?"""
+        if since.epoch != self.tail.epoch:
+            return False
+        recent = self.tail.recent
+        if chat_id is not None and recent.of_chat(chat_id) > since.position:
+            return False
+        return user_id is None or recent.of_person(user_id) <= since.position
 
     def _rung(self, position: int) -> None:
         # 0: the wire was away, so nobody knows what was missed.

@@ -4,6 +4,8 @@ One statement at a time. A statement is never tried again here: whoever speaks k
 """
 
 import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -12,6 +14,7 @@ from messenger.errors import Unavailable
 
 CONNECT_TIMEOUT = 1.0
 STATEMENT_TIMEOUT = 5.0
+PLAIN: Mapping[str, str] = MappingProxyType({})
 LOST = (
     OSError,
     TimeoutError,
@@ -32,9 +35,11 @@ class LineLost(Unavailable):
 
 
 class Line:
-    def __init__(self, dsn: str, **settings: str) -> None:
+    def __init__(self, dsn: str, settings: Mapping[str, str] = PLAIN, *, pooled: bool = False) -> None:
+        """`pooled`: a transaction pooler stands in between, so nothing may be prepared or set."""
         self._dsn = dsn
-        self._settings = {"application_name": "messenger", "timezone": "UTC", **settings}
+        self._options = {"statement_cache_size": 0} if pooled else {}
+        self._settings = {} if pooled else {"application_name": "messenger", "timezone": "UTC", **settings}
         self._connection: asyncpg.Connection | None = None
         self._turn = asyncio.Lock()
 
@@ -55,7 +60,9 @@ class Line:
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await asyncpg.connect(self._dsn, timeout=CONNECT_TIMEOUT, server_settings=self._settings)
+            self._connection = await asyncpg.connect(
+                self._dsn, timeout=CONNECT_TIMEOUT, server_settings=self._settings, **self._options
+            )
         return self._connection
 
     def _forget(self) -> None:
@@ -65,3 +72,24 @@ class Line:
 
     def close(self) -> None:
         self._forget()
+
+
+class Lines:
+    """A few of them for reads that are frequent; the one that spoke last is asked first, so idle ones stay idle."""
+
+    def __init__(self, dsn: str, size: int, settings: Mapping[str, str] = PLAIN, *, pooled: bool = False) -> None:
+        self._all = [Line(dsn, settings, pooled=pooled) for _ in range(size)]
+        self._free: asyncio.LifoQueue[Line] = asyncio.LifoQueue()
+        for line in self._all:
+            self._free.put_nowait(line)
+
+    async def rows(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        line = await self._free.get()
+        try:
+            return await line.rows(statement, *arguments)
+        finally:
+            self._free.put_nowait(line)
+
+    def close(self) -> None:
+        for line in self._all:
+            line.close()

@@ -14,6 +14,7 @@ import msgspec
 from messenger.log.entries import Entry, Show, encode
 from messenger.log.hub import Hub
 from messenger.log.line import Line, LineLost
+from messenger.log.recent import Recent
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Tail:
         self._line = line
         self._hub = hub
         self._shows = shows
+        self.recent = Recent()
         self._tools = tools  # handed to whoever shows an entry: the way to the database
         self._early: dict[int, Entry] = {}  # own commits that wait for what lies before them
         self._target = 0  # the furthest position heard of
@@ -59,6 +61,7 @@ class Tail:
     async def start(self) -> None:
         head = await self._line.row(HEAD)
         self._hub.position, self.epoch = head["position"], head["epoch"]
+        self.recent.begin(self._hub.position)
         self.ready.set()
 
     async def is_in(self, epoch: str) -> None:
@@ -157,6 +160,7 @@ class Tail:
             self._early.clear()
             self._target = 0
             self._hub.restart(parted)
+        self.recent.begin(self._hub.position)
 
     async def show(self, entries: Sequence[Entry]) -> None:
         """Let the sub-apps fill in the events; a kind that nobody shows stays silent."""
@@ -180,6 +184,7 @@ class Tail:
             self._publish(entry)
 
     def _publish(self, entry: Entry) -> None:
+        self.recent.note(entry)
         try:
             self._hub.publish(entry)
         except Exception:

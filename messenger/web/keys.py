@@ -27,3 +27,4 @@ DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)  # s
 IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)  # absent: nobody signed in
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 ADDRESS: web.RequestKey[str] = web.RequestKey("address", str)  # read it by clients.address_of
+CAME: web.RequestKey[float] = web.RequestKey("came", float)  # when, by the monotonic clock

@@ -27,14 +27,17 @@ def json(value: Any, *, status: int = 200, headers: dict[str, str] | None = None
 
 
 def fresh(request: web.Request, value: Any) -> web.Response:
-    """What only this person may see, and 304 for whoever has seen exactly this; weak, since proxies may compress."""
-    response = json(value, headers=PRIVATE)
-    assert isinstance(response.body, bytes)
-    tag = hashlib.sha256(response.body).hexdigest()[:32]
-    if any(known.value in {tag, "*"} for known in request.if_none_match or ()):
-        response = web.Response(status=304, headers=PRIVATE)
-    response.headers["ETag"] = f'W/"{tag}"'
-    return response
+    """What only this person may see, and 304 for whoever has seen exactly this."""
+    body = ENCODER.encode(value)
+    return fresh_bytes(request, body, hashlib.sha256(body).hexdigest()[:32])
+
+
+def fresh_bytes(request: web.Request, body: bytes, tag: str) -> web.Response:
+    """The tag is weak, since proxies may compress."""
+    headers = {**PRIVATE, "ETag": f'W/"{tag}"'}
+    if "If-None-Match" in request.headers and any(known.value in {tag, "*"} for known in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=body, content_type="application/json", headers=headers)
 
 
 def nothing() -> web.Response:

@@ -89,15 +89,16 @@ APP_ROOMS = (
     Room("messenger.apps.*.tables", may=("messenger.db.metadata",), libraries=("sqlalchemy",)),
     # A message is an entry of the log, and its times are written in the same form.
     Room("messenger.apps.messages.store", may=(*WORDS, *OWN_PURE, *DB, ENTRIES), libraries=("sqlalchemy",)),
-    # The group commit, and what other applications leave for it: they write the log and say so.
+    # The group commit, what other applications leave for it, and pages that know by the log whether they still hold.
     *(
         Room(
             f"messenger.apps.messages.{writer}",
             may=(*WORDS, *OWN, *WEB, *LOG),
             libraries=("aiohttp", "asyncpg", "msgspec"),
         )
-        for writer in ("sender", "inbox")
+        for writer in ("sender", "inbox", "history")
     ),
+    Room("messenger.apps.auth.memory", may=(*WORDS, *FOLLOWED)),
     Room("messenger.apps.*.shows", may=(*WORDS, *OWN, *WEB, ENTRIES), libraries=("aiohttp",), never=OWN_TABLES),
     # The frames of a socket go through the same strict reader as a body.
     Room("messenger.apps.ws.protocol", may=(*WORDS, *OWN, ENTRIES, "messenger.web.body"), libraries=("msgspec",)),

@@ -10,9 +10,10 @@ from messenger.apps.auth import handlers, middleware, shows
 from messenger.apps.auth.cookies import SessionCookie
 from messenger.apps.auth.desk import Desk
 from messenger.apps.auth.keys import load_keys
+from messenger.apps.auth.memory import Memory
 from messenger.apps.auth.sweep import keep_sweeping
 from messenger.subapp import SubApp
-from messenger.web.keys import ACCOUNT_DELETED, CONFIG, DATABASE, NAME_CHANGED
+from messenger.web.keys import ACCOUNT_DELETED, CONFIG, DATABASE, LOG, NAME_CHANGED
 
 
 async def desk(root: web.Application) -> AsyncIterator[None]:
@@ -20,6 +21,7 @@ async def desk(root: web.Application) -> AsyncIterator[None]:
     keys = load_keys(config)
     farewells, renamings = root[ACCOUNT_DELETED], root[NAME_CHANGED]
     root[middleware.DESK] = Desk.prepare(config.auth, db, keys, farewells, renamings)
+    root[middleware.MEMORY] = Memory(root[LOG])
     root[middleware.COOKIE] = SessionCookie(keys, is_secure=config.cookie_secure)
     sweeping = asyncio.create_task(keep_sweeping(db), name="auth sweep")
     yield

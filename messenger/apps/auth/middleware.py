@@ -1,5 +1,7 @@
 """Who is asking: found out before every handler that is not public. Everything under /v1 is closed, known or not."""
 
+import time
+
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
@@ -7,12 +9,14 @@ from messenger.apps.auth import carriers, origins, sessions
 from messenger.apps.auth.carriers import Carrier
 from messenger.apps.auth.cookies import SessionCookie
 from messenger.apps.auth.desk import Desk
+from messenger.apps.auth.memory import Memory
 from messenger.errors import AuthFailed, CsrfFailed, OriginNotAllowed
 from messenger.web import reply
 from messenger.web.access import is_public
-from messenger.web.keys import CONFIG, IDENTITY
+from messenger.web.keys import CAME, CONFIG, IDENTITY
 
 DESK: web.AppKey[Desk] = web.AppKey("auth_desk", Desk)
+MEMORY: web.AppKey[Memory] = web.AppKey("session_memory", Memory)
 COOKIE: web.AppKey[SessionCookie] = web.AppKey("session_cookie", SessionCookie)
 CARRIER: web.RequestKey[Carrier] = web.RequestKey("carrier", Carrier)
 CLOSED: web.RequestKey[bool] = web.RequestKey("closed", bool)
@@ -21,6 +25,7 @@ API = "/v1"
 
 @web.middleware
 async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
+    request[CAME] = time.monotonic()
     if not is_public(request) and (request.match_info.http_exception is None or _is_api(request.path)):
         request[CLOSED] = True
         await _find_out(request)
@@ -53,7 +58,7 @@ async def _find_out(request: web.Request) -> None:
     if carrier is Carrier.COOKIE:
         _refuse_borrowed_cookie(request)
     credential = await carriers.read(carrier, request, desk.rules, cookie)
-    request[IDENTITY] = await sessions.identify(desk, credential)
+    request[IDENTITY] = await sessions.identify(desk, credential, request.config_dict[MEMORY])
 
 
 def _refuse_borrowed_cookie(request: web.Request) -> None:

@@ -160,8 +160,12 @@ class SessionState:
     session_id: SessionId
     user_id: UserId
     has_ended: bool
-    has_expired: bool
+    left: float  # seconds until the end that no use puts off
     quiet_for: float
+
+    @property
+    def has_expired(self) -> bool:
+        return self.left <= 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from messenger.apps.auth import store
 from messenger.apps.auth.desk import Desk
+from messenger.apps.auth.memory import Memory
 from messenger.apps.auth.schemas import Caller, Device, Event, Pair, Seat, SessionState, Which
 from messenger.apps.auth.tokens import OPAQUE_TOKEN, digest, new_opaque_token, new_session_token
 from messenger.db.engine import Transaction
@@ -45,11 +46,44 @@ class SocketTicket:
 Credential = SessionToken | AccessToken | SocketTicket
 
 
-async def identify(desk: Desk, credential: Credential) -> Identity:
-    """The credential names a session; its row, read now, says whether it still opens anything."""
+# The digest of a session's token; or its id, and whose an access token claims it to be.
+Name = bytes | tuple[SessionId, UserId | None]
+
+
+async def identify(desk: Desk, credential: Credential, memory: Memory) -> Identity:
+    """The credential names a session; its row says whether it still opens anything."""
+    if isinstance(credential, SocketTicket):
+        return (await _look(desk, await _take_ticket(desk, credential)))[0]
+    name = _name(desk, credential)
+    known = await memory.find(name)
+    if known is not None:
+        return known
+    place = memory.place
+    identity, seconds = await _look(desk, name)
+    memory.keep(name, identity, place, seconds)
+    return identity
+
+
+def _name(desk: Desk, credential: SessionToken | AccessToken) -> Name:
+    if isinstance(credential, SessionToken):
+        return digest(credential.text)
+    claim = desk.mint.read_access_token(credential.text, now=time.time())
+    return claim.session_id, claim.user_id
+
+
+async def _take_ticket(desk: Desk, ticket: SocketTicket) -> Name:
     async with desk.db.reading() as tx:
-        state = await _find(tx, desk, credential)
-        if state is None:
+        found = await store.take_ticket(tx, digest(ticket.text))
+    if found is None:
+        raise TokenInvalid
+    return found, None
+
+
+async def _look(desk: Desk, name: Name) -> tuple[Identity, float]:
+    """Who it is, and for how many seconds that may be believed without another look."""
+    async with desk.db.reading() as tx:
+        state = await store.find_session(tx, name if isinstance(name, bytes) else name[0])
+        if state is None or not (isinstance(name, bytes) or name[1] in {None, state.user_id}):
             raise TokenInvalid
         if state.has_ended:
             raise SessionRevoked
@@ -58,18 +92,9 @@ async def identify(desk: Desk, credential: Credential) -> Identity:
         step = min(TOUCH_STEP, desk.rules.token_lifetime / 10)
         if state.quiet_for > step:
             await store.touch_session(tx, state.session_id, step)
-    return Identity(state.user_id, state.session_id, reads_all=desk.rules.disabled)
-
-
-async def _find(tx: Transaction, desk: Desk, credential: Credential) -> SessionState | None:
-    if isinstance(credential, SessionToken):
-        return await store.find_session(tx, digest(credential.text))
-    if isinstance(credential, SocketTicket):
-        session_id = await store.take_ticket(tx, digest(credential.text))
-        return None if session_id is None else await store.find_session(tx, session_id)
-    claim = desk.mint.read_access_token(credential.text, now=time.time())
-    state = await store.find_session(tx, claim.session_id)
-    return state if state is not None and state.user_id == claim.user_id else None
+    identity = Identity(state.user_id, state.session_id, reads_all=desk.rules.disabled)
+    believed = step if state.quiet_for > step else step - state.quiet_for
+    return identity, min(believed, state.left)
 
 
 async def open_session(

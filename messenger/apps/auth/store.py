@@ -201,7 +201,7 @@ def _look(*condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
         Session.id,
         Session.user_id,
         Session.ended_at.is_not(None),
-        Session.expires_at <= func.now(),
+        func.extract("epoch", Session.expires_at - func.now()),
         func.extract("epoch", func.now() - Session.last_seen_at),
     ).where(*condition)
 
@@ -430,7 +430,9 @@ async def sweep_sessions(tx: Transaction, kept: float, limit: int) -> None:
 
 
 def _state(row: Any) -> SessionState | None:
-    return None if row is None else SessionState(SessionId(row[0]), UserId(row[1]), row[2], row[3], float(row[4]))
+    return (
+        None if row is None else SessionState(SessionId(row[0]), UserId(row[1]), row[2], float(row[3]), float(row[4]))
+    )
 
 
 def _profile(row: Any) -> Profile:

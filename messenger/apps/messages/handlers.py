@@ -5,15 +5,16 @@ from typing import Any
 from aiohttp import web
 
 from messenger.apps.messages import service
+from messenger.apps.messages.history import HISTORY, Where
 from messenger.apps.messages.schemas import Edit, NewMessage, Read
 from messenger.apps.messages.sender import SENDER, Sent
-from messenger.apps.messages.service import Where, Words
+from messenger.apps.messages.service import Words
 from messenger.errors import BadParameters, ChatNotFound, Flaw, GroupNotFound, MessageNotFound, UserNotFound
 from messenger.identity import UserId
 from messenger.web import paging, reply
 from messenger.web.access import me
 from messenger.web.body import convert, parse, read, read_bytes
-from messenger.web.keys import DATABASE, IDENTITY
+from messenger.web.keys import CAME, DATABASE, IDENTITY
 
 PAGE = 1000
 HISTORY_PAGE = 100
@@ -46,8 +47,9 @@ async def messages(request: web.Request) -> web.Response:
     if "limit" not in given:
         raise paging.bad_parameter("limit", "is required")
     limit = paging.whole_number(given, "limit", 0, least=1, most=PAGE)
-    page = await service.history(request.app[DATABASE], request.get(IDENTITY), chat_id, read_where(given), limit)
-    return reply.fresh(request, page)
+    me = request.get(IDENTITY)
+    page = await request.app[HISTORY].page(me, chat_id, read_where(given), limit, request[CAME])
+    return reply.fresh_bytes(request, page.body, page.tag)
 
 
 async def history(request: web.Request) -> web.Response:
@@ -56,8 +58,8 @@ async def history(request: web.Request) -> web.Response:
     limit = paging.whole_number(given, "limit", 50, least=1, most=HISTORY_PAGE)
     offset = paging.whole_number(given, "offset", 0, least=0, most=2**53 - 1)
     later = read_id(given, "later_that_message_id")
-    found = await service.offset_page(request.app[DATABASE], request.get(IDENTITY), chat_id, limit, offset, later)
-    return reply.fresh(request, found)
+    me, came = request.get(IDENTITY), request[CAME]
+    return reply.fresh(request, await request.app[HISTORY].offset_page(me, chat_id, later, offset, limit, came))
 
 
 async def edit(request: web.Request) -> web.Response:

@@ -38,7 +38,7 @@ async def keep_taking(line: Line, stream: Log) -> None:
 
 
 async def context(root: web.Application) -> AsyncIterator[None]:
-    line = Line(str(root[CONFIG].database.direct_url) or root[DATABASE].dsn, lock_timeout="250ms")
+    line = Line(str(root[CONFIG].database.direct_url) or root[DATABASE].dsn, {"lock_timeout": "250ms"})
     task = asyncio.create_task(keep_taking(line, root[LOG]))
     yield
     task.cancel()

@@ -101,6 +101,11 @@ class Draft:
     def place(self) -> tuple[int, int, str]:
         return self.chat_id, self.sender_id, self.key
 
+    @property
+    def repeated(self) -> str | int | None:
+        """What a copy of it would have in common."""
+        return self.client_id if self.operation_id is None else self.operation_id
+
 
 @dataclass(slots=True, eq=False)
 class Mark:
@@ -122,7 +127,7 @@ class Sender:
         self._stream = stream
         self._look_up = look_up
         self._window = timedelta(seconds=operation_window)
-        self._line = Line(dsn, lock_timeout="250ms", **PLANS)
+        self._line = Line(dsn, {"lock_timeout": "250ms", **PLANS})
         self._waiting: deque[Draft | Mark] = deque()
         self._in_flight: dict[tuple[int, int, str], Draft] = {}  # the first with its key; a copy rides along unseen
         self._lanes: dict[int, deque[Draft | Mark]] = {}
@@ -190,8 +195,7 @@ class Sender:
             await self._news.wait()
             self._news.clear()
             while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_IN_BATCH))]
-                await self._commit(self._line, batch)
+                await self._commit(self._line, take_batch(self._waiting))
 
     async def _commit(self, line: Line, batch: Sequence[Draft | Mark]) -> None:
         sends = [draft for draft in batch if isinstance(draft, Draft)]
@@ -236,10 +240,13 @@ class Sender:
     def _answer_sends(self, row: Any, sends: list[Draft]) -> list[Entry]:
         """Acks first, in the order of the drafts; then their entries are ready to be published."""
         stamp = rfc3339(row["stamp"]) if row["stamp"] is not None else ""
+        statuses = row["s_status"]
+        # The new ones have the first positions of the batch, in the order of the drafts; receipts follow them.
+        position = (row["last"] or 0) - statuses.count("new") - len(row["e_kind"] or ())
         entries = []
-        verdicts = zip(sends, row["s_status"], row["s_id"], row["s_seq"], row["s_name"], strict=True)
-        for draft, status, position, seq, name in verdicts:
+        for draft, status, seq, name in zip(sends, statuses, row["s_seq"], row["s_name"], strict=True):
             if status == "new":
+                position += 1
                 message = fresh(draft, position, seq, name, stamp)
                 event = encode("new_message", row["epoch"], position, draft.chat_id, {"message": message})
                 entries.append(
@@ -301,10 +308,10 @@ class Sender:
 
     async def _empty_lane(self, chat_id: int, lane: deque[Draft | Mark]) -> None:
         async with self._lane_turn:
-            line = Line(self._dsn, lock_timeout="2s", **PLANS)
+            line = Line(self._dsn, {"lock_timeout": "2s", **PLANS})
             try:
                 while lane:
-                    batch = [lane.popleft() for _ in range(min(len(lane), MOST_IN_BATCH))]
+                    batch = take_batch(lane)
                     try:
                         marks = [draft for draft in batch if isinstance(draft, Mark)]
                         await self._append(line, [draft for draft in batch if isinstance(draft, Draft)], marks)
@@ -346,6 +353,21 @@ class Sender:
         else:
             log.error("a draft could not be stored", exc_info=error)
             self._settle(batch[0], InternalError())
+
+
+def take_batch(waiting: deque[Draft | Mark]) -> list[Draft | Mark]:
+    """The next ones in their order. A second copy waits for the next batch, where the first is found stored."""
+    batch: list[Draft | Mark] = []
+    keys: set[tuple[int, int, str | int]] = set()
+    while waiting and len(batch) < MOST_IN_BATCH:
+        draft = waiting[0]
+        if isinstance(draft, Draft) and (repeated := draft.repeated) is not None:
+            key = (draft.chat_id, draft.sender_id, repeated)
+            if key in keys:
+                break
+            keys.add(key)
+        batch.append(waiting.popleft())
+    return batch
 
 
 def fresh(draft: Draft, position: int, seq: int, name: str, stamp: str) -> Message:

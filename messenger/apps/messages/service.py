@@ -9,7 +9,7 @@ import msgspec
 
 from messenger.apps.chats import service as chats
 from messenger.apps.messages import store
-from messenger.apps.messages.schemas import TEXT_LENGTH, Message, Next, Page
+from messenger.apps.messages.schemas import TEXT_LENGTH, Message
 from messenger.apps.messages.sender import Draft, Mark, Sender, Sent
 from messenger.db.engine import Database, Transaction
 from messenger.errors import BadParameters, Flaw, Forbidden, MessageNotFound, MessengerError, SessionRevoked
@@ -171,60 +171,3 @@ async def _enter(tx: Transaction, me: Identity, chat_id: int, message_id: int) -
     if not locked or place is None or place.chat_id != chat_id or place.deleted:
         raise MessageNotFound
     return place
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """Which page of the history: at most one of them."""
-
-    from_seq: int | None = None
-    before: int | None = None
-    after: int | None = None
-    around: int | None = None
-
-
-async def history(db: Database, me: Identity | None, chat_id: int, where: Where, limit: int) -> Page:
-    """Ascending. `next.iterator` is the number to go on from: a page at the end repeats it, so it can be polled."""
-    async with db.snapshot() as tx:  # who is removed after the look at the door must not see what is said after that
-        await chats.open_to(tx, me, chat_id)
-        found = await _page(tx, chat_id, where, limit)
-        cursors = await store.read_cursors(tx, chat_id)
-        head = await store.head_seq(tx, chat_id)
-    last = found[-1].message.seq if found else None
-    next_seq = last + 1 if last is not None else (where.from_seq or head + 1)
-    has_more = found[0].message.seq > 1 if where.before is not None and found else (last or 0) < head and bool(found)
-    return Page([_for(me, one) for one in found], Next(str(next_seq)), cursors, has_more)
-
-
-async def _page(tx: Transaction, chat_id: int, where: Where, limit: int) -> list[store.Shown]:
-    if where.before is not None:
-        return await store.before_seq(tx, chat_id, await _seq_of(tx, chat_id, where.before), limit)
-    if where.after is not None:
-        return await store.from_seq(tx, chat_id, await _seq_of(tx, chat_id, where.after) + 1, limit)
-    if where.around is not None:
-        middle = await _seq_of(tx, chat_id, where.around)
-        return await store.from_seq(tx, chat_id, max(1, middle - limit // 2), limit)
-    return await store.from_seq(tx, chat_id, where.from_seq or 1, limit)
-
-
-async def offset_page(
-    db: Database, me: Identity | None, chat_id: int, limit: int, offset: int, later_than: int | None
-) -> list[Message]:
-    """Numbers have no holes, so an offset is a number: the cost of a page does not grow with it."""
-    async with db.snapshot() as tx:
-        await chats.open_to(tx, me, chat_id)
-        start = 0 if later_than is None else await _seq_of(tx, chat_id, later_than)
-        return [_for(me, one) for one in await store.from_seq(tx, chat_id, start + offset + 1, limit)]
-
-
-async def _seq_of(tx: Transaction, chat_id: int, message_id: int) -> int:
-    place = await store.find_place(tx, message_id)
-    if place is None or place.chat_id != chat_id:
-        raise MessageNotFound
-    return place.seq
-
-
-def _for(me: Identity | None, one: store.Shown) -> Message:
-    if me is not None and one.sender_id == me.user_id:
-        return msgspec.structs.replace(one.message, client_id=one.client_id)
-    return one.message

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import BigInteger
 
-from messenger.apps.messages.schemas import Message, Reaction, ReadCursor
+from messenger.apps.messages.schemas import Message, Reaction
 from messenger.db.engine import Transaction
 from messenger.text import rfc3339
 
@@ -28,8 +28,6 @@ JOINED = """
     left join members m on m.chat_id = g.chat_id and m.user_id = g.sender_id
 """
 BY_ID = text(f"select {COLUMNS} {JOINED} where g.id = any(:ids)").bindparams(bindparam("ids", type_=ARRAY(BigInteger)))
-FORWARD = text(f"select {COLUMNS} {JOINED} where g.chat_id = :chat and g.seq >= :seq order by g.seq limit :most")
-BACKWARD = text(f"select {COLUMNS} {JOINED} where g.chat_id = :chat and g.seq < :seq order by g.seq desc limit :most")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +63,6 @@ async def by_ids(tx: Transaction, ids: Sequence[int]) -> dict[int, Shown]:
     return {row.id: shown(row) for row in rows}
 
 
-async def from_seq(tx: Transaction, chat_id: int, seq: int, most: int) -> list[Shown]:
-    rows = await tx.session.execute(FORWARD, {"chat": chat_id, "seq": seq, "most": most})
-    return [shown(row) for row in rows]
-
-
-async def before_seq(tx: Transaction, chat_id: int, seq: int, most: int) -> list[Shown]:
-    """Ascending, like every page."""
-    rows = await tx.session.execute(BACKWARD, {"chat": chat_id, "seq": seq, "most": most})
-    return [shown(row) for row in rows][::-1]
-
-
 async def find_place(tx: Transaction, message_id: int) -> Place | None:
     row = (
         await tx.session.execute(
@@ -84,22 +71,6 @@ async def find_place(tx: Transaction, message_id: int) -> Place | None:
         )
     ).one_or_none()
     return Place(row.chat_id, row.seq, row.sender_id, row.deleted) if row else None
-
-
-async def head_seq(tx: Transaction, chat_id: int) -> int:
-    statement = text("select head_seq from chats where id = :chat")
-    return int((await tx.session.execute(statement, {"chat": chat_id})).scalar_one())
-
-
-async def read_cursors(tx: Transaction, chat_id: int) -> list[ReadCursor]:
-    rows = await tx.session.execute(
-        text("select user_id, message_id, read_seq from read_cursors where chat_id = :chat order by user_id"),
-        {"chat": chat_id},
-    )
-    return [
-        ReadCursor(str(row.user_id), str(row.message_id) if row.message_id is not None else None, row.read_seq)
-        for row in rows
-    ]
 
 
 async def lock_chat(tx: Transaction, chat_id: int) -> bool:

@@ -5,7 +5,7 @@ import inspect
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from aiohttp import WSMsgType, web
 
 from messenger.apps.ws import closing, protocol
 from messenger.apps.ws.closing import Closing
-from messenger.apps.ws.outbox import Outbox
+from messenger.apps.ws.outbox import Outbox, Post
 from messenger.apps.ws.resuming import Resuming
 from messenger.errors import BadCursor, InternalError, MessengerError, TimedOut, Unavailable
 from messenger.identity import Identity
@@ -34,7 +34,17 @@ MINUTE = 60.0
 MOST_PINGS = 2  # unanswered ones in a row
 COME_BACK_MS = "1000"
 
-Command = Callable[[Call], Any]
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A verb's function. One that `waits` returns its result; the others answer later by themselves, from a batch."""
+
+    run: Callable[[Call], Any]
+    waits: bool
+
+    @classmethod
+    def of(cls, function: Callable[[Call], Any]) -> "Command":
+        return cls(function, inspect.iscoroutinefunction(function))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +57,19 @@ class Pace:
     close: float = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Switchboard:
+    """What all sockets of a process have in common."""
+
+    log: Log
+    commands: Mapping[str, Command]
+    pace: Pace
+    post: Post
+
+
 class Connection:
     def __init__(
-        self,
-        request: web.Request,
-        socket: web.WebSocketResponse,
-        me: Identity,
-        stream: Log,
-        commands: Mapping[str, Command],
-        pace: Pace,
+        self, request: web.Request, socket: web.WebSocketResponse, me: Identity, switchboard: Switchboard
     ) -> None:
         assert request.transport is not None
         self.app = request.app
@@ -63,12 +77,13 @@ class Connection:
         self._socket = socket
         self._request_id = request[REQUEST_ID]  # of the upgrade: finds this socket in the log
         self._transport = request.transport
-        self._stream = stream
-        self._commands = commands
-        self._pace = pace
-        self._outbox = Outbox(request.transport, request.protocol._drain_helper, partial(self.close, closing.TOO_SLOW))
-        self.subscription = stream.subscribe(me.user_id, me.session_id, self)
-        self._resuming = Resuming(stream, self.subscription, self._outbox, self._refuse, self._lost)
+        self._stream = switchboard.log
+        self._commands = switchboard.commands
+        self._pace = switchboard.pace
+        overflow = partial(self.close, closing.TOO_SLOW)
+        self._outbox = Outbox(request.transport, switchboard.post, request.protocol._drain_helper, overflow)
+        self.subscription = self._stream.subscribe(me.user_id, me.session_id, self)
+        self._resuming = Resuming(self._stream, self.subscription, self._outbox, self._refuse, self._lost)
         self._under_way = 0
         self._settled = asyncio.Event()
         self._malformed: deque[float] = deque(maxlen=MOST_MALFORMED)
@@ -160,7 +175,9 @@ class Connection:
             if self.closed_with is not None:
                 return
             if message.type is WSMsgType.TEXT:
-                await self._hear(message.data.encode())
+                waits = self._hear(message.data.encode())
+                if waits is not None:
+                    await waits
             elif message.type is WSMsgType.PING:
                 self._outbox.put(protocol.pong(message.data))
             elif message.type is WSMsgType.BINARY:
@@ -168,56 +185,75 @@ class Connection:
             elif message.type is not WSMsgType.PONG:
                 return
 
-    async def _hear(self, raw: bytes) -> None:
+    def _hear(self, raw: bytes) -> Coroutine[Any, Any, None] | None:
+        """Most frames are dealt with at once; what has to wait is left to be awaited."""
         try:
             frame = protocol.read(raw)
         except MessengerError as error:
             self._refuse_malformed(None, error)
-            return
+            return None
         try:
-            await self._obey(frame)
+            command = self._commands.get(frame.verb)
+            if command is None:
+                self._obey_itself(frame)
+            elif command.waits or self._under_way >= MOST_UNDER_WAY:
+                return self._obey_in_turn(command, frame)
+            else:
+                self._begin(command, frame)
+        except MessengerError as error:
+            self._refuse(frame.ref, error)
+        return None
+
+    async def _obey_in_turn(self, command: Command, frame: protocol.Frame) -> None:
+        try:
+            if not command.waits:
+                await self._wait_until_under_way(MOST_UNDER_WAY - 1)
+                self._begin(command, frame)
+                return
+            await self._wait_until_under_way(0)  # what was sent before is done before
+            result = await self._run(command, frame)
+            if frame.ref is not None:
+                self._outbox.put(protocol.ack(frame.ref, result))
         except MessengerError as error:
             self._refuse(frame.ref, error)
 
-    async def _obey(self, frame: protocol.Frame) -> None:
-        command = self._commands.get(frame.verb)
+    def _begin(self, command: Command, frame: protocol.Frame) -> None:
+        self._under_way += 1
+        try:
+            command.run(self._call(frame))
+        except MessengerError:
+            self._under_way -= 1
+            raise
+        except Exception:
+            self._under_way -= 1
+            raise self._failure(frame) from None
+
+    def _obey_itself(self, frame: protocol.Frame) -> None:
         if frame.verb == "ping":
             self._outbox.put(protocol.ack(frame.ref, {}) if frame.ref is not None else protocol.of({"type": "pong"}))
         elif frame.verb == "resume":
             self._resuming.start(wanted_cursor(frame), 0, frame.ref)
-        elif command is None:
-            self._refuse_malformed(frame.ref, protocol.unknown(frame.verb))
-        elif inspect.iscoroutinefunction(command):
-            await self._wait_until_under_way(0)  # what was sent before is done before
-            result = await self._run_command(command, frame)
-            if frame.ref is not None:
-                self._outbox.put(protocol.ack(frame.ref, result))
         else:
-            await self._wait_until_under_way(MOST_UNDER_WAY - 1)
-            self._under_way += 1
-            try:
-                await self._run_command(command, frame)
-            except MessengerError:
-                self._under_way -= 1
-                raise
+            self._refuse_malformed(frame.ref, protocol.unknown(frame.verb))
 
-    async def _run_command(self, command: Command, frame: protocol.Frame) -> Any:
-        answer, refuse = partial(self._answer, frame.ref), partial(self._refuse_later, frame.ref)
-        call = Call(self.app, self.me, frame.fields, self.subscription, answer, refuse)
+    async def _run(self, command: Command, frame: protocol.Frame) -> Any:
         try:
-            if not inspect.iscoroutinefunction(command):
-                return command(call)
             async with asyncio.timeout(self._pace.command):
-                return await command(call)
+                return await command.run(self._call(frame))
         except MessengerError:
             raise
         except TimeoutError:
             raise TimedOut from None
-        except LineLost:
-            raise Unavailable(retry_after=1) from None
         except Exception:
-            log.exception("a command failed verb=%s user=%s", frame.verb, self.me.user_id)
-            raise InternalError from None
+            raise self._failure(frame) from None
+
+    def _call(self, frame: protocol.Frame) -> Call:
+        answer, refuse = partial(self._answer, frame.ref), partial(self._refuse_later, frame.ref)
+        return Call(self.app, self.me, frame.fields, self.subscription, answer, refuse)
+
+    def _failure(self, frame: protocol.Frame) -> InternalError:
+        log.exception("a command failed verb=%s user=%s", frame.verb, self.me.user_id)
+        return InternalError()
 
     async def _wait_until_under_way(self, few: int) -> None:
         while self._under_way > few and self.closed_with is None:

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from messenger.apps.ws import closing
-from messenger.apps.ws.connection import Command, Connection, Pace
+from messenger.apps.ws.connection import Command, Connection, Pace, Switchboard
+from messenger.apps.ws.outbox import Post
 from messenger.apps.ws.upgrade import Socket
 from messenger.errors import BadParameters, Unavailable
 from messenger.web import paging, seats
@@ -16,7 +17,7 @@ from messenger.web.keys import ARRANGED, DRAINING, LOG
 SPREAD_MS = 3000  # a thousand clients must not come back in one instant
 
 CONNECTIONS: web.AppKey[set[Connection]] = web.AppKey("connections")
-COMMANDS: web.AppKey[dict[str, Command]] = web.AppKey("commands")
+SWITCHBOARD: web.AppKey[Switchboard] = web.AppKey("switchboard", Switchboard)
 PACE: web.AppKey[Pace] = web.AppKey("ws_pace", Pace)
 
 
@@ -31,8 +32,7 @@ async def socket(request: web.Request) -> web.StreamResponse:
         raise Unavailable("The server stops.", retry_after=1)
     with seats.seat(root, identity.user_id):
         await response.prepare(request)
-        commands = root[COMMANDS]
-        connection = Connection(request, response, identity, root[LOG], commands, root[PACE])
+        connection = Connection(request, response, identity, root[SWITCHBOARD])
         root[CONNECTIONS].add(connection)
         try:
             await connection.run(given.get("cursor"))
@@ -43,7 +43,8 @@ async def socket(request: web.Request) -> web.StreamResponse:
 
 async def context(root: web.Application) -> AsyncIterator[None]:
     root[CONNECTIONS] = set()
-    root[COMMANDS] = {verb: command for one in root[ARRANGED] for verb, command in one.app.commands.items()}
+    commands = {verb: Command.of(function) for one in root[ARRANGED] for verb, function in one.app.commands.items()}
+    root[SWITCHBOARD] = Switchboard(root[LOG], commands, root[PACE], Post())
     yield
 
 

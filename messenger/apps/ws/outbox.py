@@ -1,7 +1,8 @@
 """What one socket still has to be sent. Nobody who puts something in ever waits.
 
-While the transport's buffer is small a frame goes straight to it. Behind a slow reader frames gather here, bounded in
-number and bytes, with one writer; past the bound the socket is given up, so that others do not feel it.
+What is put in one turn of the loop leaves together at its end, in one write: the kernel's part of a delivery costs more
+than ours. Behind a slow reader frames gather here, bounded in number and bytes, with one writer; past the bound the
+socket is given up, so that others do not feel it.
 """
 
 import asyncio
@@ -13,15 +14,38 @@ MOST_BYTES = 1 << 20
 SMALL = 1 << 16  # the mark above which asyncio and uvloop ask to pause
 
 
+class Post:
+    """The outboxes of a process that have something to send in this turn: one call at its end for all of them."""
+
+    def __init__(self) -> None:
+        self._due: list[Outbox] = []
+
+    def collect(self, outbox: "Outbox") -> None:
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self._deliver)
+        self._due.append(outbox)
+
+    def _deliver(self) -> None:
+        due, self._due = self._due, []
+        for outbox in due:
+            outbox.flush()
+
+
 class Outbox:
     def __init__(
-        self, transport: asyncio.WriteTransport, drained: Callable[[], Awaitable[None]], overflow: Callable[[], None]
+        self,
+        transport: asyncio.WriteTransport,
+        post: Post,
+        drained: Callable[[], Awaitable[None]],
+        overflow: Callable[[], None],
     ) -> None:
         self._transport = transport
+        self._post = post
         self._drained = drained
         self._overflow = overflow
         self._frames: deque[bytes] = deque()
         self._bytes = 0
+        self._is_due = False  # waits for the end of this turn only
         self._writer: asyncio.Task[None] | None = None
         self._empty = asyncio.Event()
         self._empty.set()
@@ -30,33 +54,51 @@ class Outbox:
     @property
     def is_behind(self) -> bool:
         """The reader is slower than what comes: only what matters should be put in now."""
-        return bool(self._frames) or self._transport.get_write_buffer_size() > SMALL
+        return self._writer is not None or self._transport.get_write_buffer_size() > SMALL
 
     def put(self, frame: bytes) -> None:
         if self._is_closed or self._transport.is_closing():
             return
-        if not self.is_behind:
-            self._transport.write(frame)
-            return
         self._frames.append(frame)
         self._bytes += len(frame)
-        if len(self._frames) > MOST_FRAMES or self._bytes > MOST_BYTES:
-            self.close()
-            self._overflow()
-        elif self._writer is None or self._writer.done():
+        if self._writer is not None:
+            if len(self._frames) > MOST_FRAMES or self._bytes > MOST_BYTES:
+                self.close()
+                self._overflow()
+        elif self._bytes > SMALL or len(self._frames) >= MOST_FRAMES:
+            self.flush()
+        elif not self._is_due:
+            self._is_due = True
+            self._post.collect(self)
+
+    def flush(self) -> None:
+        """Everything in one write, unless the reader is behind."""
+        self._is_due = False
+        if not self._frames or self._writer is not None:
+            return
+        if self._transport.get_write_buffer_size() > SMALL:
             self._empty.clear()
             self._writer = asyncio.get_running_loop().create_task(self._write())
+            return
+        frames = self._frames
+        self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
+        frames.clear()
+        self._bytes = 0
 
     async def room(self) -> None:
         """For who pulls (a replay): wait until what was put is on its way."""
+        self.flush()
         await self._empty.wait()
         if not self._is_closed:
             await self._drained()
 
     def close(self) -> None:
-        """From now on nothing more goes out, not even what waits."""
+        """What was put in this turn still leaves; what waits behind a slow reader does not, and nothing comes after."""
+        if not self._is_closed and not self._transport.is_closing():
+            self.flush()
         self._is_closed = True
         self._frames.clear()
+        self._bytes = 0
         self._empty.set()
         if self._writer is not None:
             self._writer.cancel()
@@ -71,6 +113,7 @@ class Outbox:
         except ConnectionError:
             self.close()  # the reader of the socket notices by itself
         finally:
+            self._writer = None
             self._empty.set()
 
     def _write_next(self) -> None:

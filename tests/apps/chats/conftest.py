@@ -37,7 +37,7 @@ def say(sql: asyncpg.Connection) -> Say:
     async def said(who: Person, chat: str, text: str) -> str:
         row = await sql.fetchrow(APPEND, [int(chat)], [int(who.user_id)], [text], [], [], [])
         assert row["s_status"] == ["new"], row["s_status"]
-        return str(row["s_id"][0])
+        return str(row["last"] - len(row["e_kind"] or ()))
 
     return said
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from messenger.apps.messages.store import FORWARD
+from messenger.apps.messages.history import FORWARD
 from tests.actors import Person
 from tests.apps.talk import fill, says
 
@@ -114,7 +114,7 @@ async def test_the_cost_of_a_page_does_not_grow_with_its_place(alice, bob, lunch
     for seq in (100, 19_000):
         plan = await sql.fetch(
             "explain (analyze, buffers, format text) "
-            + str(FORWARD).replace(":chat", lunch).replace(":seq", str(seq)).replace(":most", "100")
+            + FORWARD.replace("$1", lunch).replace("$2", str(seq)).replace("$3", "100").replace("$4", "null")
         )
         text = "\n".join(line[0] for line in plan)
         assert "Seq Scan on messages" not in text

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from messenger.apps.ws.outbox import MOST_BYTES, MOST_FRAMES, SMALL, Outbox
+from messenger.apps.ws.outbox import MOST_BYTES, MOST_FRAMES, SMALL, Outbox, Post
 
 
 class Wire:
@@ -51,7 +51,7 @@ def overflows() -> list[bool]:
 
 @pytest.fixture
 def outbox(wire: Wire, overflows: list[bool]) -> Outbox:
-    return Outbox(wire, wire.drained, lambda: overflows.append(True))
+    return Outbox(wire, Post(), wire.drained, lambda: overflows.append(True))
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -60,19 +60,42 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-async def test_frames_go_straight_to_a_wire_that_is_read(wire, outbox):
+async def test_what_is_put_in_one_turn_leaves_together_at_its_end(wire, outbox):
     outbox.put(b"one")
     outbox.put(b"two")
+    assert wire.written == []
 
-    assert wire.written == [b"one", b"two"]
+    await asyncio.sleep(0)
+    outbox.put(b"three")
+    await asyncio.sleep(0)
+
+    assert wire.written == [b"onetwo", b"three"]
     assert not outbox.is_behind
+
+
+async def test_a_burst_in_one_turn_is_no_reason_to_give_a_reader_up(wire, outbox, overflows):
+    frames = [b"%d" % number for number in range(3 * MOST_FRAMES)]
+    for frame in frames:
+        outbox.put(frame)
+    await asyncio.sleep(0)
+
+    assert b"".join(wire.written) == b"".join(frames)
+    assert not overflows
+
+
+async def test_what_was_put_before_the_close_in_the_same_turn_still_leaves(wire, outbox):
+    outbox.put(b"the last word")
+
+    outbox.close()
+
+    assert wire.written == [b"the last word"]
 
 
 async def test_frames_keep_their_order_behind_a_slow_reader_and_none_is_lost(wire, outbox, overflows):
     frames = [bytes([number]) * 5000 for number in range(150)]
     for frame in frames:
         outbox.put(frame)
-    assert len(wire.written) < 20
+    assert sum(map(len, wire.written)) < 2 * SMALL
 
     late = [b"late%d" % number for number in range(50)]
     for number in range(400):
@@ -80,9 +103,10 @@ async def test_frames_keep_their_order_behind_a_slow_reader_and_none_is_lost(wir
         await asyncio.sleep(0)
         if number < len(late):
             outbox.put(late[number])
-    await until(lambda: len(wire.written) == 200)
+    whole = b"".join([*frames, *late])
+    await until(lambda: sum(map(len, wire.written)) == len(whole))
 
-    assert wire.written == [*frames, *late]
+    assert b"".join(wire.written) == whole
     assert not overflows
 
 

@@ -198,3 +198,19 @@ async def test_a_socket_outlives_the_access_token_that_opened_it(alice):
         again = await alice.post("/v1/auth/password", {"current_password": PASSWORD, "new_password": "new words"})
         again.expecting(204)
         assert await socket.asks("ping") == {}
+
+
+@pytest.mark.parametrize("key", [{"client_id": "k"}, {"operation_id": 7}], ids=["client_id", "operation_id"])
+async def test_copies_that_leave_in_one_breath_are_one_message_and_overtake_nobody(alice, key):
+    lunch = await alice.opens_chat("lunch")
+    async with alice.connects() as hers:
+        said = [("a", key), ("a", key), ("b", key), ("c", {})]
+        answers = [await hers.sends("new_message", chat_id=lunch, text=text, **keys) for text, keys in said]
+
+        async with asyncio.timeout(10):
+            first, copy, other, last = await asyncio.gather(*answers, return_exceptions=True)
+
+        assert copy["result"]["message_id"] == first["result"]["message_id"]
+        assert copy["replayed"] and "replayed" not in first
+        assert other.code == "idempotency-conflict"
+        assert last["result"]["seq"] == 2

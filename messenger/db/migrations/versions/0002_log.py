@@ -6,7 +6,7 @@ Revises: 0001
 
 from pathlib import Path
 
-from alembic import context, op
+from messenger.db.migrations.script import run
 
 revision = "0002"
 down_revision = "0001"
@@ -29,11 +29,3 @@ def downgrade() -> None:
         drop table reactions, messages, members, direct_chats, chats;
         """
     )
-
-
-def run(script: str) -> None:
-    """Several statements at once, which a prepared statement cannot hold."""
-    if context.is_offline_mode():
-        op.execute(script)
-        return
-    op.get_bind().connection.dbapi_connection.run_async(lambda connection: connection.execute(script))  # type: ignore[union-attr]

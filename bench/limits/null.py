@@ -1,0 +1,58 @@
+"""`null`: the product with its sockets, sessions and hub, and the one database call of a send replaced by nothing.
+
+What is fabricated is the answer of `log_append`: everybody may, nothing is a repeat, positions and numbers rise. It
+lives here and not in the product, and is started as `python -m bench.limits.null`.
+"""
+
+from collections import defaultdict
+from datetime import UTC, datetime
+from typing import Any
+
+from messenger import __main__ as messenger_api
+from messenger.apps.messages import sender
+from messenger.log.line import Line
+from messenger.log.tail import HEAD
+
+
+class NoDatabase(Line):
+    """The sender's line. Only where the log stands is asked, once."""
+
+    position = 0
+    epoch = ""
+    numbers: defaultdict[int, int] = defaultdict(int)
+
+    async def row(self, statement: str, *arguments: Any) -> Any:
+        assert statement == sender.APPEND, statement
+        if not self.epoch:
+            head = await super().row(HEAD)
+            NoDatabase.position, NoDatabase.epoch = head["position"], head["epoch"]
+        chats, marks = arguments[0], arguments[7]
+        first = self.position + 1
+        NoDatabase.position += len(chats)
+        numbers = []
+        for chat in chats:
+            self.numbers[chat] += 1
+            numbers.append(self.numbers[chat])
+        return {
+            "s_status": ["new"] * len(chats),
+            "s_id": range(first, first + len(chats)),
+            "s_seq": numbers,
+            "s_name": ["person-1234-1-123"] * len(chats),
+            "stamp": datetime.now(UTC),
+            "epoch": self.epoch,
+            "last": self.position if chats else None,
+            "r_status": ["read"] * len(marks),
+            "r_seq": [1] * len(marks),
+            "e_kind": None,
+            "e_chat": None,
+            "e_data": None,
+        }
+
+
+def main() -> None:
+    sender.Line = NoDatabase  # type: ignore[misc]
+    messenger_api.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What a run says: medians with their spread, ratios with a verdict, pictures."""

@@ -1,0 +1,46 @@
+"""What a run measured, round by round, and the medians of it."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+
+@dataclass
+class Results:
+    about: dict[str, Any]
+    rounds: defaultdict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, key: str, figures: dict[str, Any]) -> None:
+        self.rounds[key].append(figures)
+
+    def all(self, key: str, *path: str) -> list[float]:
+        """One figure of every round in which it is not void."""
+        found = []
+        for figures in self.rounds.get(key, ()):
+            value: Any = figures
+            for name in path:
+                value = value.get(name) if isinstance(value, dict) else None
+            if value is not None and not figures.get("void"):
+                found.append(float(value))
+        return found
+
+    def median(self, key: str, *path: str) -> float | None:
+        found = self.all(key, *path)
+        return median(found) if found else None
+
+    def is_tool_bound(self, key: str) -> bool:
+        return any(figures.get("tool_bound") for figures in self.rounds.get(key, ()))
+
+    def voids(self) -> list[str]:
+        return [f"{key}: {fault}" for key, some in self.rounds.items() for one in some for fault in one.get("void", ())]
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps({"about": self.about, "rounds": self.rounds}, indent=1))
+
+    @classmethod
+    def read(cls, path: Path) -> "Results":
+        kept = json.loads(path.read_text())
+        return cls(kept["about"], defaultdict(list, kept["rounds"]))

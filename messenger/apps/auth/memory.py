@@ -1,0 +1,55 @@
+"""Sessions that were found good a moment ago: the row is not read again while nothing has been heard of its person.
+
+Every answer from here waits until this process has followed the log to a head read after the request came, so a session
+that ended anywhere is not found any more. What no entry tells (last seen, the end of its time) is believed for a short
+while only. Bounded: two generations.
+"""
+
+import time
+from dataclasses import dataclass
+
+from messenger.identity import Identity
+from messenger.log.entries import Cursor
+from messenger.log.follow import Log
+from messenger.log.line import LineLost
+
+MOST = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    identity: Identity
+    place: Cursor
+    until: float
+
+
+class Memory:
+    def __init__(self, log: Log, most: int = MOST) -> None:
+        self._log = log
+        self._most = most
+        self._young: dict[object, Known] = {}
+        self._old: dict[object, Known] = {}
+
+    @property
+    def place(self) -> Cursor:
+        return self._log.place
+
+    async def find(self, name: object) -> Identity | None:
+        known = self._young.get(name) or self._old.get(name)
+        if known is None or known.until < time.monotonic():
+            return None
+        try:
+            await self._log.barrier()
+        except LineLost:
+            return None  # the row is asked, and says what is wrong
+        if self._log.is_quiet(known.place, user_id=known.identity.user_id):
+            return known.identity
+        self._young.pop(name, None)
+        self._old.pop(name, None)
+        return None
+
+    def keep(self, name: object, identity: Identity, place: Cursor, seconds: float) -> None:
+        """`place`: where the log stood before the row was read."""
+        self._young[name] = Known(identity, place, time.monotonic() + seconds)
+        if len(self._young) > self._most:
+            self._young, self._old = {}, self._young

@@ -1,0 +1,40 @@
+"""Where each chat and person was last heard of, so that memory can tell what still holds. Pure, and bounded.
+
+What was read when the tail stood at a position holds for as long as nothing later is noted about its topic.
+"""
+
+from messenger.log.entries import Entry
+
+MOST = 50_000
+
+
+class Recent:
+    """Two generations: when the young one is full, the old one goes. Of what is in neither only a bound is known."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._young: dict[int, int] = {}
+        self._old: dict[int, int] = {}
+        self._floor = 0  # whoever is not noted was not heard of after this
+        self._turned_at = 0
+
+    def begin(self, position: int) -> None:
+        """From here on everything is noted; of what lies before nothing is known."""
+        self._young, self._old = {}, {}
+        self._floor = self._turned_at = position
+
+    def note(self, entry: Entry) -> None:
+        if entry.chat_id is not None:
+            self._young[entry.chat_id] = entry.position
+        if entry.user_id is not None:
+            self._young[-entry.user_id] = entry.position
+        if len(self._young) > self._most:
+            self._young, self._old = {}, self._young
+            self._floor, self._turned_at = self._turned_at, entry.position
+
+    def of_chat(self, chat_id: int) -> int:
+        """Nothing happened in this chat after the answer."""
+        return self._young.get(chat_id) or self._old.get(chat_id) or self._floor
+
+    def of_person(self, user_id: int) -> int:
+        return self.of_chat(-user_id)
