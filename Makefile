@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 STAMP_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-dev venv test tests-html-coverage-report fuzz lint format migrate clean
+.PHONY: help run run-dev venv test tests-html-coverage-report fuzz bench torture lint format migrate clean
 
 help:  ## Show the commands
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-28s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,13 @@ tests-html-coverage-report: $(STAMP_DEV)  ## Run the tests and open the coverage
 
 fuzz: $(STAMP_DEV)  ## A hundred generated cases for every operation of swagger.yml
 	@FUZZ_CASES=100 $(BIN)/python -m pytest tests/contracts/test_fuzz.py --no-cov
+
+torture: $(STAMP_DEV)  ## Kill, stop, cut and swallow for MINUTES=3; SEED= SENDS= FAULTS= WIRE=none|postgres|redis|all
+	@$(BIN)/python -m bench.torture --minutes $(or $(MINUTES),3) --wire $(or $(WIRE),all) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(SENDS),--sends $(SENDS)) $(if $(FAULTS),--faults $(FAULTS)) \
+	  $(if $(DOUBTS),--doubts $(DOUBTS)) $(if $(REPORT),--report $(REPORT))
+bench: $(STAMP_DEV)  ## Measure the server and its limits, about eight minutes; BENCH="S1 --rounds 1" for a part
+	@$(BIN)/python -m bench $(BENCH)
 
 lint: $(STAMP_DEV)  ## Style, types, contracts
 	@$(BIN)/ruff check .

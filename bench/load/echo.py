@@ -40,7 +40,7 @@ async def measure(spec: dict[str, Any]) -> dict[str, Any]:
     await asyncio.sleep(spec["settle"])
     for caller in callers:
         caller.send()
-    used = await tally.count(spec["warm"], spec["seconds"], spec["families"])
+    used = await tally.count(spec)
     tally.is_going = False
     if not await settled(lambda: not any(caller.is_waiting for caller in callers)):
         tally.fault("an echo did not come")

@@ -8,7 +8,7 @@ from typing import Any
 
 import uvloop
 
-from bench.load import echo, groups, idle, pages, sends
+from bench.load import echo, groups, idle, pages, sends, soak
 
 KINDS = {
     "echo": echo.measure,
@@ -16,6 +16,7 @@ KINDS = {
     "groups": groups.measure,
     "idle": idle.measure,
     "pages": pages.measure,
+    "soak": soak.measure,
 }
 
 

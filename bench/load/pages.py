@@ -96,7 +96,7 @@ async def measure(spec: dict[str, Any]) -> dict[str, Any]:
             await loop.create_connection(lambda reader=reader: reader, spec["host"], spec["port"])  # type: ignore[misc]
     for reader in readers:
         reader.ask()
-    used = await tally.count(spec["warm"], spec["seconds"], spec["families"])
+    used = await tally.count(spec)
     tally.is_going = False
     if not await settled(lambda: not any(reader.is_waiting for reader in readers)):
         tally.fault("a page did not come")

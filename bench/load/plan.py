@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any
 
 from bench.limits import floor, inserts
-from bench.load.stage import BOTH, READERS, SERVER_CORES, TOOL_CORES, Stage, family
+from bench.load import journal
+from bench.load.stage import BOTH, PATIENCE, READERS, SERVER_CORES, TOOL_CORES, Stage, family
 
 SENDERS = (2, 32, 256)
 GROUPS = ((100, 20.0), (1000, 10.0))  # members, and messages a second when paced
@@ -40,13 +41,8 @@ async def sends(name: str, number: int, stage: Stage) -> Figures:
 
 async def group(name: str, size: int, pace: float, stage: Stage) -> Figures:
     server = await stage.server(name)
-    size = stage.sized(size)
-    spec = {
-        "tokens": [one.token for one in server.people[:size]],
-        "chat_id": await server.group(size),
-        "speakers": min(SPEAKERS, size - 1),
-        "pace": pace,
-    }
+    chat_id, tokens = await server.group(stage.sized(size))
+    spec = {"chat_id": chat_id, "tokens": tokens, "speakers": min(SPEAKERS, len(tokens) - 1), "pace": pace}
     return await stage.load("groups", server.process, server.families(), **spec)
 
 
@@ -102,7 +98,35 @@ async def rows(clients: int, cores: int, stage: Stage) -> Figures:
 
 
 async def send_floor(connections: int, stage: Stage) -> Figures:
+    try:
+        floor.compiled(stage.folder)
+    except floor.NoCompiler as reason:
+        return {"note": str(reason)}
     return await floor.measure(stage.folder, connections, stage.seconds, *SERVER_CORES, *TOOL_CORES)
+
+
+async def soak(stage: Stage, minutes: float) -> Figures:
+    """Half load is what a look at both alone says now, a quarter of each; then minute by minute."""
+    alone = await sends("product", 32, stage)
+    said = (await group("product", GROUPS[0][0], GROUPS[0][1], stage))["saturated"]
+    server = await stage.server("product")
+    chat_id, tokens = await server.group(stage.sized(GROUPS[0][0]))
+    steps = max(3, round(minutes))
+    spec = {
+        "pairs": await server.pairs(stage.sized(32)),
+        "chat_id": chat_id,
+        "tokens": tokens,
+        "speakers": min(SPEAKERS, len(tokens) - 1),
+        "sends_per_s": alone["acked_per_s"] / 4,
+        "said_per_s": said["acked_per_s"] / 4,
+        "minutes": steps,
+        "seconds": minutes * 60 / steps,
+        "journal": str(stage.folder / "journal"),
+    }
+    before = await journal.head(server.house)
+    patience = minutes * 60 + PATIENCE
+    found = await stage.load("soak", server.process, server.families(), patience=patience, **spec)
+    return {**found, "journal": await journal.compare(server.house, stage.folder / "journal", before)}
 
 
 def plan() -> list[Part]:

@@ -88,7 +88,7 @@ async def measure(spec: dict[str, Any]) -> dict[str, Any]:
     await asyncio.sleep(spec["settle"])
     for sender in senders:
         sender.send()
-    used = await tally.count(spec["warm"], spec["seconds"], spec["families"])
+    used = await tally.count(spec)
     tally.is_going = False
     if not await settled(lambda: not any(sender.is_waiting for sender in senders)):
         tally.fault("sends were not acknowledged")

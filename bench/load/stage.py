@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.house import ROOT, House, Process, clean_environment, processes_of
+from bench.load import profile
 from bench.load.people import Person, gather, invite, pair_up, reminisce
 
 PATIENCE = 120.0
@@ -94,10 +95,12 @@ class Server:
             for chat, one, other in zip(self.chats[:number], self.people[::2], self.people[1::2], strict=False)
         ]
 
-    async def group(self, size: int) -> int:
+    async def group(self, size: int) -> tuple[int, list[str]]:
+        """Its id, and the tokens of its members: the last of the cast, so that none of them is in a pair as well."""
+        members = self.people[-size:]
         if size not in self.groups:
-            self.groups[size] = await gather(self.house, self.people[:size], f"all {size}")
-        return self.groups[size]
+            self.groups[size] = await gather(self.house, members, f"all {size}")
+        return self.groups[size], [one.token for one in members]
 
     async def histories(self, lengths: Sequence[int]) -> list[int]:
         """Chats that the first readers are in, with a past. The server begins anew after that was written behind its
@@ -124,9 +127,10 @@ class Server:
 class Stage:
     """Every server of a run, opened when it is first needed and kept to the end: rounds then measure the same ones."""
 
-    def __init__(self, folder: Path, seconds: float, *, scale: float = 1.0) -> None:
+    def __init__(self, folder: Path, seconds: float, *, scale: float = 1.0, profiles: bool = False) -> None:
         self.folder = folder
         self.seconds = seconds
+        self.profiles = profiles  # say after each part where the server's time went
         self.scale = scale  # of the numbers of people: smaller for a quick try
         self._servers: dict[str, Server] = {}
         self._bare: Process | None = None
@@ -164,21 +168,29 @@ class Stage:
         process: Process,
         families: dict[str, list[int]],
         cores: Sequence[int] = TOOL_CORES,
+        patience: float = PATIENCE,
         **spec: Any,
     ) -> dict[str, Any]:
-        return await generate(
-            {
-                "kind": kind,
-                "host": "127.0.0.1",
-                "port": process.port,
-                "warm": WARM,
-                "settle": SETTLE,
-                "seconds": self.seconds,
-                "families": families,
-                **spec,
-            },
-            cores,
+        whole = {
+            "kind": kind,
+            "host": "127.0.0.1",
+            "port": process.port,
+            "warm": min(WARM, self.seconds / 2),
+            "settle": SETTLE,
+            "seconds": self.seconds,
+            "families": families,
+            "watchers": [],
+            **spec,
+        }
+        if not self.profiles:
+            return await generate(whole, cores, patience)
+        # The workers, one by one; after the warm-up, so without the opening of the sockets.
+        pids = [one.pid for one in process.workers()] or families["server"]
+        found = await generate(
+            {**whole, "watchers": profile.watchers(pids, self.seconds, self.folder)}, cores, patience
         )
+        print(profile.told(self.folder), file=sys.stderr)
+        return found
 
     def close(self) -> None:
         if self._bare is not None:
@@ -187,7 +199,7 @@ class Stage:
             one.house.close()
 
 
-async def generate(spec: dict[str, Any], cores: Sequence[int]) -> dict[str, Any]:
+async def generate(spec: dict[str, Any], cores: Sequence[int], patience: float) -> dict[str, Any]:
     """One run of the load generator."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -199,7 +211,7 @@ async def generate(spec: dict[str, Any], cores: Sequence[int]) -> dict[str, Any]
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             out, _ = await process.communicate(json.dumps({**spec, "cores": list(cores)}).encode())
     except BaseException:
         process.kill()

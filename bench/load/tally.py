@@ -1,6 +1,7 @@
 """What was counted while it counted, and how it is told."""
 
 import asyncio
+import subprocess
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,18 +27,19 @@ class Tally:
         if len(self.faults) < 10:
             self.faults.append(what[:300])
 
-    async def count(
-        self, warm: float, seconds: float, families: dict[str, list[int]], mark: Callable[[], None] = lambda: None
-    ) -> Used:
+    async def count(self, spec: dict[str, Any], mark: Callable[[], None] = lambda: None) -> Used:
         """`mark` is called when the clock starts and when it stops."""
-        await asyncio.sleep(warm)
-        meter = Meter(families)
+        await asyncio.sleep(spec["warm"])
+        watching = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in spec["watchers"]]
+        meter = Meter(spec["families"])
         mark()
         self.is_counting = True
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(spec["seconds"])
         self.is_counting = False
         used = meter.read()
         mark()
+        for watcher in watching:
+            watcher.wait(SETTLING)
         return used
 
 
@@ -62,6 +64,9 @@ class Bins:
 
     def __init__(self) -> None:
         self.counts = array("Q", bytes(8 * self.MOST))
+
+    def add(self, seconds: float) -> None:
+        self.counts[min(int(seconds * self.PER_SECOND), self.MOST - 1)] += 1
 
     def quantile(self, share: float) -> float:
         wanted = share * sum(self.counts)

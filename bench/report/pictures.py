@@ -9,7 +9,7 @@ from bench.report.goals import judge
 from bench.report.results import Results
 from bench.report.tables import number
 
-WIDTH, LEFT, RIGHT, BAR, GAP, TOP = 760, 210, 110, 16, 14, 44
+WIDTH, LETTER, RIGHT, BAR, GAP, TOP = 760, 6.2, 110, 16, 14, 44
 COLOURS = {
     "product": "#2f6fdd",
     "null": "#9aa4b2",
@@ -34,7 +34,8 @@ class Bar:
 def picture(title: str, unit: str, bars: Sequence[Bar], *, mark: float | None = None) -> str:
     """`mark`: a line across all bars, such as the bound of a goal."""
     most = max([bar.high for bar in bars] + ([mark] if mark is not None else [])) or 1.0
-    scale = (WIDTH - LEFT - RIGHT) / most
+    left = max(90, round(LETTER * max(len(bar.label) for bar in bars)) + 16)
+    scale = (WIDTH - left - RIGHT) / most
     parts, y, group = [], TOP, ""
     for bar in bars:
         if bar.group != group:
@@ -44,17 +45,17 @@ def picture(title: str, unit: str, bars: Sequence[Bar], *, mark: float | None = 
             y += BAR
         colour = bar.colour or COLOURS.get(bar.label, OTHER)
         middle = y + BAR / 2
-        parts.append(f'<text x="{LEFT - 8}" y="{y + BAR - 4}" class="label">{escape(bar.label)}</text>')
+        parts.append(f'<text x="{left - 8}" y="{y + BAR - 4}" class="label">{escape(bar.label)}</text>')
         width = max(1.0, bar.value * scale)
-        parts.append(f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR - 3}" rx="2" fill="{colour}"/>')
+        parts.append(f'<rect x="{left}" y="{y}" width="{width:.1f}" height="{BAR - 3}" rx="2" fill="{colour}"/>')
         if bar.high > bar.low:
-            left, right = LEFT + bar.low * scale, LEFT + bar.high * scale
-            parts.append(f'<path d="M{left:.1f} {middle - 1.5}H{right:.1f}" class="spread"/>')
-        end = LEFT + max(bar.value, bar.high) * scale + 6
+            low, high = left + bar.low * scale, left + bar.high * scale
+            parts.append(f'<path d="M{low:.1f} {middle - 1.5}H{high:.1f}" class="spread"/>')
+        end = left + max(bar.value, bar.high) * scale + 6
         parts.append(f'<text x="{end:.1f}" y="{y + BAR - 4}" class="value">{number(bar.value)}</text>')
         y += BAR
     if mark is not None:
-        x = LEFT + mark * scale
+        x = left + mark * scale
         parts.append(f'<path d="M{x:.1f} {TOP}V{y}" class="mark"/>')
     height = y + 16
     style = (

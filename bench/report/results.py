@@ -34,6 +34,10 @@ class Results:
     def is_tool_bound(self, key: str) -> bool:
         return any(figures.get("tool_bound") for figures in self.rounds.get(key, ()))
 
+    def notes(self) -> list[str]:
+        """Why something was not measured, each reason once."""
+        return list(dict.fromkeys(one["note"] for some in self.rounds.values() for one in some if "note" in one))
+
     def voids(self) -> list[str]:
         return [f"{key}: {fault}" for key, some in self.rounds.items() for one in some for fault in one.get("void", ())]
 

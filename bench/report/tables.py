@@ -178,6 +178,7 @@ def verdicts(results: Results) -> str:
 
 def everything(results: Results) -> str:
     parts = [sends(results), groups(results), idle(results), pages(results), limits(results), verdicts(results)]
+    parts += [f"NOT MEASURED: {note}" for note in results.notes()]
     if results.voids():
         parts.append("VOID:\n" + "\n".join(results.voids()))
     return "\n\n".join(parts)

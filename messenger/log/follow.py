@@ -7,7 +7,7 @@ from typing import Any
 
 from messenger.log import wires
 from messenger.log.entries import Cursor, Entry, Show
-from messenger.log.hub import Hub
+from messenger.log.hub import Hub, Listener
 from messenger.log.line import Line, LineLost
 from messenger.log.replay import Reader, Sink, Subscription
 from messenger.log.retention import keep_pruning
@@ -60,6 +60,10 @@ class Log:
             self.tail.look()
         if entries:
             self.wire.ring(entries[-1].position)
+
+    def answered(self, position: int, origin: Listener) -> None:
+        """This listener has its answer already: an ack, and not the event as well."""
+        self.tail.answered(position, origin)
 
     def heard_commit(self, position: int) -> None:
         """An ordinary transaction of this process wrote entries up to here."""

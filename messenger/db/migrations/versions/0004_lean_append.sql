@@ -242,6 +242,13 @@ begin
                array_agg(w.data order by w.position)
           into e_kind, e_chat, e_data from written w;
     end if;
+
+    -- 6. A reader is told how far he has read, whichever message he asked for: an answer never takes a marker back.
+    if cardinality(r_chat) > 0 then
+        select array_agg(coalesce(m.read_seq, x.seq) order by x.n) into r_seq
+          from unnest(r_chat, r_reader, r_seq) with ordinality as x(chat, reader, seq, n)
+          left join members m on m.chat_id = x.chat and m.user_id = x.reader;
+    end if;
 end $$;
 
 -- Takes up to `most` drafts out of the inbox and appends them in the same transaction. Chats that a stranger keeps

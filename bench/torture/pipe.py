@@ -1,0 +1,114 @@
+"""A WebSocket by hand: many frames under way, written at once, nothing awaited. What no library need be asked for."""
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
+MASKED, LAST = 0x80, 0x80
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+OPEN_PATIENCE = 3.0
+
+
+def frame(opcode: int, payload: bytes) -> bytes:
+    """Masked with zeros: a mask all the same, and nothing to compute."""
+    size = len(payload)
+    if size < 126:
+        return bytes((LAST | opcode, MASKED | size, 0, 0, 0, 0)) + payload
+    return bytes((LAST | opcode, MASKED | 126)) + size.to_bytes(2, "big") + bytes(4) + payload
+
+
+class NotOpened(OSError):
+    """The server did not upgrade."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"no upgrade: {status}")
+        self.status = status
+
+
+class Pipe(asyncio.Protocol):
+    def __init__(self, request: bytes, hear: Callable[[bytes], None]) -> None:
+        self._request = request
+        self._hear = hear
+        self._rest = b""
+        self._transport: asyncio.Transport | None = None
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ended = asyncio.Event()
+        self.why = "cut"  # how it ended: a close code, or nothing was said
+
+    @classmethod
+    async def open(cls, port: int, path: str, headers: dict[str, str], hear: Callable[[bytes], None]) -> "Pipe":
+        lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1", "Connection: Upgrade", "Upgrade: websocket",
+                 "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Protocol: messenger.v1"]  # fmt: skip
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        request = "\r\n".join([*lines, "", ""]).encode()
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(OPEN_PATIENCE):
+            _, pipe = await loop.create_connection(lambda: cls(request, hear), "127.0.0.1", port)
+            try:
+                await pipe.opened
+            except BaseException:
+                pipe.abort("never opened")
+                raise
+        return pipe
+
+    def say(self, payload: bytes) -> None:
+        if self._transport is not None and not self.ended.is_set():
+            self._transport.write(frame(TEXT, payload))
+
+    def abort(self, why: str) -> None:
+        """Without a goodbye."""
+        if not self.ended.is_set():
+            self.why = why
+            self.ended.set()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.write(self._request)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.opened.done():
+            self.opened.set_exception(ConnectionError("cut before the upgrade"))
+            self.opened.exception()  # whoever gave up waiting does not look any more
+        self.ended.set()
+
+    def data_received(self, data: bytes) -> None:
+        data = self._rest + data
+        if not self.opened.done():
+            head, end, data = data.partition(b"\r\n\r\n")
+            if not end:
+                self._rest = head
+                return
+            if not head.startswith(b"HTTP/1.1 101 "):
+                self.opened.set_exception(NotOpened(int(head[9:12])))
+                self.opened.exception()
+                return
+            self.opened.set_result(None)
+        self._rest = self._frames(data)
+
+    def _frames(self, data: bytes) -> bytes:
+        """Hear every whole frame; what is left is the beginning of the next."""
+        at, end = 0, len(data)
+        while end - at >= 2:
+            opcode, size, start = data[at] & 0x0F, data[at + 1], at + 2
+            if size == 126:
+                start = at + 4
+                size = int.from_bytes(data[at + 2 : start], "big")
+            elif size == 127:
+                start = at + 10
+                size = int.from_bytes(data[at + 2 : start], "big")
+            if start + size > end:
+                break
+            payload = data[start : start + size]
+            at = start + size
+            if self.ended.is_set():
+                return b""
+            if opcode == TEXT:
+                self._hear(payload)
+            elif opcode == PING and self._transport is not None:
+                self._transport.write(frame(PONG, payload))
+            elif opcode == CLOSE:
+                self.abort(str(int.from_bytes(payload[:2], "big")) if len(payload) >= 2 else "1005")
+        return data[at:]

@@ -1,0 +1,71 @@
+"""One wire after the other: the acts of the plan, the last words, what the database holds, and the judgement."""
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.torture.journal import Journal
+from bench.torture.ledger import Ledger, read_ledger
+from bench.torture.plan import Plan
+from bench.torture.stage import NotQuiet, staged
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """When a run is long enough: so many faults and acknowledged sends, or so many seconds, whichever is first."""
+
+    seconds: float
+    faults: int
+    sends: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What one run left behind."""
+
+    plan: Plan
+    folder: Path  # journal and ledger
+    seconds: float
+    dropped: int  # doorbells
+    broken: str  # why it could not be played to its end
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / f"journal-{self.plan.wire}.jsonl"
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / f"ledger-{self.plan.wire}.json"
+
+
+async def play(plan: Plan, bounds: Bounds, folder: Path, tell: Callable[[str], None]) -> Record:
+    """In a house of its own, which is gone afterwards; the record stays."""
+    record = Record(plan, folder, 0, 0, "")
+    house = Path(tempfile.mkdtemp(prefix="messenger-torture-"))
+    writing = Journal(record.journal)
+    broken, began, dropped = "", time.monotonic(), 0
+    try:
+        async with staged(plan, writing, house) as stage:
+            began = time.monotonic()
+            try:
+                for act in plan.acts():
+                    played = act.number - 1
+                    enough = played >= bounds.faults and stage.acked >= bounds.sends
+                    if enough or time.monotonic() - began > bounds.seconds:
+                        break
+                    await stage.play(act)
+                    tell(f"{plan.wire}: fault {act.number} ({act.fault.kind}), {stage.acked} acknowledged")
+            except NotQuiet as error:
+                broken = str(error)
+            await stage.end()
+            dropped = sum(one.dropped for one in (stage.base, stage.redis) if one is not None)
+            found: Ledger = await read_ledger(stage.house.dsn)
+            found.save(record.ledger)
+    finally:
+        writing.close()
+        await asyncio.to_thread(shutil.rmtree, house, ignore_errors=True)
+    return Record(plan, folder, time.monotonic() - began, dropped, broken)

@@ -1,0 +1,63 @@
+"""The database stored it and its answer got lost: the server finds out by itself, and nobody outside notices."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import pytest
+
+from bench.house import happens
+from bench.torture.proxy import Mood, Proxy, to_file
+from messenger.app import create_app
+from messenger.db import keeper
+from messenger.web.server import make_runner
+from tests.actors import Person, Server
+from tests.conftest import configured
+
+ROUNDS = 5
+
+
+@pytest.fixture
+async def line(dsn: str) -> AsyncIterator[Proxy]:
+    """Between the server and its database."""
+    folder = parse_qs(urlsplit(dsn).query)["host"][0]
+    proxy = await Proxy(to_file(f"{folder}/{keeper.SOCKET}")).start()
+    yield proxy
+    await proxy.close()
+
+
+@pytest.fixture
+async def server(dsn: str, line: Proxy, tmp_path: Path) -> AsyncIterator[Server]:
+    url = f"postgresql://messenger@127.0.0.1:{line.port}{urlsplit(dsn).path}?sslmode=disable"
+    async with Server.running(make_runner(create_app(configured(tmp_path, {}), url))) as running:
+        yield running
+
+
+async def test_a_commit_whose_answer_got_lost_is_acknowledged_as_new_and_not_heard_as_well(
+    alice: Person, bob: Person, line: Proxy, sql: asyncpg.Connection
+) -> None:
+    lunch = await alice.opens_chat("lunch", [bob])
+
+    async with alice.connects() as hers, bob.connects() as his:
+        await hers.asks("new_message", chat_id=lunch, text="hello")  # from here on the statement is prepared
+        await his.hears("new_message")
+        for number in range(ROUNDS):
+            line.mood = Mood.SWALLOWING
+            answer = await hers.sends("new_message", chat_id=lunch, text=f"{number}", client_id=f"k{number}")
+
+            async def is_stored(number: int = number) -> bool:
+                return bool(await sql.fetchval("select count(*) from messages where text = $1", f"{number}"))
+
+            await happens(is_stored, "the commit", 5)
+            line.mood = Mood.OPEN
+            line.cut()
+            ack = await answer
+            heard = await his.hears("new_message", within=5)
+
+            assert (ack["result"]["seq"], "replayed" in ack) == (number + 2, False)
+            assert heard["message"]["text"] == f"{number}"
+        await (await his.sends("new_message", chat_id=lunch, text="the end"))
+        await hers.hears("new_message")
+
+        assert [event["message"]["text"] for event in hers.heard if event["type"] == "new_message"] == ["the end"]

@@ -1,0 +1,59 @@
+"""The load tool from end to end at a tiny size: its figures mean nothing here, but each is there and none is void."""
+
+import argparse
+import os
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from bench import __main__ as bench
+from bench.limits import floor
+from bench.load import plan
+from bench.load.stage import Stage
+from bench.report import soaks, tables
+from bench.report.goals import judge
+from bench.report.pictures import draw
+from bench.report.results import Results
+
+needs_two_cores = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core for the server, one for the load")
+
+
+def options(*words: str) -> argparse.Namespace:
+    return bench.parser().parse_args([*words, "--rounds", "1", "--seconds", "0.3", "--scale", "0.02"])
+
+
+@needs_two_cores
+async def test_every_scenario_and_every_limit_gives_a_figure(tmp_path: Path) -> None:
+    results = await bench.measured(options())
+
+    assert results.voids() == []
+    not_measured = [one.goal.says for one in judge(results) if one.middle is None]
+    assert [says for says in not_measured if "C send()" not in says or not results.notes()] == []
+    for path in draw(results, tmp_path):
+        ElementTree.parse(path)  # noqa: S314
+    results.write(tmp_path / "results.json")
+    assert tables.everything(Results.read(tmp_path / "results.json")) == tables.everything(results)
+
+
+@needs_two_cores
+async def test_a_soak_finds_every_acknowledged_message_once(tmp_path: Path) -> None:
+    found = await bench.soaked(options("soak", "--minutes", "0.05"))
+
+    assert found["void"] == []
+    assert found["journal"]["acked"] == found["acked"] > 0
+    assert {found["journal"][name] for name in ("lost", "doubled", "told_otherwise", "never_acked")} == {0}
+    assert "nothing lost, nothing doubled" in soaks.everything(found)
+
+
+async def test_without_a_compiler_the_floor_is_said_to_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+
+    results = Results({})
+    results.add("S2 100 connections: C send()", await plan.send_floor(100, Stage(tmp_path, 0.1)))
+
+    assert floor.COMPILERS[0] in tables.everything(results)
+    verdicts = {one.goal.says: one.verdict(one.goal.now) for one in judge(results)}
+    assert verdicts["S2 CPU a delivery at 100, of a C send()"] == "not measured"
