@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 STAMP_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-dev venv test tests-html-coverage-report fuzz torture bench lint format migrate clean
+.PHONY: help run run-dev venv test tests-html-coverage-report fuzz bench torture lint format migrate clean
 
 help:  ## Show the commands
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-28s %s\n", $$1, $$2}' Makefile

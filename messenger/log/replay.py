@@ -110,7 +110,7 @@ class Sink(Protocol):
     def restart(self) -> None: ...
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Subscription:
     """One listener's place in the log: reading what it missed, then live."""
 

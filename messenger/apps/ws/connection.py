@@ -4,7 +4,6 @@ import asyncio
 import inspect
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -85,8 +84,8 @@ class Connection:
         self.subscription = self._stream.subscribe(me.user_id, me.session_id, self)
         self._resuming = Resuming(self._stream, self.subscription, self._outbox, self._refuse, self._lost)
         self._under_way = 0
-        self._settled = asyncio.Event()
-        self._malformed: deque[float] = deque(maxlen=MOST_MALFORMED)
+        self._settled: asyncio.Event | None = None  # while somebody waits for it
+        self._malformed: list[float] = []  # when the last ones came
         self._heard_at = time.monotonic()
         self._pings = 0
         self._heartbeat: asyncio.TimerHandle | None = None
@@ -118,7 +117,7 @@ class Connection:
             self.closed_with = why
             self._outbox.close()
             self._resuming.stop()
-            self._settled.set()
+            self._wake()
             self._closer = asyncio.get_running_loop().create_task(self._close(why.code, reason or why.reason))
 
     async def _close(self, code: int, reason: str) -> None:
@@ -257,7 +256,7 @@ class Connection:
 
     async def _wait_until_under_way(self, few: int) -> None:
         while self._under_way > few and self.closed_with is None:
-            self._settled.clear()
+            self._settled = asyncio.Event()
             await self._settled.wait()
         if self.closed_with is not None:
             raise Unavailable  # nobody hears it; the frame came too late to be accepted
@@ -274,7 +273,12 @@ class Connection:
 
     def _settle(self) -> None:
         self._under_way -= 1
-        self._settled.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._settled is not None:
+            self._settled.set()
+            self._settled = None
 
     def _refuse(self, ref: str | None, error: MessengerError) -> None:
         self._outbox.put(protocol.error(ref, error, self._request_id))
@@ -282,8 +286,8 @@ class Connection:
     def _refuse_malformed(self, ref: str | None, error: MessengerError) -> None:
         self._refuse(ref, error)
         now = time.monotonic()
-        self._malformed.append(now)
-        if len(self._malformed) == MOST_MALFORMED and now - self._malformed[0] < MINUTE:
+        self._malformed = [at for at in self._malformed if now - at < MINUTE] + [now]
+        if len(self._malformed) >= MOST_MALFORMED:
             self.close(closing.PROTOCOL_ERROR)
 
     # --- heartbeat

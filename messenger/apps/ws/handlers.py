@@ -32,6 +32,7 @@ async def socket(request: web.Request) -> web.StreamResponse:
         raise Unavailable("The server stops.", retry_after=1)
     with seats.seat(root, identity.user_id):
         await response.prepare(request)
+        response.headers.clear()  # they have been sent, and a socket lives long
         connection = Connection(request, response, identity, root[SWITCHBOARD])
         root[CONNECTIONS].add(connection)
         try:

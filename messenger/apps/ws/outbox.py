@@ -6,7 +6,6 @@ socket is given up, so that others do not feel it.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 
 MOST_FRAMES = 256
@@ -32,6 +31,11 @@ class Post:
 
 
 class Outbox:
+    # Most sockets are idle most of the time: what one needs only when something happens is made then.
+    __slots__ = (
+        "_bytes", "_drained", "_frames", "_is_closed", "_is_due", "_overflow", "_post", "_transport", "_writer"
+    )  # fmt: skip
+
     def __init__(
         self,
         transport: asyncio.WriteTransport,
@@ -43,12 +47,10 @@ class Outbox:
         self._post = post
         self._drained = drained
         self._overflow = overflow
-        self._frames: deque[bytes] = deque()
+        self._frames: list[bytes] = []
         self._bytes = 0
         self._is_due = False  # waits for the end of this turn only
         self._writer: asyncio.Task[None] | None = None
-        self._empty = asyncio.Event()
-        self._empty.set()
         self._is_closed = False
 
     @property
@@ -77,18 +79,17 @@ class Outbox:
         if not self._frames or self._writer is not None:
             return
         if self._transport.get_write_buffer_size() > SMALL:
-            self._empty.clear()
             self._writer = asyncio.get_running_loop().create_task(self._write())
             return
-        frames = self._frames
+        frames, self._frames = self._frames, []
         self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
-        frames.clear()
         self._bytes = 0
 
     async def room(self) -> None:
         """For who pulls (a replay): wait until what was put is on its way."""
         self.flush()
-        await self._empty.wait()
+        if self._writer is not None:
+            await asyncio.wait({self._writer})
         if not self._is_closed:
             await self._drained()
 
@@ -99,7 +100,6 @@ class Outbox:
         self._is_closed = True
         self._frames.clear()
         self._bytes = 0
-        self._empty.set()
         if self._writer is not None:
             self._writer.cancel()
 
@@ -114,9 +114,8 @@ class Outbox:
             self.close()  # the reader of the socket notices by itself
         finally:
             self._writer = None
-            self._empty.set()
 
     def _write_next(self) -> None:
-        frame = self._frames.popleft()
+        frame = self._frames.pop(0)
         self._bytes -= len(frame)
         self._transport.write(frame)

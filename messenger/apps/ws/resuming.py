@@ -36,7 +36,7 @@ class Resuming:
         self._turn = 0  # of the replay that goes on; an older one gives up at its next step
         self._task: asyncio.Task[None] | None = None
         self._replayed = 0
-        self._acked: set[str] = set()  # sent by this socket meanwhile: the answer was enough
+        self._acked: set[str] | None = None  # sent by this socket meanwhile: the answer was enough
 
     def start(self, cursor: Cursor | None, head: int, ref: str | None = None) -> None:
         """From the cursor, or without one from `head`. From here on nothing but the replay is sent until its end."""
@@ -44,6 +44,11 @@ class Resuming:
         self._turn += 1
         work = self._replay(self._turn, self._task, cursor, head, ref)
         self._task = asyncio.get_running_loop().create_task(work)
+        self._task.add_done_callback(self._forget)
+
+    def _forget(self, task: "asyncio.Task[None]") -> None:
+        if self._task is task:
+            self._task = None
 
     def stop(self) -> None:
         self._turn += 1
@@ -55,7 +60,7 @@ class Resuming:
 
     def acked(self, message_id: str) -> None:
         if not self._subscription.is_live:
-            self._acked.add(message_id)
+            self._acked = (self._acked or set()) | {message_id}
 
     async def _replay(
         self, turn: int, before: "asyncio.Task[None] | None", cursor: Cursor | None, head: int, ref: str | None
@@ -108,7 +113,7 @@ class Resuming:
     ) -> None:
         def end() -> None:
             at_end()
-            self._acked.clear()
+            self._acked = None
 
         self._replayed = 0
         pages = self._subscription.catch_up(after, passed=passed, passed_upto=passed_upto, at_end=end)
@@ -126,7 +131,7 @@ class Resuming:
                     return
 
     def _is_news(self, entry: Entry) -> bool:
-        return bool(entry.event) and str(entry.position) not in self._acked
+        return bool(entry.event) and str(entry.position) not in (self._acked or ())
 
     def _put(self, fields: dict[str, Any]) -> None:
         self._outbox.put(protocol.of(fields))
