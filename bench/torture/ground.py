@@ -64,7 +64,8 @@ async def prepared(wire: str, folder: Path, names: list[str]) -> AsyncIterator[G
             settings["REDIS_URL"] = f"redis://127.0.0.1:{redis.port}"
         here = await house.process(**settings).ready()  # makes the schema
         url = f"postgresql://messenger@127.0.0.1:{base.port}/messenger?sslmode=disable"
-        there = await house.process(**settings, DATABASE_URL=url).ready()
+        there = house.process(**settings, DATABASE_URL=url)
+        _, *signed_up = await asyncio.gather(there.ready(), *(sign_up(here, [name]) for name in names))
         first, second = [(to_port(one.port), number) for number, one in enumerate((here, there))]
         doors = await proxy(first[0], number=first[1]), await proxy(second[0], number=second[1])
         doubtful = await proxy(first[0], number=first[1]), await proxy(second[0], number=second[1])
@@ -72,6 +73,5 @@ async def prepared(wire: str, folder: Path, names: list[str]) -> AsyncIterator[G
         http = await stack.enter_async_context(
             aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         )
-        signed_up = await asyncio.gather(*(sign_up((here, there)[n % 2], [name]) for n, name in enumerate(names)))
         people = {name: actors[0] for name, actors in zip(names, signed_up, strict=True)}
         yield Ground(house, (here, there), doors, doubtful, base, redis, valkey, http, people)
