@@ -65,7 +65,9 @@ async def prepared(wire: str, folder: Path, names: list[str]) -> AsyncIterator[G
         here = await house.process(**settings).ready()  # makes the schema
         url = f"postgresql://messenger@127.0.0.1:{base.port}/messenger?sslmode=disable"
         there = house.process(**settings, DATABASE_URL=url)
-        _, *signed_up = await asyncio.gather(there.ready(), *(sign_up(here, [name]) for name in names))
+        signing_up = asyncio.gather(*(sign_up(here, [name]) for name in names))
+        await there.ready()
+        signed_up = await signing_up
         first, second = [(to_port(one.port), number) for number, one in enumerate((here, there))]
         doors = await proxy(first[0], number=first[1]), await proxy(second[0], number=second[1])
         doubtful = await proxy(first[0], number=first[1]), await proxy(second[0], number=second[1])

@@ -79,8 +79,8 @@ class Stage:
         for process, number in enumerate(LEAFED_CHATS):
             one = Leafer(leafer, self.journal, self.doors, process, self.chats[number], f"leafer {process}")
             self.leafers.append(one)
-        for runner in (*self.speakers, *self.devices, *self.leafers):
-            self._tasks.append(asyncio.create_task(runner.run()))
+        running = [one.run() for one in (*self.speakers, *self.devices)] + [one.run() for one in self.leafers]
+        self._tasks += map(asyncio.create_task, running)
         for witness in self.witnesses:
             self._tasks.append(asyncio.create_task(witness.follow(self.plan.cuts(witness.name))))
 
@@ -109,7 +109,7 @@ class Stage:
 
     @property
     def acked(self) -> int:
-        return sum(one.acked for one in (*self.speakers, *self.requesters))
+        return sum(one.acked for one in self.speakers) + sum(one.acked for one in self.requesters)
 
     @property
     def in_flight(self) -> int:

@@ -86,9 +86,9 @@ def effects_before_causes(history: History) -> Iterator[str]:
         first_written.setdefault((sent.sender, sent.chat, sent.key), at)
     begins: list[tuple[int, int, int, str]] = []
     for row in history.ledger.messages:
-        at = first_written.get((row.sender, row.chat, row.key))
-        if at is not None:
-            begins.append((at, row.chat, row.seq, row.key))
+        name = row.sender, row.chat, row.key
+        if name in first_written:
+            begins.append((first_written[name], row.chat, row.seq, row.key))
     begins.sort()
     known = known_numbers(history)
     for at, chat, seq, key in begins:

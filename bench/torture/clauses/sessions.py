@@ -24,7 +24,8 @@ def outlived(history: History) -> Iterator[str]:
 
 
 def accepted(history: History, ends: dict[int, int]) -> Iterator[str]:
-    before, after = set(), set()
+    before: set[tuple[int, int, str]] = set()
+    after: set[tuple[int, int, str]] = set()
     for at, sent in history.sends.values():
         name = sent.sender, sent.chat, sent.key
         (after if at > ends.get(sent.session, at) else before).add(name)
