@@ -8,18 +8,18 @@ import os
 import random
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
-from bench.house import AWAY, PATIENCE, Process
+from bench.house import AWAY, PATIENCE
 
 PASSWORD = "correct horse"
 CONTROL = {"hello", "ready", "resumed", "ack", "error", "pong", "typing", "presence"}
@@ -45,6 +45,13 @@ class Reply:
     headers: Any = None
 
 
+class Place(Protocol):
+    """Where something may be asked: a process, or a proxy before it."""
+
+    @property
+    def url(self) -> str: ...
+
+
 class Client:
     """A device of somebody. Says what came back; a process that does not answer raises one of AWAY."""
 
@@ -52,7 +59,7 @@ class Client:
         self.http = http
         self.actor = actor
 
-    async def asks(self, process: Process, method: str, path: str, body: Any = None, *, seconds: float = 10) -> Reply:
+    async def asks(self, process: Place, method: str, path: str, body: Any = None, *, seconds: float = 10) -> Reply:
         async with self.http.request(
             method,
             process.url + path,
@@ -63,25 +70,25 @@ class Client:
             raw = await answer.read()
             return Reply(answer.status, msgspec.json.decode(raw) if raw else None, answer.headers)
 
-    async def get(self, process: Process, path: str) -> Any:
+    async def get(self, process: Place, path: str) -> Any:
         answer = await self.asks(process, "GET", path)
         assert answer.status == 200, answer
         return answer.json
 
-    async def post(self, process: Process, path: str, body: Any = None) -> Any:
+    async def post(self, process: Place, path: str, body: Any = None) -> Any:
         answer = await self.asks(process, "POST", path, body)
         assert answer.status in {200, 201, 204}, answer
         return answer.json
 
-    async def says(self, process: Process, chat: str, text: str, **keys: Any) -> Any:
+    async def says(self, process: Place, chat: str, text: str, **keys: Any) -> Any:
         return await self.post(process, f"/v1/chats/{chat}/messages", {"text": text, **keys})
 
-    async def opens_chat(self, process: Process, name: str, members: Sequence[Actor] = ()) -> str:
+    async def opens_chat(self, process: Place, name: str, members: Sequence[Actor] = ()) -> str:
         ids = [one.user_id for one in members]
         made = await self.post(process, "/v1/chats", {"chat_name": name, "member_ids": ids})
         return str(made["chat_id"])
 
-    async def reads_all(self, process: Process, chat: str) -> list[Any]:
+    async def reads_all(self, process: Place, chat: str) -> list[Any]:
         found: list[Any] = []
         start = "1"
         while True:
@@ -91,11 +98,11 @@ class Client:
             if not page["messages"]:
                 return found
 
-    async def cursor(self, process: Process) -> str:
+    async def cursor(self, process: Place) -> str:
         return str((await self.get(process, "/v1/sync"))["cursor"])
 
     @asynccontextmanager
-    async def socket(self, process: Process, cursor: str = "") -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    async def socket(self, process: Place, cursor: str = "") -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         url = f"{process.url}/v1/ws" + (f"?cursor={cursor}" if cursor else "")
         socket = await self.http.ws_connect(url, headers=self.actor.headers, max_msg_size=0)
         try:
@@ -112,18 +119,18 @@ def cut(response: aiohttp.ClientResponse) -> None:
         connection.transport.abort()
 
 
-async def sign_up(process: Process, names: Sequence[str]) -> list[Actor]:
+async def sign_up(process: Place, names: Sequence[str]) -> list[Actor]:
     for name in names:
         await _post(process, "/v1/auth/register", {"user_name": name, "password": PASSWORD})
     return [await sign_in(process, name) for name in names]
 
 
-async def sign_in(process: Process, name: str) -> Actor:
+async def sign_in(process: Place, name: str) -> Actor:
     found = await _post(process, "/v1/auth/login", {"user_name": name, "password": PASSWORD})
     return Actor(name, found["user_id"], found["session_id"])
 
 
-async def _post(process: Process, path: str, body: Any) -> Any:
+async def _post(process: Place, path: str, body: Any) -> Any:
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
         async with http.post(process.url + path, data=msgspec.json.encode(body)) as answer:
             assert answer.status in {200, 201}, await answer.text()
@@ -173,7 +180,7 @@ class Journal:
 
 
 async def send_until_known(
-    client: Client, processes: Sequence[Process], chat: str, journal: Journal, choice: random.Random
+    client: Client, processes: Sequence[Place], chat: str, journal: Journal, choice: random.Random
 ) -> None:
     """As a good client does: the same key again for as long as nobody says what became of it."""
     key = secrets.token_hex(8)
@@ -207,7 +214,7 @@ class Follower:
     client: Client
     way: str  # socket, sse or poll
     cursor: str
-    anywhere: Callable[[], Process]
+    anywhere: Callable[[], Place]
     is_over: Callable[[dict[str, Any]], bool] = lambda event: False
     heard: list[dict[str, Any]] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)  # what the events were on the wire, to be compared between ways
@@ -217,7 +224,7 @@ class Follower:
     is_at_end: bool = False
     _left: int | None = None
 
-    async def follow(self, plan: Sequence[int] = ()) -> None:
+    async def follow(self, plan: Iterable[int] = ()) -> None:
         """Until `is_over`. `plan`: after how many events the plug is pulled, connection by connection."""
         ways = {"socket": self._over_socket, "sse": self._over_sse, "poll": self._over_poll}
         pulls = iter(plan)
@@ -247,7 +254,7 @@ class Follower:
             if self._left < 0:
                 raise Cut
 
-    async def _over_socket(self, process: Process) -> None:
+    async def _over_socket(self, process: Place) -> None:
         async with self.client.socket(process, self.cursor) as socket:
             async for frame in socket:
                 self.take(frame.data.encode())
@@ -255,7 +262,7 @@ class Follower:
                     return
             self.ends[str(socket.close_code)] += 1
 
-    async def _over_sse(self, process: Process) -> None:
+    async def _over_sse(self, process: Place) -> None:
         headers = {**self.client.actor.headers, "Accept": "text/event-stream", "Last-Event-ID": self.cursor}
         timeout = aiohttp.ClientTimeout(total=None, sock_read=PATIENCE)
         response = await self.client.http.get(f"{process.url}/v1/events", headers=headers, timeout=timeout)
@@ -274,7 +281,7 @@ class Follower:
             cut(response)
             response.close()
 
-    async def _over_poll(self, process: Process) -> None:
+    async def _over_poll(self, process: Place) -> None:
         """The cursor of the answer is kept only with the events that came with it."""
         path = f"{process.url}/v1/events?wait=5&after={quote(self.cursor)}"
         timeout = aiohttp.ClientTimeout(total=PATIENCE)

@@ -11,7 +11,7 @@ from bench.torture import report
 from bench.torture.history import History
 from bench.torture.journal import read
 from bench.torture.ledger import Ledger
-from bench.torture.plan import OF_A_WIRE, Plan
+from bench.torture.plan import OF_A_WIRE, SPEAKERS, Plan
 from bench.torture.run import Bounds, Record, play
 from bench.torture.summary import Summary, summarize
 
@@ -28,7 +28,9 @@ def main() -> None:
     summaries = []
     for wire in wires:
         # A few sends of every act are such that they have to be refused: those that count are as many as wished for.
-        plan = Plan(options.seed, wire, sends_per_act=int(per_act * 1.03) + 1, doubts_per_act=options.doubts)
+        plan = Plan(
+            options.seed, wire, sends_per_act=int(per_act * 1.04) + len(SPEAKERS), doubts_per_act=options.doubts
+        )
         record = uvloop.run(play(plan, bounds, options.report, tell))
         summaries.append(judged(record))
         if not options.keep:

@@ -28,13 +28,6 @@ from bench.torture.journal import (
 from bench.torture.ledger import Entry, Ledger, Message
 
 
-class Timed(NamedTuple):
-    """A record and its line number, which is its time."""
-
-    line: int
-    record: Record
-
-
 @dataclass
 class Listening:
     """What came over one connection, in the order in which it came."""
@@ -141,6 +134,15 @@ class History:
                 found[one.user].append(Interval(one.chat, joined, one.position))
         for (chat, user), joined in running.items():
             found[user].append(Interval(chat, joined, None))
+        return found
+
+    @cached_property
+    def memberships_of(self) -> dict[tuple[int, int], list[Interval]]:
+        """By person and chat."""
+        found: dict[tuple[int, int], list[Interval]] = defaultdict(list)
+        for user, intervals in self.intervals.items():
+            for one in intervals:
+                found[user, one.chat].append(one)
         return found
 
     def between(self, chat: int, after: int, upto: int) -> list[Message]:

@@ -57,7 +57,7 @@ async def read_ledger(dsn: str) -> Ledger:
                 async for row in connection.cursor(MESSAGES)
             ]
             entries = [
-                Entry(*row[:5], msgspec.json.decode(row[5]) if row[5] is not None else None)
+                Entry(row[0], row[1], row[2], row[3], row[4], msgspec.json.decode(row[5]) if row[5] else None)
                 for row in await connection.fetch(ENTRIES)
             ]
             members = [Member(*row) for row in await connection.fetch("select chat_id, user_id, read_seq from members")]

@@ -6,7 +6,13 @@ from typing import cast
 
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 MASKED, LAST = 0x80, 0x80
-KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+UPGRADE = (
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Protocol: messenger.v1",
+)
 OPEN_PATIENCE = 3.0
 
 
@@ -38,8 +44,7 @@ class Pipe(asyncio.Protocol):
 
     @classmethod
     async def open(cls, port: int, path: str, headers: dict[str, str], hear: Callable[[bytes], None]) -> "Pipe":
-        lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1", "Connection: Upgrade", "Upgrade: websocket",
-                 "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Protocol: messenger.v1"]  # fmt: skip
+        lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1", *UPGRADE]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         request = "\r\n".join([*lines, "", ""]).encode()
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""What is sent and what breaks, all of it from one seed: the same seed plans the same run, whatever the machine does."""
+"""What is sent and what breaks, all of it from one seed: the same seed plans the same run, on every machine."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ ONE_FLAWED_OF = 60
 ONE_LONG_OF = 40
 ONE_WAKING = 0.1
 LONG = 4096
+THE_END = "the end"
 FLAWS = ("stranger", "too long", "empty", "conflict")
 
 KILLS = ("kill worker", "kill server", "kill postgres")
@@ -66,6 +67,15 @@ class Draft:
     @property
     def key(self) -> str:
         return f"k{self.key_of or self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class LastWords(Draft):
+    """What everybody waits for."""
+
+    @property
+    def text(self) -> str:
+        return THE_END
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ class Mood(Enum):
 
 
 class Dropper:
-    """Drops some messages of one connection, whole ones only. `forth`: what passes to the server, and our own answer."""
+    """Drops some messages of one connection, whole ones only. `forth`: what goes to the server, and our own answer."""
 
     def forth(self, data: bytes, dropping: bool) -> tuple[bytes, bytes]:
         return data, b""

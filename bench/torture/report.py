@@ -107,7 +107,7 @@ def picture(one: Summary) -> str:
         for second, count in enumerate(one.timeline)
     )
     marks = "".join(
-        f'<line x1="{at * step:.1f}" x2="{at * step:.1f}" y1="0" y2="{height}"><title>{at:g} s: {escape(kind)}</title></line>'
+        f'<path d="M{at * step:.1f} 0V{height}"><title>{at:g} s: {escape(kind)}</title></path>'
         for at, kind in one.struck
     )
     return (
@@ -126,5 +126,5 @@ th { text-align: left; font-weight: 400 } td, th { padding: .15rem .8rem .15rem 
 .columns { display: flex; flex-wrap: wrap; gap: 3rem } .holds td:nth-child(2) { color: #176d2c }
 .broken, .slow { color: #b00020 } small { color: #b00020 }
 figure { margin: 1rem 0 } svg { width: 100%; background: #f6f6f4 } rect { fill: #7a9cc6 }
-line { stroke: #b00020; stroke-width: .7 } figcaption { color: #666; font-size: .85rem }
+path { stroke: #b00020; stroke-width: .7 } figcaption { color: #666; font-size: .85rem }
 """

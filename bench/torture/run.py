@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.torture.acts import NotQuiet
+from bench.torture.acts import play as play_act
 from bench.torture.journal import Journal
 from bench.torture.ledger import Ledger, read_ledger
 from bench.torture.plan import Plan
-from bench.torture.stage import NotQuiet, staged
+from bench.torture.stage import staged
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,13 @@ async def play(plan: Plan, bounds: Bounds, folder: Path, tell: Callable[[str], N
                     enough = played >= bounds.faults and stage.acked >= bounds.sends
                     if enough or time.monotonic() - began > bounds.seconds:
                         break
-                    await stage.play(act)
+                    await play_act(stage, act)
                     tell(f"{plan.wire}: fault {act.number} ({act.fault.kind}), {stage.acked} acknowledged")
             except NotQuiet as error:
                 broken = str(error)
             await stage.end()
-            dropped = sum(one.dropped for one in (stage.base, stage.redis) if one is not None)
-            found: Ledger = await read_ledger(stage.house.dsn)
+            dropped = sum(one.dropped for one in (stage.ground.base, stage.ground.redis) if one is not None)
+            found: Ledger = await read_ledger(stage.ground.house.dsn)
             found.save(record.ledger)
     finally:
         writing.close()

@@ -12,7 +12,7 @@ from random import Random
 
 import msgspec
 
-from bench.crowd import Actor, Client
+from bench.crowd import Actor, Client, Place
 from bench.house import AWAY
 from bench.torture.journal import (
     Ack,
@@ -309,7 +309,7 @@ class Requester:
 
     client: Client
     journal: Journal
-    doors: Sequence[Proxy]
+    doors: Sequence[Place]  # by process
     choice: Random
     session: int = 0
     on_ack: Callable[[Actor, Saying, Result], None] = lambda actor, saying, result: None

@@ -150,7 +150,7 @@ def cuts(history: History) -> Counter[str]:
 
 
 def staleness(history: History) -> dict[str, Staleness]:
-    acked = {}
+    acked: dict[int, int] = {}
     for _, ack in history.acks:
         acked.setdefault(ack.position, ack.at)
     late: dict[str, list[float]] = defaultdict(list)

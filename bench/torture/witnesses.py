@@ -1,14 +1,14 @@
-"""Those who listen: followers with nothing but a cursor, whose every event goes into the journal; and patient readers."""
+"""Those who listen: followers with nothing but a cursor, their every event in the journal; and patient readers."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
 
 from bench.crowd import Client, Cut, Follower, Reply
 from bench.house import AWAY
 from bench.torture.journal import Journal, Opened, Page, Row, Shut, digest
+from bench.torture.plan import THE_END
 from bench.torture.proxy import Proxy
 from bench.torture.speakers import EVENT, PASSING, Event, note
 
@@ -22,17 +22,28 @@ class Witness(Follower):
     """Comes back on a process chosen at random, and is cut after as many events as its plan says."""
 
     name: str = ""
-    journal: Journal = None  # type: ignore[assignment]
+    journal: Journal = field(kw_only=True)
     doors: Sequence[Proxy] = ()
     choice: Random = field(default_factory=Random)
     last_chat: int = 0  # where its last words are said
     line: int = 0
-    events: int = 0
     owed: list[tuple[int, int, int]] = field(default_factory=list)  # pages of chats that it was told to read
 
     @classmethod
-    def of(cls, client: Client, way: str, cursor: str, **fields: Any) -> "Witness":
-        one = cls(client, way, cursor, anywhere=lambda: one.door(), **fields)  # type: ignore[arg-type, return-value]
+    def of(
+        cls,
+        client: Client,
+        way: str,
+        cursor: str,
+        name: str,
+        journal: Journal,
+        doors: Sequence[Proxy],
+        choice: Random,
+        last_chat: int,
+    ) -> "Witness":
+        one = cls(client, way, cursor, lambda: doors[0], journal=journal)
+        one.name, one.doors, one.choice, one.last_chat = name, doors, choice, last_chat
+        one.anywhere = one.door
         return one
 
     def door(self) -> Proxy:
@@ -54,7 +65,6 @@ class Witness(Follower):
         if event.type in PASSING or event.type in {"ready", "ack", "error"}:
             return
         note(self.journal, self.line, event)
-        self.events += 1
         if event.type == "limited":
             self.owed.append((int(event.chat_id), event.from_seq, event.to_seq))
         else:
@@ -68,7 +78,7 @@ class Witness(Follower):
 
     def _is_end(self, event: Event) -> bool:
         is_last = int(event.chat_id) == self.last_chat and event.message is not None
-        return is_last and event.message is not None and event.message.text == "the end"
+        return is_last and event.message is not None and event.message.text == THE_END
 
     async def read_owed(self) -> None:
         """What `limited` named: the pages, as long as it takes."""

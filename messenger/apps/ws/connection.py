@@ -16,7 +16,7 @@ from messenger.apps.ws import closing, protocol
 from messenger.apps.ws.closing import Closing
 from messenger.apps.ws.outbox import Outbox, Post
 from messenger.apps.ws.resuming import Resuming
-from messenger.errors import BadCursor, InternalError, MessengerError, TimedOut, Unavailable
+from messenger.errors import BadCursor, InternalError, MessengerError, Unavailable
 from messenger.identity import Identity
 from messenger.log.entries import Cursor, Entry
 from messenger.log.follow import Log
@@ -241,8 +241,8 @@ class Connection:
                 return await command.run(self._call(frame))
         except MessengerError:
             raise
-        except TimeoutError:
-            raise TimedOut from None
+        except TimeoutError:  # perhaps it was done, so no 4xx
+            raise Unavailable("The command took too long to answer.", retry_after=1) from None
         except Exception:
             raise self._failure(frame) from None
 

@@ -15,6 +15,6 @@ from tests.actors import Server
 @pytest.fixture
 async def hurried(dsn: str, config: Config) -> AsyncIterator[Server]:
     app = create_app(config, dsn)
-    app[PACE] = Pace(heartbeat=0.3, pong=0.2, close=0.3)
+    app[PACE] = Pace(heartbeat=0.3, pong=0.2, close=0.3, command=0.5)
     async with Server.running(make_runner(app)) as running:
         yield running

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tests.actors import PASSWORD
+from tests.actors import PASSWORD, Person
 from tests.apps.talk import says, told
 from tests.sockets import Refused
 
@@ -214,3 +214,17 @@ async def test_copies_that_leave_in_one_breath_are_one_message_and_overtake_nobo
         assert copy["replayed"] and "replayed" not in first
         assert other.code == "idempotency-conflict"
         assert last["result"]["seq"] == 2
+
+
+async def test_a_command_that_takes_too_long_is_unknown_and_not_refused(hurried, sql):
+    """Whoever waits behind a lock for ever may be served in the end: no 4xx may say that nothing was done."""
+    async with Person.registered(hurried, "alice") as alice:
+        lunch = await alice.opens_chat("lunch")
+        said = await says(alice, lunch, "pizza?")
+        async with alice.connects() as hers, sql.transaction():
+            await sql.execute("select 1 from chats where id = $1 for update", int(lunch))
+
+            with pytest.raises(Refused) as refused:
+                await hers.asks("edit_message", chat_id=lunch, message_id=said["message_id"], text="pasta?")
+
+        assert refused.value.code == "unavailable"
