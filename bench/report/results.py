@@ -34,6 +34,13 @@ class Results:
     def is_tool_bound(self, key: str) -> bool:
         return any(figures.get("tool_bound") for figures in self.rounds.get(key, ()))
 
+    def others(self) -> float:
+        """The share of the machine that somebody else used meanwhile, as a median over everything."""
+        found = [
+            one["others_share"] for some in self.rounds.values() for one in some if one.get("others_share") is not None
+        ]
+        return median(found) if found else 0.0
+
     def notes(self) -> list[str]:
         """Why something was not measured, each reason once."""
         return list(dict.fromkeys(one["note"] for some in self.rounds.values() for one in some if "note" in one))

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from bench.report.goals import judge
 from bench.report.results import Results
 
+NOISE = 0.1
+
 
 def number(value: float | None) -> str:
     if value is None:
@@ -167,17 +169,23 @@ def verdicts(results: Results) -> str:
             [
                 goal.says,
                 spread(one.values),
+                spread(one.by_cpu),
                 f"{sign} {goal.now}" if goal.now is not None else "-",
                 one.verdict(goal.now),
                 f"{sign} {goal.later}" if goal.later is not None else "-",
                 one.verdict(goal.later),
             ]
         )
-    return table(["goal", "ratio", "now", "", "next", ""], rows)
+    return table(["goal", "ratio", "by CPU", "now", "", "next", ""], rows)
 
 
 def everything(results: Results) -> str:
     parts = [sends(results), groups(results), idle(results), pages(results), limits(results), verdicts(results)]
+    if results.others() > NOISE:
+        parts.append(
+            f"NOISY: somebody else used {results.others():.0%} of the machine. Rates and latencies are those of a"
+            " disturbed machine; the CPU of an operation, and the ratios by CPU, suffer less."
+        )
     parts += [f"NOT MEASURED: {note}" for note in results.notes()]
     if results.voids():
         parts.append("VOID:\n" + "\n".join(results.voids()))

@@ -1,0 +1,56 @@
+"""`python -m bench.report [FOLDER]`: puts a run into docs/performance.md, its tables and pictures, as they came."""
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.house import ROOT
+from bench.report import soaks, tables
+from bench.report.pictures import draw
+from bench.report.results import Results
+
+PAGE = ROOT / "docs" / "performance.md"
+PLACE = ROOT / "docs" / "performance"
+
+
+def main() -> None:
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "bench-results")
+    PLACE.mkdir(exist_ok=True)
+    page = PAGE.read_text()
+    if (folder / "results.json").exists():
+        shutil.copyfile(folder / "results.json", PLACE / "results.json")
+        results = Results.read(PLACE / "results.json")
+        page = put(page, "run", "\n\n".join(run(results)))
+    if (folder / "soak.json").exists():
+        shutil.copyfile(folder / "soak.json", PLACE / "soak.json")
+        found = json.loads((PLACE / "soak.json").read_text())
+        page = put(page, "soak", f"{about(found['about'])}\n\n{soaks.everything(found)}")
+    PAGE.write_text(page)
+
+
+def run(results: Results) -> Iterator[str]:
+    yield about(results.about)
+    for picture in draw(results, PLACE):
+        yield f"![{picture.stem}](performance/{picture.name})"
+    yield tables.everything(results)
+
+
+def about(what: dict[str, object]) -> str:
+    return (
+        f"`{what['command']}`, {what['began']}; {what['cores']} cores, Python {what['python']}, {what['machine']}."
+        " Medians, with the smallest and the largest round in brackets."
+    )
+
+
+def put(page: str, name: str, words: str) -> str:
+    """Between the two marks of this name."""
+    marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.S)
+    assert marks.search(page), f"docs/performance.md has no place for the {name}"
+    return marks.sub(lambda found: f"{found[1]}{words}\n{found[2]}", page)
+
+
+if __name__ == "__main__":
+    main()
