@@ -48,6 +48,7 @@ torture: $(STAMP_DEV)  ## Kill, stop, cut and swallow for MINUTES=3; SEED= SENDS
 	@$(BIN)/python -m bench.torture --minutes $(or $(MINUTES),3) --wire $(or $(WIRE),all) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(SENDS),--sends $(SENDS)) $(if $(FAULTS),--faults $(FAULTS)) \
 	  $(if $(DOUBTS),--doubts $(DOUBTS)) $(if $(REPORT),--report $(REPORT))
+
 bench: $(STAMP_DEV)  ## Measure the server and its limits, about eight minutes; BENCH="S1 --rounds 1" for a part
 	@$(BIN)/python -m bench $(BENCH)
 
