@@ -143,7 +143,10 @@ class Tail:
             await self._change_epoch(epoch)
             return True
         upto = entries[-1].position if len(entries) == FETCH else head
-        await self.show([entry for entry in entries if entry.position not in self._early])
+        # Nobody here hears most of what others write; who joins a chat in these very entries will hear what follows.
+        joined = {entry.chat_id for entry in entries if entry.kind == "member_added"}
+        heard = [entry for entry in entries if entry.chat_id in joined or self._hub.is_heard(entry)]
+        await self.show([entry for entry in heard if entry.position not in self._early])
         for number, entry in enumerate(entries, 1):
             # While this was read, own commits may have come by the short way.
             if entry.position > self._hub.position:

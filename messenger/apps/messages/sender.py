@@ -20,8 +20,8 @@ import asyncpg
 import msgspec
 from aiohttp import web
 
-from messenger.apps.messages.schemas import Message
-from messenger.apps.messages.store import Shown, by_ids
+from messenger.apps.messages.history import HISTORY
+from messenger.apps.messages.schemas import Message, Shown
 from messenger.errors import (
     BadParameters,
     ChatNotFound,
@@ -445,11 +445,7 @@ async def context(root: web.Application) -> AsyncIterator[None]:
     config = root[CONFIG]
     dsn = str(config.database.direct_url) or root[DATABASE].dsn
 
-    async def look_up(ids: Sequence[int]) -> Mapping[int, Shown]:
-        async with root[DATABASE].reading() as tx:
-            return await by_ids(tx, ids)
-
-    sender = Sender(dsn, root[LOG], look_up, config.operation_id_window)
+    sender = Sender(dsn, root[LOG], root[HISTORY].now, config.operation_id_window)
     root[SENDER] = sender
     await sender.start()
     yield
