@@ -14,12 +14,12 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.load.plan import plan, soak
+from bench.load.plan import Part, plan, soak
 from bench.load.stage import Stage
 from bench.report import soaks, tables
 from bench.report.pictures import draw
@@ -32,12 +32,15 @@ def main() -> None:
     options = parser().parse_args()
     options.results.mkdir(parents=True, exist_ok=True)
     if options.what == ["soak"]:
-        found = asyncio.run(soaked(options))
+        with on_stage(options) as stage:
+            found = {"about": about(options), **asyncio.run(soak(stage, options.minutes))}
         (options.results / "soak.json").write_text(json.dumps(found, indent=1))
         said = soaks.everything(found)
         (options.results / "soak.md").write_text(said + "\n")
     else:
-        results = asyncio.run(measured(options))
+        parts = chosen(options.what)
+        with on_stage(options) as stage:
+            results = asyncio.run(measured(options, parts, stage))
         results.write(options.results / "results.json")
         said = tables.everything(results)
         (options.results / "tables.md").write_text(said + "\n")
@@ -60,25 +63,22 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def measured(options: argparse.Namespace) -> Results:
-    unknown = set(options.what) - set(SCENARIOS)
+def chosen(scenarios: Sequence[str]) -> list[Part]:
+    unknown = set(scenarios) - set(SCENARIOS)
     if unknown:
         raise SystemExit(f"There is no {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}, and soak alone.")
+    return [part for part in plan() if not scenarios or part.scenario in scenarios]
+
+
+async def measured(options: argparse.Namespace, parts: Sequence[Part], stage: Stage) -> Results:
     results = Results(about(options))
-    parts = [part for part in plan() if not options.what or part.scenario in options.what]
-    with on_stage(options) as stage:
-        for number in range(1, options.rounds + 1):
-            for part in parts:
-                print(f"round {number} of {options.rounds}: {part.key()}", file=sys.stderr, flush=True)
-                found = await part.run(stage)
-                for phase in part.phases or ("",):
-                    results.add(part.key(phase), found[phase] if phase else found)
+    for number in range(1, options.rounds + 1):
+        for part in parts:
+            print(f"round {number} of {options.rounds}: {part.key()}", file=sys.stderr, flush=True)
+            found = await part.run(stage)
+            for phase in part.phases or ("",):
+                results.add(part.key(phase), found[phase] if phase else found)
     return results
-
-
-async def soaked(options: argparse.Namespace) -> dict[str, Any]:
-    with on_stage(options) as stage:
-        return {"about": about(options), **await soak(stage, options.minutes)}
 
 
 @contextmanager

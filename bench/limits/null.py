@@ -50,7 +50,7 @@ class NoDatabase(Line):
 
 
 def main() -> None:
-    sender.Line = NoDatabase  # type: ignore[misc]
+    sender.Line = NoDatabase  # type: ignore[attr-defined]
     messenger_api.main()
 
 

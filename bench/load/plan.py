@@ -42,7 +42,7 @@ async def sends(name: str, number: int, stage: Stage) -> Figures:
 async def group(name: str, size: int, pace: float, stage: Stage) -> Figures:
     server = await stage.server(name)
     chat_id, tokens = await server.group(stage.sized(size))
-    spec = {"chat_id": chat_id, "tokens": tokens, "speakers": min(SPEAKERS, len(tokens) - 1), "pace": pace}
+    spec: Figures = {"chat_id": chat_id, "tokens": tokens, "speakers": min(SPEAKERS, len(tokens) - 1), "pace": pace}
     return await stage.load("groups", server.process, server.families(), **spec)
 
 
@@ -63,7 +63,7 @@ async def pages(which: str, stage: Stage) -> Figures:
     hot, cold = await (await stage.server("product")).histories(lengths)
     path = "/v1/chats/{}/messages?limit={}&from={}"
     if which == "hot":
-        spec = {"path": path.format(hot, PAGE, lengths[0] - PAGE + 1), "span": 0}
+        spec: Figures = {"path": path.format(hot, PAGE, lengths[0] - PAGE + 1), "span": 0}
     else:
         spec = {"path": path.format(cold, PAGE, "{}"), "span": lengths[1] - PAGE + 1}
     return await read(stage, marked='"sender_id":"', most=PAGE, **spec)
@@ -81,7 +81,7 @@ async def read(stage: Stage, **spec: Any) -> Figures:
 
 async def bare_hello(stage: Stage) -> Figures:
     bare = await stage.bare()
-    spec = {"tokens": [""] * READERS, "path": "/hello", "span": 0, "marked": "", "most": 1}
+    spec: Figures = {"tokens": [""] * READERS, "path": "/hello", "span": 0, "marked": "", "most": 1}
     return await stage.load("pages", bare, family(bare), **spec)
 
 

@@ -113,8 +113,8 @@ def sends_goals() -> Iterator[Goal]:
             pgbench = f"S1 1 row a commit, 32 clients: pgbench, {cores}"
             says = f"S1 acked/s at {number}, of pgbench -c32 ({cores})"
             # With one core each, the one PostgreSQL is on; with two pgbench itself has a share in them.
-            by_cpu = ratio(figure(pgbench, "postgres_us_a_row"), times(1e3, cpu)) if cores == "one core" else None
-            yield Goal(says, True, 0.8, later, ratio(mine, figure(pgbench, "rows_per_s")), by_cpu)
+            rows = ratio(figure(pgbench, "postgres_us_a_row"), times(1e3, cpu)) if cores == "one core" else None
+            yield Goal(says, True, 0.8, later, ratio(mine, figure(pgbench, "rows_per_s")), rows)
         two = figure(f"S1 {number} senders: two processes", "acked_per_s")
         yield Goal(f"S1 acked/s at {number}, two processes of one", True, 1.0, 1.6, ratio(two, mine))
     lone = total(

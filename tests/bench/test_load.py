@@ -24,26 +24,28 @@ def options(*words: str) -> argparse.Namespace:
 
 
 @needs_two_cores
-async def test_every_scenario_and_every_limit_gives_a_figure(tmp_path: Path) -> None:
-    results = await bench.measured(options())
+async def test_every_scenario_and_limit_gives_a_figure_and_a_soak_loses_nothing(tmp_path: Path) -> None:
+    given = options("--minutes", "0.05")
 
+    with bench.on_stage(given) as stage:
+        results = await bench.measured(given, bench.chosen([]), stage)
+        soaked = await plan.soak(stage, given.minutes)
+
+    assert_all_is_there(results, tmp_path)
+    assert soaked["void"] == []
+    assert soaked["journal"]["acked"] == soaked["acked"] > 0
+    assert {soaked["journal"][name] for name in ("lost", "doubled", "told_otherwise", "never_acked")} == {0}
+    assert "nothing lost, nothing doubled" in soaks.everything(soaked)
+
+
+def assert_all_is_there(results: Results, folder: Path) -> None:
     assert results.voids() == []
     not_measured = [one.goal.says for one in judge(results) if one.middle is None]
     assert [says for says in not_measured if "C send()" not in says or not results.notes()] == []
-    for path in draw(results, tmp_path):
+    for path in draw(results, folder):
         ElementTree.parse(path)  # noqa: S314
-    results.write(tmp_path / "results.json")
-    assert tables.everything(Results.read(tmp_path / "results.json")) == tables.everything(results)
-
-
-@needs_two_cores
-async def test_a_soak_finds_every_acknowledged_message_once(tmp_path: Path) -> None:
-    found = await bench.soaked(options("soak", "--minutes", "0.05"))
-
-    assert found["void"] == []
-    assert found["journal"]["acked"] == found["acked"] > 0
-    assert {found["journal"][name] for name in ("lost", "doubled", "told_otherwise", "never_acked")} == {0}
-    assert "nothing lost, nothing doubled" in soaks.everything(found)
+    results.write(folder / "results.json")
+    assert tables.everything(Results.read(folder / "results.json")) == tables.everything(results)
 
 
 async def test_without_a_compiler_the_floor_is_said_to_be_missing(
