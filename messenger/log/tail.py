@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from messenger.errors import Unavailable
 from messenger.log.entries import Entry, Show, encode
 from messenger.log.hub import Hub, Listener
 from messenger.log.line import Line, LineLost
@@ -81,7 +82,7 @@ class Tail:
                 if not self.ready.is_set():
                     await self.start()
                 await self._follow()
-            except LineLost:
+            except Unavailable:  # the line is lost, or whoever shows the entries has none
                 await asyncio.sleep(QUIET_POLL)
             except Exception:
                 log.exception("the tail stumbled and goes on at position=%s", self.position)
