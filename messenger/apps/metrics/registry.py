@@ -62,6 +62,13 @@ class Metrics:
                 registry=self.registry,
             )
         )
+        self.silences = Followed(
+            Counter(
+                "messenger_database_silences",
+                "Times that the database did not answer, and every connection of this process was cut",
+                registry=self.registry,
+            )
+        )
         build = Gauge(
             "messenger_build_info",
             "Always 1; the version is in the label",
