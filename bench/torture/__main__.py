@@ -33,9 +33,9 @@ def main() -> None:
         )
         record = uvloop.run(play(plan, bounds, options.report, tell))
         summaries.append(judged(record))
-        if not options.keep:
-            record.journal.unlink()
-            record.ledger.unlink(missing_ok=True)
+        if summaries[-1].holds and not options.keep:
+            for file in record.files:
+                file.unlink()
         print(f"\n{report.text(summaries[-1])}\n", flush=True)
         report.write(options.report, summaries)
     tell(f"report: {options.report / 'report.html'}")
@@ -51,7 +51,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sends", type=int, help="so many acknowledged sends a wire are enough, if the faults are")
     parser.add_argument("--doubts", type=int, default=500, help="sends whose answer is swallowed, at each such fault")
     parser.add_argument("--report", type=Path, default=Path("torture-report"), help="folder")
-    parser.add_argument("--keep", action="store_true", help="the journals, which are large")
+    parser.add_argument(
+        "--keep", action="store_true", help="the journals, though nothing was broken; they are large"
+    )
     return parser.parse_args()
 
 

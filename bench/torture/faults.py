@@ -19,6 +19,7 @@ Hit = tuple[Sequence[int], float]
 SLOW_LINE, SLOW_DATABASE = 0.2, 0.05
 # Long enough that those who wait are told `unavailable` although it was stored.
 SWALLOWED_COMMITS = 1.1
+SILENCE = 4  # times as long: some of these reach the product's own deadlines for a statement
 STOP_PATIENCE = 30
 
 
@@ -99,7 +100,7 @@ async def cut_database(stage: Stage, fault: Fault) -> Hit:
 
 
 async def silent_database(stage: Stage, fault: Fault) -> Hit:
-    await stage.ground.base.in_mood(Mood.SILENT, fault.seconds)
+    await stage.ground.base.in_mood(Mood.SILENT, fault.seconds * SILENCE)
     return (1,), time.monotonic()
 
 

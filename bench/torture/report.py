@@ -55,6 +55,7 @@ def figures(one: Summary) -> list[tuple[str, str]]:
         ("cuts: " + ", ".join(one.cuts), ", ".join(map(str, one.cuts.values()))),
         ("named gaps: limited, resync", f"{one.limited}, {one.resynced}"),
         ("doorbells dropped", "all of them" if one.wire == "none" else f"{one.dropped_doorbells:,}"),
+        ("sockets closed after a logout, s", spread_text(one.closed)),
         ("ms from ack to event, p50 / p99 / max", stale or "-"),
     ]
 

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.torture.acts import NotQuiet
-from bench.torture.acts import play as play_act
+from bench.torture import acts
 from bench.torture.journal import Journal
 from bench.torture.ledger import Ledger, read_ledger
 from bench.torture.plan import Plan
 from bench.torture.stage import staged
+
+END_LIMIT = 180.0  # for the last words, when nobody answers any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,11 @@ class Record:
     seconds: float
     dropped: int  # doorbells
     broken: str  # why it could not be played to its end
+
+    @property
+    def files(self) -> list[Path]:
+        """What is of use only to whoever has to find out why; also what the servers said."""
+        return [self.journal, self.ledger, *self.folder.glob(f"server-{self.plan.wire}-*.log")]
 
     @property
     def journal(self) -> Path:
@@ -59,15 +65,21 @@ async def play(plan: Plan, bounds: Bounds, folder: Path, tell: Callable[[str], N
                     enough = played >= bounds.faults and stage.acked >= bounds.sends
                     if enough or time.monotonic() - began > bounds.seconds:
                         break
-                    await play_act(stage, act)
+                    await acts.play(stage, act)
                     tell(f"{plan.wire}: fault {act.number} ({act.fault.kind}), {stage.acked} acknowledged")
-            except NotQuiet as error:
+            except acts.NotQuiet as error:
                 broken = str(error)
-            await stage.end()
+            try:
+                async with asyncio.timeout(END_LIMIT):
+                    await stage.end()
+            except TimeoutError:
+                broken = broken or "the last words could not be said"
             dropped = sum(one.dropped for one in (stage.ground.base, stage.ground.redis) if one is not None)
             found: Ledger = await read_ledger(stage.ground.house.dsn)
             found.save(record.ledger)
     finally:
         writing.close()
+        for number, said in enumerate(sorted(house.glob("said-*"))):
+            shutil.copyfile(said, folder / f"server-{plan.wire}-{number}.log")
         await asyncio.to_thread(shutil.rmtree, house, ignore_errors=True)
     return Record(plan, folder, time.monotonic() - began, dropped, broken)

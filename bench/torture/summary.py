@@ -8,6 +8,7 @@ from statistics import median, quantiles
 import msgspec
 
 from bench.torture.clauses import judge
+from bench.torture.clauses.sessions import session_of
 from bench.torture.history import History
 from bench.torture.journal import Gap, Recovered, Said, Struck
 from bench.torture.plan import KILLS, Plan
@@ -70,6 +71,7 @@ class Summary(msgspec.Struct):
     in_flight: Spread | None  # at the moment of each fault
     recovery: dict[str, Spread]
     staleness: dict[str, Staleness]
+    closed: Spread | None  # seconds from the answer to a logout to the close of that session's sockets
     broken_off: str
     verdicts: list[Judgement]
     timeline: list[int]  # acks of each second
@@ -117,6 +119,7 @@ def summarize(history: History, plan: Plan, *, command: str, seconds: float, dro
         in_flight=Spread.of([float(one.in_flight) for one in recovered]) if recovered else None,
         recovery={kind: Spread.of(some) for kind, some in sorted(times.items())},
         staleness=staleness(history),
+        closed=closed(history),
         broken_off=broken_off,
         verdicts=[
             Judgement(
@@ -166,6 +169,16 @@ def staleness(history: History) -> dict[str, Staleness]:
             steps = quantiles(late[way], n=100)
             found[way] = Staleness(round(steps[49], 1), round(steps[98], 1), round(max(late[way]), 1))
     return found
+
+
+def closed(history: History) -> Spread | None:
+    ends = {one.session: one.at for _, one in history.ended}
+    late = [
+        max(0.0, (line.shut[1].at - ends[session]) / 1e6)
+        for line in history.lines.values()
+        if (session := session_of(history, line)) in ends and line.shut is not None
+    ]
+    return Spread.of(late) if late else None
 
 
 def timeline(history: History) -> list[int]:

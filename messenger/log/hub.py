@@ -84,6 +84,12 @@ class Hub:
             if listener.user_id != author:
                 listener.hear_note(note)
 
+    def is_heard(self, entry: Entry) -> bool:
+        """Might anybody here hear it? Whoever has just come may be in any chat."""
+        if self._unadmitted or (entry.user_id is not None and entry.user_id in self._of_user):
+            return True
+        return entry.chat_id is not None and entry.chat_id in self._in_chat
+
     def is_listening(self, listener: Listener, chat_id: int) -> bool:
         return chat_id in self._chats_of.get(listener, ())
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from messenger.errors import Unavailable
 from messenger.log.entries import Entry, Show, encode
 from messenger.log.hub import Hub, Listener
 from messenger.log.line import Line, LineLost
@@ -81,7 +82,7 @@ class Tail:
                 if not self.ready.is_set():
                     await self.start()
                 await self._follow()
-            except LineLost:
+            except Unavailable:  # the line, or whoever had to show an entry: the database is away
                 await asyncio.sleep(QUIET_POLL)
             except Exception:
                 log.exception("the tail stumbled and goes on at position=%s", self.position)
@@ -143,7 +144,10 @@ class Tail:
             await self._change_epoch(epoch)
             return True
         upto = entries[-1].position if len(entries) == FETCH else head
-        await self.show([entry for entry in entries if entry.position not in self._early])
+        # Nobody here hears most of what others write; who joins a chat in these very entries will hear what follows.
+        joined = {entry.chat_id for entry in entries if entry.kind == "member_added"}
+        heard = [entry for entry in entries if entry.chat_id in joined or self._hub.is_heard(entry)]
+        await self.show([entry for entry in heard if entry.position not in self._early])
         for number, entry in enumerate(entries, 1):
             # While this was read, own commits may have come by the short way.
             if entry.position > self._hub.position:

@@ -3,10 +3,12 @@
 import asyncio
 import itertools
 import random
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import asyncpg
 import pytest
 from redis import asyncio as redis
@@ -112,7 +114,11 @@ async def test_a_client_cut_at_random_moments_ends_with_exactly_the_log_of_its_c
 async def test_without_any_doorbell_it_only_takes_longer(
     house: House, cast: list[Actor], sql: asyncpg.Connection
 ) -> None:
-    await cut_again_and_again(await house.pair(WIRE="none"), cast, sql, cuts=8, messages=MESSAGES // 2)
+    pair = await house.pair(WIRE="none")
+    async with counting_doorbells(pair) as dropped:
+        await cut_again_and_again(pair, cast, sql, cuts=8, messages=MESSAGES // 2)
+
+        assert await dropped("without a wire") > 0
 
 
 async def test_with_redis_killed_in_the_middle_it_only_takes_longer(
@@ -123,13 +129,38 @@ async def test_with_redis_killed_in_the_middle_it_only_takes_longer(
         pair = await house.pair(WIRE="redis", REDIS_URL=valkey.url)
         await is_their_wire(valkey.url)
 
-        await cut_again_and_again(pair, cast, sql, cuts=8, messages=MESSAGES // 2, at_half=valkey.kill)
+        async with counting_doorbells(pair) as dropped:
+            await cut_again_and_again(pair, cast, sql, cuts=8, messages=MESSAGES // 2, at_half=valkey.kill)
 
-        assert valkey.popen is not None and valkey.popen.returncode < 0, "it was killed"
+            assert valkey.popen is not None and valkey.popen.returncode < 0, "it was killed"
+            assert await dropped("with Redis killed in the middle") > 0
         for one in pair:
             one.kill()
     finally:
         valkey.kill()
+
+
+@asynccontextmanager
+async def counting_doorbells(pair: Sequence[Process]) -> AsyncIterator[Callable[[str], Awaitable[int]]]:
+    """How many doorbells did not arrive since: of two processes each should hear whatever the other one rings."""
+    async with aiohttp.ClientSession() as http:
+
+        async def total(name: str) -> int:
+            pages = [await (await http.get(f"{process.url}/metrics")).text() for process in pair]
+            (ours, theirs) = (re.findall(rf"^{name} (\S+)$", page, re.MULTILINE) for page in pages)
+            return int(float(ours[0]) + float(theirs[0]))
+
+        async def counted() -> list[int]:
+            return [await total(f"messenger_doorbells_{what}_total") for what in ("rung", "heard")]
+
+        before = await counted()
+
+        async def dropped(how: str) -> int:
+            rung, heard = (now - then for now, then in zip(await counted(), before, strict=True))
+            print(f"doorbells {how}: {rung} rung, {heard} heard, {rung - heard} dropped")
+            return rung - heard
+
+        yield dropped
 
 
 async def is_their_wire(url: str) -> None:

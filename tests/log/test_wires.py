@@ -94,6 +94,8 @@ async def test_a_ring_and_a_note_reach_the_others_and_not_oneself(two_wires):
 
         assert other.notes == [b"1 2 typing \xff"]
         assert 7 not in own.rings and own.notes == []
+        counts = [(wire.rung, wire.heard) for wire in two_wires]
+        assert counts == [(1, 0), (0, 1)], "notes are no doorbells, and one's own is not heard"
 
 
 async def test_many_rings_become_few_and_the_last_one_arrives(two_wires):
@@ -104,6 +106,7 @@ async def test_many_rings_become_few_and_the_last_one_arrives(two_wires):
         await eventually(lambda: 1000 in other.rings)
 
         assert len(other.rings) < 100, "what gathers meanwhile rings once"
+        assert two_wires[0].rung == two_wires[1].heard == len(set(other.rings) - {0})
 
 
 async def test_an_older_position_rings_nobody(two_wires):
@@ -149,6 +152,29 @@ async def test_a_wire_of_redis_mends_itself(tmp_path):
                     return bool(set(other.rings) - {0})
 
                 await eventually(rung)
+
+
+async def test_a_wire_to_nobody_counts_whom_it_would_have_rung():
+    wire = wires.make("none", "", "")
+    await wire.start(lambda position: None, lambda note: None)
+
+    for position in (3, 4, 5):
+        wire.ring(position)
+
+    assert (wire.rung, wire.heard) == (3, 0)
+
+
+async def test_what_rings_while_redis_is_away_is_counted_as_rung_and_heard_by_nobody(tmp_path):
+    async with running_valkey(tmp_path) as (url, process):
+        one, two = wires.make("redis", "", url), wires.make("redis", "", url)
+        async with started(one, two):
+            process.kill()
+            process.wait()
+
+            one.ring(5)
+
+            await eventually(lambda: one.rung == 1)
+            assert two.heard == 0
 
 
 class Recorder:

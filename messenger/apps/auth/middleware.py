@@ -58,7 +58,8 @@ async def _find_out(request: web.Request) -> None:
     if carrier is Carrier.COOKIE:
         _refuse_borrowed_cookie(request)
     credential = await carriers.read(carrier, request, desk.rules, cookie)
-    request[IDENTITY] = await sessions.identify(desk, credential, request.config_dict[MEMORY])
+    memory = None if carriers.is_socket(request) else request.config_dict[MEMORY]
+    request[IDENTITY] = await sessions.identify(desk, credential, memory)
 
 
 def _refuse_borrowed_cookie(request: web.Request) -> None:

@@ -8,6 +8,6 @@ app = SubApp(
     routes=handlers.routes,
     commands=commands.commands,
     shows=shows.shows,
-    contexts=[sender.context, inbox.context, history.context],
+    contexts=[history.context, sender.context, inbox.context],
     requires=("auth", "chats"),
 )

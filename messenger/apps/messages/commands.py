@@ -6,6 +6,7 @@ Sends and read marks answer from their batch, so a socket may have many under wa
 from typing import Any
 
 from messenger.apps.messages import service
+from messenger.apps.messages.history import HISTORY
 from messenger.apps.messages.schemas import EditFrame, MessageFrame, ReactFrame, ReadFrame, SendFrame
 from messenger.apps.messages.sender import SENDER, Draft, Mark, Sent
 from messenger.errors import MessengerError
@@ -56,7 +57,8 @@ def read(call: Call) -> None:
 async def edit(call: Call) -> Any:
     frame = convert(call.frame, EditFrame)
     service.check_text(frame.text)
-    return await service.edit(call.app[DATABASE], call.me, int(frame.chat_id), int(frame.message_id), frame.text)
+    db, history = call.app[DATABASE], call.app[HISTORY]
+    return await service.edit(db, history, call.me, int(frame.chat_id), int(frame.message_id), frame.text)
 
 
 async def delete(call: Call) -> Any:

@@ -66,7 +66,8 @@ async def edit(request: web.Request) -> web.Response:
     chat_id, message_id = place(request)
     words = await read(request, Edit)
     text = one_text(words.message, words.text)
-    return reply.json(await service.edit(request.app[DATABASE], me(request), chat_id, message_id, text))
+    db, history = request.app[DATABASE], request.app[HISTORY]
+    return reply.json(await service.edit(db, history, me(request), chat_id, message_id, text))
 
 
 async def delete(request: web.Request) -> web.Response:

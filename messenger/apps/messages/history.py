@@ -1,4 +1,6 @@
-"""Pages of a chat's history: kept while nothing has happened in the chat, else read in as little as that takes.
+"""Messages as they are now: single ones, and pages of a chat's history.
+
+A page is kept while nothing has happened in its chat, else read in as little as that takes.
 
 What is remembered (who is in the chat, names, marks, whole pages) was true when the log stood at a place, and is used
 only while this process, having followed the log to a head read after the request came, knows of nothing later in that
@@ -6,21 +8,21 @@ chat. The rows themselves are read in a statement that looks at the door once mo
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from messenger.apps.messages.schemas import Message, Next, Page, Reaction, ReadCursor
+from messenger.apps.messages.schemas import Message, Next, Page, Reaction, ReadCursor, Shown, client_id
 from messenger.errors import ChatNotFound, MessageNotFound
 from messenger.identity import Identity
 from messenger.log.entries import Cursor
 from messenger.log.follow import Log
 from messenger.log.line import Lines
 from messenger.text import rfc3339_ms
-from messenger.web.keys import CONFIG, DATABASE, LOG
+from messenger.web.keys import CONFIG, DATABASE, LOG, WATCH
 from messenger.web.reply import ENCODER
 from messenger.web.shelf import SHELF, Shelf
 
@@ -55,6 +57,20 @@ REACTIONS = """
     select r.message_id, r.emoji, array_agg(r.user_id::text order by r.at, r.user_id) as people
       from reactions r where r.chat_id = $1 and r.message_id between $2 and $3
      group by r.message_id, r.emoji order by r.message_id, r.emoji
+"""
+# `is_read` never falls back: the chat keeps how far all have read.
+NOW = """
+    select g.id, g.seq, g.sender_id, g.text, (extract(epoch from g.sent_at) * 1000)::bigint as sent,
+           (extract(epoch from g.edited_at) * 1000)::bigint as edited, g.deleted_at is not null as deleted,
+           g.reply_to, g.key, g.chat_id, coalesce(m.name, u.name, '') as name, g.seq <= c.read_seq as is_read,
+           (select jsonb_object_agg(r.emoji, r.people) from (
+               select r.emoji, jsonb_agg(r.user_id::text order by r.at, r.user_id) as people from reactions r
+                where r.chat_id = g.chat_id and r.message_id = g.id group by r.emoji) r) as reactions
+      from messages g
+      join chats c on c.id = g.chat_id
+      left join users u on u.id = g.sender_id
+      left join members m on m.chat_id = g.chat_id and m.user_id = g.sender_id
+     where g.id = any($1)
 """
 SEQ = "select seq from messages where id = $1 and chat_id = $2"
 
@@ -113,6 +129,10 @@ class History:
         self._shelf = shelf
         self._young: dict[int, Chat] = {}
         self._old: dict[int, Chat] = {}
+
+    async def now(self, ids: Collection[int]) -> dict[int, Shown]:
+        """Whatever of these is there, the same for everybody."""
+        return {row["id"]: one(row) for row in await self._lines.rows(NOW, ids)}
 
     async def page(self, me: Identity | None, chat_id: int, where: Where, limit: int, came: float) -> Answer:
         """Ascending. `next.iterator` is the number to go on from: a page at the end repeats it, so it can be polled."""
@@ -232,27 +252,43 @@ def read_mark(text: str) -> ReadCursor:
     return ReadCursor(user_id, message_id or None, int(read_seq))
 
 
+def one(row: Any) -> Shown:
+    found = msgspec.json.decode(row["reactions"] or b"{}")
+    reactions = [Reaction(emoji, people) for emoji, people in sorted(found.items())]
+    message = told(row, row["chat_id"], row["name"], row["is_read"], reactions)
+    return Shown(message, row["chat_id"], row["sender_id"], row["key"])
+
+
 def shown(chat: Chat, row: Any, reactions: list[Reaction], viewer: int) -> Message:
-    position, seq, sender_id, text, sent, edited, deleted, reply_to, key = row
-    name = str(position)
-    client_id: Any = msgspec.UNSET
-    if sender_id == viewer:
-        client_id = key[2:] if key.startswith("c:") else None
+    own = client_id(row["key"]) if row["sender_id"] == viewer else msgspec.UNSET
+    name, is_read = chat.names[row["sender_id"]], row["seq"] <= chat.read_seq
+    return told(row, chat.chat_id, name, is_read, reactions, own)
+
+
+def told(
+    row: Any,
+    chat_id: int,
+    sender_name: str,
+    is_read: bool,
+    reactions: list[Reaction],
+    own: str | None | msgspec.UnsetType = msgspec.UNSET,
+) -> Message:
+    position, seq, sender_id, text, sent, edited, deleted, reply_to = row[:8]
     return Message(
-        name,
-        name,
-        str(chat.chat_id),
-        seq,
-        str(sender_id),
-        chat.names[sender_id],
-        text or "",
-        rfc3339_ms(sent),
-        None if edited is None else rfc3339_ms(edited),
-        deleted,
-        None if reply_to is None else str(reply_to),
-        reactions,
-        seq <= chat.read_seq,
-        client_id,
+        message_id=(name := str(position)),
+        id=name,
+        chat_id=str(chat_id),
+        seq=seq,
+        sender_id=str(sender_id),
+        sender_name=sender_name,
+        text=text or "",
+        sent_at=rfc3339_ms(sent),
+        edited_at=None if edited is None else rfc3339_ms(edited),
+        deleted=deleted,
+        reply_to=None if reply_to is None else str(reply_to),
+        reactions=reactions,
+        is_read=is_read,
+        client_id=own,
     )
 
 
@@ -260,7 +296,8 @@ HISTORY: web.AppKey[History] = web.AppKey("history", History)
 
 
 async def context(root: web.Application) -> AsyncIterator[None]:
-    lines = Lines(root[DATABASE].dsn, LINES, pooled=bool(root[CONFIG].database.direct_url))
+    pooled = bool(root[CONFIG].database.direct_url)
+    lines = Lines(root[DATABASE].dsn, LINES, pooled=pooled, watch=root[WATCH])
     root[HISTORY] = History(lines, root[LOG], root.get(SHELF))
     yield
     lines.close()

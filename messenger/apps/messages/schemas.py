@@ -1,8 +1,10 @@
 """What a message looks like, and what may be asked about messages."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
 
 TEXT_LENGTH = 4096
 
@@ -34,6 +36,29 @@ class Message(Struct, frozen=True):
     reactions: list[Reaction]
     is_read: bool
     client_id: str | None | UnsetType = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A message for its readers, and what only its sender may know."""
+
+    message: Message
+    chat_id: int
+    sender_id: int
+    key: str
+
+    @property
+    def place(self) -> tuple[int, int, str]:
+        return self.chat_id, self.sender_id, self.key
+
+    @property
+    def for_sender(self) -> Message:
+        return replace(self.message, client_id=client_id(self.key))
+
+
+def client_id(key: str) -> str | None:
+    """The key that a client gave; others are our own."""
+    return key[2:] if key.startswith("c:") else None
 
 
 class NewMessage(Struct, frozen=True):

@@ -14,14 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import msgspec
 from aiohttp import web
 
-from messenger.apps.messages.schemas import Message
-from messenger.apps.messages.store import Shown, by_ids
+from messenger.apps.messages.history import HISTORY
+from messenger.apps.messages.schemas import Message, Shown
 from messenger.errors import (
     BadParameters,
     ChatNotFound,
@@ -37,11 +37,16 @@ from messenger.log.follow import Log
 from messenger.log.hub import Listener
 from messenger.log.line import Line, LineLost
 from messenger.text import rfc3339
-from messenger.web.keys import CONFIG, DATABASE, LOG
+from messenger.web.keys import CONFIG, DATABASE, LOG, WATCH
+
+if TYPE_CHECKING:
+    from messenger.db.watch import Watch
 
 log = logging.getLogger(__name__)
 
 MOST_IN_BATCH = 100
+ENOUGH = 32  # drafts that share a commit; more of them make it hardly cheaper
+LINGER, LONGEST_LINGER = 0.5, 0.001  # of the last commit's time, and in seconds at most
 MOST_WAITING = 20_000
 PATIENCE = 1.0  # with the database away a sender hears so within a second (its key makes another try safe)
 LANE_PATIENCE = 10.0  # a chat that a stranger keeps locked delays itself only
@@ -122,12 +127,15 @@ class Mark:
 
 
 class Sender:
-    def __init__(self, dsn: str, stream: Log, look_up: LookUp, operation_window: float) -> None:
+    def __init__(
+        self, dsn: str, stream: Log, look_up: LookUp, operation_window: float, watch: "Watch | None" = None
+    ) -> None:
         self._dsn = dsn
+        self._watch = watch
         self._stream = stream
         self._look_up = look_up
         self._window = timedelta(seconds=operation_window)
-        self._line = Line(dsn, {"lock_timeout": "250ms", **PLANS})
+        self._line = Line(dsn, {"lock_timeout": "250ms", **PLANS}, watch=watch)
         self._waiting: deque[Draft | Mark] = deque()
         self._in_flight: dict[tuple[int, int, str], Draft] = {}  # the first with its key; a copy rides along unseen
         self._lanes: dict[int, deque[Draft | Mark]] = {}
@@ -191,11 +199,28 @@ class Sender:
                 draft.watcher.set_result(None)
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             await self._news.wait()
             self._news.clear()
             while self._waiting:
-                await self._commit(self._line, take_batch(self._waiting))
+                began, batch = loop.time(), take_batch(self._waiting)
+                await self._commit(self._line, batch)
+                if self._waiting:
+                    await self._gather(len(batch) + len(self._waiting), (loop.time() - began) * LINGER)
+
+    async def _gather(self, company: int, seconds: float) -> None:
+        """Who has just been answered is likely to go on talking: wait a moment for them, if the others are few.
+
+        Otherwise people who talk at the same time fall into two halves that wait for each other, at twice the cost.
+        """
+        wanted = min(company, ENOUGH)
+        until = asyncio.get_running_loop().time() + min(seconds, LONGEST_LINGER)
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                while len(self._waiting) < wanted:
+                    self._news.clear()
+                    await self._news.wait()
 
     async def _commit(self, line: Line, batch: Sequence[Draft | Mark]) -> None:
         sends = [draft for draft in batch if isinstance(draft, Draft)]
@@ -310,7 +335,7 @@ class Sender:
 
     async def _empty_lane(self, chat_id: int, lane: deque[Draft | Mark]) -> None:
         async with self._lane_turn:
-            line = Line(self._dsn, {"lock_timeout": "2s", **PLANS})
+            line = Line(self._dsn, {"lock_timeout": "2s", **PLANS}, watch=self._watch)
             try:
                 while lane:
                     batch = take_batch(lane)
@@ -426,11 +451,7 @@ async def context(root: web.Application) -> AsyncIterator[None]:
     config = root[CONFIG]
     dsn = str(config.database.direct_url) or root[DATABASE].dsn
 
-    async def look_up(ids: Sequence[int]) -> Mapping[int, Shown]:
-        async with root[DATABASE].reading() as tx:
-            return await by_ids(tx, ids)
-
-    sender = Sender(dsn, root[LOG], look_up, config.operation_id_window)
+    sender = Sender(dsn, root[LOG], root[HISTORY].now, config.operation_id_window, root[WATCH])
     root[SENDER] = sender
     await sender.start()
     yield

@@ -1,14 +1,12 @@
 """What can be done with messages, and by whom: send, read, edit, delete, react, page through history."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from messenger.apps.chats import service as chats
 from messenger.apps.messages import store
+from messenger.apps.messages.history import History
 from messenger.apps.messages.schemas import TEXT_LENGTH, Message
 from messenger.apps.messages.sender import Draft, Mark, Sender, Sent
 from messenger.db.engine import Database, Transaction
@@ -97,17 +95,11 @@ async def mark_read(sender: Sender, user_id: int, session_id: int | None, chat_i
     return await answered
 
 
-async def own(db: Database, message_id: int) -> Message:
-    async with db.reading() as tx:
-        found = (await store.by_ids(tx, [message_id])).get(message_id)
+async def own(history: History, message_id: int) -> Message:
+    found = (await history.now([message_id])).get(message_id)
     if found is None:
         raise MessageNotFound
-    return msgspec.structs.replace(found.message, client_id=found.client_id)
-
-
-async def messages_now(db: Database, ids: Sequence[int]) -> dict[int, store.Shown]:
-    async with db.reading() as tx:
-        return await store.by_ids(tx, ids)
+    return found.for_sender
 
 
 async def chat_of(db: Database, message_id: int) -> int:
@@ -118,14 +110,14 @@ async def chat_of(db: Database, message_id: int) -> int:
     return place.chat_id
 
 
-async def edit(db: Database, me: Identity, chat_id: int, message_id: int, words: str) -> Message:
+async def edit(db: Database, history: History, me: Identity, chat_id: int, message_id: int, words: str) -> Message:
     async with db.transaction() as tx:
         place = await _enter(tx, me, chat_id, message_id)
         if place.sender_id != me.user_id:
             raise Forbidden("Only its author may edit a message.")
         await store.edit(tx, chat_id, place.seq, words)
         tx.emit(News("message_edited", chat_id, actor_id=me.user_id, subject_id=message_id))
-    return await own(db, message_id)
+    return await own(history, message_id)
 
 
 async def delete(db: Database, me: Identity, chat_id: int, message_id: int) -> None:

@@ -5,14 +5,13 @@ from typing import Any
 
 from aiohttp import web
 
-from messenger.apps.messages import service
+from messenger.apps.messages.history import HISTORY
 from messenger.apps.messages.sender import SENDER, receipt_fields
 from messenger.log.entries import Entry
-from messenger.web.keys import DATABASE
 
 
 async def new_message(root: web.Application, entries: Sequence[Entry]) -> list[Any]:
-    found = await service.messages_now(root[DATABASE], [entry.position for entry in entries])
+    found = await root[HISTORY].now([entry.position for entry in entries])
     own = await root[SENDER].answered([one.place for one in found.values()])
     for entry in entries:
         one = found.get(entry.position)
@@ -22,7 +21,7 @@ async def new_message(root: web.Application, entries: Sequence[Entry]) -> list[A
 
 
 async def message_changed(root: web.Application, entries: Sequence[Entry]) -> list[Any]:
-    found = await service.messages_now(root[DATABASE], [entry.subject_id or 0 for entry in entries])
+    found = await root[HISTORY].now([entry.subject_id or 0 for entry in entries])
     return [
         {"actor_id": str(entry.actor_id), "message": found[entry.subject_id].message}
         if entry.subject_id in found
@@ -32,7 +31,7 @@ async def message_changed(root: web.Application, entries: Sequence[Entry]) -> li
 
 
 async def reaction(root: web.Application, entries: Sequence[Entry]) -> list[Any]:
-    found = await service.messages_now(root[DATABASE], [entry.subject_id or 0 for entry in entries])
+    found = await root[HISTORY].now([entry.subject_id or 0 for entry in entries])
     return [
         {
             "message_id": str(entry.subject_id),

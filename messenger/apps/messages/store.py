@@ -1,51 +1,10 @@
-"""Messages in the database. One function, one statement; pages walk (chat_id, seq) and nothing else."""
+"""What changes about messages, in the database. One function, one statement."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import BigInteger
+from sqlalchemy import text
 
-from messenger.apps.messages.schemas import Message, Reaction
 from messenger.db.engine import Transaction
-from messenger.text import rfc3339
-
-# A message as everybody in the chat sees it now. `is_read` never falls back: the chat keeps how far all have read.
-COLUMNS = """
-    g.id, g.chat_id, g.seq, g.sender_id, coalesce(m.name, u.name, '') as sender_name, g.text, g.sent_at, g.edited_at,
-    g.deleted_at is not null as deleted, g.reply_to, g.key, g.seq <= c.read_seq as is_read,
-    (select jsonb_object_agg(r.emoji, r.people) from (
-        select r.emoji, jsonb_agg(r.user_id::text order by r.at, r.user_id) as people from reactions r
-         where r.chat_id = g.chat_id and r.message_id = g.id group by r.emoji) r) as reactions
-"""
-JOINED = """
-    from messages g
-    join chats c on c.id = g.chat_id
-    left join users u on u.id = g.sender_id
-    left join members m on m.chat_id = g.chat_id and m.user_id = g.sender_id
-"""
-BY_ID = text(f"select {COLUMNS} {JOINED} where g.id = any(:ids)").bindparams(bindparam("ids", type_=ARRAY(BigInteger)))
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A message for its readers, and what only its sender may know."""
-
-    message: Message
-    chat_id: int
-    sender_id: int
-    key: str
-
-    @property
-    def place(self) -> tuple[int, int, str]:
-        return self.chat_id, self.sender_id, self.key
-
-    @property
-    def client_id(self) -> str | None:
-        return self.key[2:] if self.key.startswith("c:") else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +15,6 @@ class Place:
     seq: int
     sender_id: int
     deleted: bool
-
-
-async def by_ids(tx: Transaction, ids: Sequence[int]) -> dict[int, Shown]:
-    rows = await tx.session.execute(BY_ID, {"ids": list(ids)})
-    return {row.id: shown(row) for row in rows}
 
 
 async def find_place(tx: Transaction, message_id: int) -> Place | None:
@@ -139,26 +93,3 @@ async def count_reactions(tx: Transaction, chat_id: int, message_id: int) -> int
     """How many different ones stand on a message."""
     statement = text("select count(distinct emoji) from reactions where chat_id = :chat and message_id = :message")
     return int((await tx.session.execute(statement, {"chat": chat_id, "message": message_id})).scalar_one())
-
-
-def shown(row: Any) -> Shown:
-    message = Message(
-        message_id=str(row.id),
-        id=str(row.id),
-        chat_id=str(row.chat_id),
-        seq=row.seq,
-        sender_id=str(row.sender_id),
-        sender_name=row.sender_name,
-        text=row.text or "",
-        sent_at=rfc3339(row.sent_at),
-        edited_at=moment(row.edited_at),
-        deleted=row.deleted,
-        reply_to=str(row.reply_to) if row.reply_to is not None else None,
-        reactions=[Reaction(emoji, people) for emoji, people in sorted((row.reactions or {}).items())],
-        is_read=row.is_read,
-    )
-    return Shown(message, row.chat_id, row.sender_id, row.key)
-
-
-def moment(at: datetime | None) -> str | None:
-    return None if at is None else rfc3339(at)

@@ -1,4 +1,4 @@
-"""/metrics, and the gauges that are read rather than counted."""
+"""/metrics, and what is read there rather than counted here."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,14 +8,15 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from messenger.apps.metrics.registry import METRICS, SHARED
 from messenger.web.access import public
-from messenger.web.keys import DATABASE
+from messenger.web.keys import DATABASE, LOG, WATCH
 
 
 @public
 async def metrics(request: web.Request) -> web.Response:
-    found = request.app[METRICS]
-    found.pool_in_use.set(request.app[DATABASE].in_use)
-    return web.Response(body=found.text(), headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
+    _look(request.app)
+    return web.Response(
+        body=request.app[METRICS].text(), headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"}
+    )
 
 
 async def gauges(app: web.Application) -> AsyncIterator[None]:
@@ -31,8 +32,16 @@ async def gauges(app: web.Application) -> AsyncIterator[None]:
 
 async def _sample(app: web.Application) -> None:
     while True:
-        app[METRICS].pool_in_use.set(app[DATABASE].in_use)
+        _look(app)
         await asyncio.sleep(1)
+
+
+def _look(app: web.Application) -> None:
+    found, wire = app[METRICS], app[LOG].wire
+    found.pool_in_use.set(app[DATABASE].in_use)
+    found.doorbells_rung.reaches(wire.rung)
+    found.doorbells_heard.reaches(wire.heard)
+    found.silences.reaches(app[WATCH].silences)
 
 
 routes = [web.get("/metrics", metrics)]

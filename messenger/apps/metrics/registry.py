@@ -17,6 +17,18 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for every one, that only says when it began
 
 
+class Followed:
+    """A counter of what is counted elsewhere, in plain numbers."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._seen = 0
+
+    def reaches(self, total: int) -> None:
+        self._counter.inc(total - self._seen)
+        self._seen = total
+
+
 class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -35,6 +47,27 @@ class Metrics:
             "Database connections lent out at this moment",
             registry=self.registry,
             multiprocess_mode="livesum",
+        )
+        self.doorbells_rung = Followed(
+            Counter(
+                "messenger_doorbells_rung",
+                "News of the log that this process told the others of, or would have if there were any",
+                registry=self.registry,
+            )
+        )
+        self.doorbells_heard = Followed(
+            Counter(
+                "messenger_doorbells_heard",
+                "News of the log that others told this process of; what they rang beyond was lost, and came later",
+                registry=self.registry,
+            )
+        )
+        self.silences = Followed(
+            Counter(
+                "messenger_database_silences",
+                "Times that the database did not answer, and every connection of this process was cut",
+                registry=self.registry,
+            )
         )
         build = Gauge(
             "messenger_build_info",

@@ -24,11 +24,11 @@ class PresenceFrame(msgspec.Struct, frozen=True):
 async def typing(call: Call) -> dict[str, str]:
     chat_id = int(convert(call.frame, TypingFrame).chat_id)
     log = call.app[LOG]
-    # The hub knows who listens where, in the order of the log: a removed member types to nobody.
+    # The hub knows who listens where, in the order of the log, up to where it has been followed here: who was removed
+    # a moment ago types to nobody, and who has just come in is heard.
+    await log.barrier()
     if not log.hub.is_listening(call.listener, chat_id):
-        await log.barrier()  # who has just come in may not be known here yet
-        if not log.hub.is_listening(call.listener, chat_id):
-            raise ChatNotFound
+        raise ChatNotFound
     note = {"type": "typing", "chat_id": str(chat_id), "user_id": str(call.me.user_id)}
     log.note(chat_id, call.me.user_id, msgspec.json.encode(note))
     return {"chat_id": str(chat_id)}
@@ -37,6 +37,7 @@ async def typing(call: Call) -> dict[str, str]:
 async def presence(call: Call) -> dict[str, str]:
     status = convert(call.frame, PresenceFrame).status
     log = call.app[LOG]
+    await log.barrier()
     for chat_id in log.hub.chats_of_user(call.me.user_id):
         note = {"type": "presence", "chat_id": str(chat_id), "user_id": str(call.me.user_id), "status": status}
         log.note(chat_id, call.me.user_id, msgspec.json.encode(note))

@@ -67,6 +67,12 @@ class Switchboard:
 
 
 class Connection:
+    __slots__ = (
+        "__weakref__", "_closer", "_commands", "_heard_at", "_heartbeat", "_malformed", "_outbox", "_pace", "_pings",
+        "_request_id", "_resuming", "_settled", "_socket", "_stream", "_transport", "_under_way", "app", "closed_with",
+        "me", "subscription",
+    )  # fmt: skip
+
     def __init__(
         self, request: web.Request, socket: web.WebSocketResponse, me: Identity, switchboard: Switchboard
     ) -> None:

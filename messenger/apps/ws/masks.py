@@ -10,6 +10,8 @@ MASK_BYTES = 4
 class Masks:
     """Follows the boundaries of the frames in a stream of bytes, whatever pieces it comes in."""
 
+    __slots__ = ("_head", "_to_pass")
+
     def __init__(self) -> None:
         self._head = b""  # of a frame whose length is not known yet
         self._to_pass = 0  # bytes of the frame that is going by

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 class Resuming:
     """Never cancelled while it reads: the line to the database is shared, and a broken statement would cut it."""
 
+    __slots__ = ("_acked", "_lost", "_outbox", "_refuse", "_replayed", "_stream", "_subscription", "_task", "_turn")
+
     def __init__(
         self,
         stream: Log,

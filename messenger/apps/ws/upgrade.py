@@ -13,6 +13,8 @@ from messenger.web.body import BODY_LIMIT
 class StrictReader:
     """Stands before aiohttp's reader and looks at the same bytes."""
 
+    __slots__ = ("_fail", "_masks", "_reader")
+
     def __init__(self, reader: WebSocketReader, fail: Callable[[Exception], None]) -> None:
         self._reader = reader
         self._fail = fail

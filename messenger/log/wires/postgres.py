@@ -25,6 +25,8 @@ LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, as
 class PostgresWire:
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
+        self.rung = 0
+        self.heard = 0
         self._furthest = 0
         self._rung = 0
         self._notes: deque[bytes] = deque(maxlen=MOST_NOTES)
@@ -81,6 +83,7 @@ class PostgresWire:
             self._news.clear()
             if self._furthest > self._rung:
                 furthest = self._furthest
+                self.rung += 1
                 await connection.execute("select pg_notify($1, $2)", CHANNEL, str(furthest), timeout=2)
                 self._rung = furthest
             while self._notes:
@@ -93,4 +96,5 @@ class PostgresWire:
         if payload.startswith("n"):
             self._on_note(base64.b64decode(payload[1:]))
         elif payload.isdigit():
+            self.heard += 1
             self._on_ring(int(payload))

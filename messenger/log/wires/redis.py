@@ -20,6 +20,8 @@ RETRY = 0.25
 class RedisWire:
     def __init__(self, url: str) -> None:
         self._url = url
+        self.rung = 0
+        self.heard = 0
         self._furthest = 0
         self._rung = 0
         self._notes: deque[bytes] = deque(maxlen=MOST_NOTES)
@@ -65,6 +67,7 @@ class RedisWire:
             self._news.clear()
             if self._furthest > self._rung:
                 furthest = self._furthest
+                self.rung += 1
                 await self._publish(client, b"r%d" % furthest)
                 self._rung = furthest
             while self._notes:
@@ -88,4 +91,5 @@ class RedisWire:
         if words.startswith(b"n"):
             self._on_note(words[1:])
         elif words[1:].isdigit():
+            self.heard += 1
             self._on_ring(int(words[1:]))

@@ -14,7 +14,6 @@ from messenger.apps.chats import gate
 from messenger.apps.chats.gate import Action, Seat
 from tests.actors import Answer, Person, Server
 from tests.apps.chats.conftest import Say
-from tests.contract import CONTRACT
 
 PAGE = Path(__file__).parents[3] / "docs" / "rights.md"
 ROW = re.compile(r"^\| `(\w+)` \| [^|]+ \| (yes|no) \| (yes|no) \| (yes|no) \| (yes|no) \|$", re.MULTILINE)
@@ -153,76 +152,6 @@ async def test_a_flipped_cell_would_be_noticed(table: Table, monkeypatch: pytest
         if (flipped.status == 403) is not is_allowed:
             unmoved.append(f"{action} by {seat}: {flipped.status}")
     assert unmoved == []
-
-
-# --- every route, for everybody there could be
-
-Operation = tuple[str, str]
-PERSONS = ("nobody", "stranger", "removed", "member", "admin", "owner")
-# What each of them is answered. A stranger, and who was removed, is answered as for a chat that does not exist.
-ROUTES: dict[Operation, tuple[int, int, int, int, int, int]] = {
-    ("POST", "/v1/chats"): (401, 201, 201, 201, 201, 201),
-    ("GET", "/v1/chats"): (401, 200, 200, 200, 200, 200),
-    ("GET", "/v1/sync"): (401, 200, 200, 200, 200, 200),
-    ("GET", "/v1/chats/{chat_id}"): (401, 404, 404, 200, 200, 200),
-    ("PATCH", "/v1/chats/{chat_id}"): (401, 404, 404, 403, 200, 200),
-    ("DELETE", "/v1/chats/{chat_id}"): (401, 404, 404, 403, 403, 204),
-    ("POST", "/v1/chats/{chat_id}/users"): (401, 404, 404, 201, 201, 201),
-    ("GET", "/v1/chats/{chat_id}/members"): (401, 404, 404, 200, 200, 200),
-    ("POST", "/v1/chats/{chat_id}/members"): (401, 404, 404, 403, 201, 201),
-    ("PATCH", "/v1/chats/{chat_id}/members/{user_id}"): (401, 404, 404, 403, 403, 200),
-    ("DELETE", "/v1/chats/{chat_id}/members/{user_id}"): (401, 404, 404, 403, 204, 204),
-    ("POST", "/v1/groups"): (401, 201, 201, 201, 201, 201),
-    ("GET", "/v1/groups/{group_id}"): (401, 404, 404, 200, 200, 200),
-    ("POST", "/v1/users/{user_id}/chat"): (401, 201, 201, 201, 201, 201),
-}
-
-
-async def test_every_route_answers_everybody_as_it_should(
-    server: Server, nobody: Person, alice: Person, bob: Person, mallory: Person, carol: Person
-) -> None:
-    of_chats = {
-        (method, path)
-        for method, path in CONTRACT.operations
-        if CONTRACT.document["paths"][path][method.lower()]["x-subapp"] == "chats"
-    }
-    assert set(ROUTES) == of_chats
-    async with Person.registered(server, "dave") as dave, Person.registered(server, "erin") as erin:
-        people = dict(zip(PERSONS, (nobody, mallory, dave, carol, bob, alice), strict=True))
-        for (method, path), statuses in ROUTES.items():
-            for name, status in zip(PERSONS, statuses, strict=True):
-                who = people[name]
-                body = {"name": "lunch", "participant_user_ids": [bob.user_id, carol.user_id, dave.user_id]}
-                chat = (await alice.post("/v1/groups", body)).expecting(201).json["chat_id"]
-                await alice.makes(chat, bob, "admin")
-                (await alice.removes(chat, dave)).expecting(204)
-                asked = path.replace("{chat_id}", chat).replace("{group_id}", chat)
-                asked = asked.replace("{user_id}", erin.user_id if "users" in path else carol.user_id)
-                if path.endswith("members/{user_id}") and method == "DELETE":
-                    (await alice.invites(chat, erin)).expecting(201)
-                    asked = f"/v1/chats/{chat}/members/{erin.user_id}"
-
-                answer = await who.asks(method, asked, BODIES.get((method, path), lambda erin: None)(erin))
-
-                assert answer.status == status, f"{method} {path} by {name}: {answer.status} {answer.body[:200]!r}"
-                if status == 404:
-                    assert unseen(answer) == unseen(await who.asks(method, *missing(method, path, erin))), (path, name)
-
-
-BODIES: dict[Operation, Callable[[Person], dict[str, object]]] = {
-    ("POST", "/v1/chats"): lambda erin: {"chat_name": "tea"},
-    ("PATCH", "/v1/chats/{chat_id}"): lambda erin: {"chat_name": "tea"},
-    ("POST", "/v1/chats/{chat_id}/users"): lambda erin: {"user_name": "somebody"},
-    ("POST", "/v1/chats/{chat_id}/members"): lambda erin: {"user_ids": [erin.user_id]},
-    ("PATCH", "/v1/chats/{chat_id}/members/{user_id}"): lambda erin: {"role": "admin"},
-    ("POST", "/v1/groups"): lambda erin: {"name": "tea", "participant_user_ids": [erin.user_id]},
-}
-
-
-def missing(method: str, path: str, erin: Person) -> tuple[str, object]:
-    """The same request about a chat that does not exist."""
-    asked = path.replace("{chat_id}", "999999").replace("{group_id}", "999999").replace("{user_id}", erin.user_id)
-    return asked, BODIES.get((method, path), lambda erin: None)(erin)
 
 
 def unseen(answer: Answer) -> tuple[int, dict[str, str], dict[str, object]]:

@@ -132,6 +132,59 @@ async def test_whom_a_message_is_for_may_be_a_person_or_a_group(alice, bob, mall
     assert (await mallory.post(f"/v1/messages/group/{group['group_id']}", {"text": "hi"})).code == "group-not-found"
 
 
+def claims(person: Person) -> dict:
+    """What a client may like to say of its message, and is not asked."""
+    return {
+        "id": "7",
+        "message_id": "7",
+        "seq": 100,
+        "sender_id": person.user_id,
+        "sender_name": person.name,
+        "user_id": person.user_id,
+        "actor_id": person.user_id,
+        "session_id": "1",
+        "sent_at": "1999-01-01T00:00:00.000Z",
+        "edited_at": "1999-01-01T00:00:00.000Z",
+        "at": "1999-01-01T00:00:00.000Z",
+        "deleted": True,
+        "is_read": True,
+        "reactions": [{"emoji": "!", "user_ids": [person.user_id]}],
+        "key": "c:k",
+        "cursor": "x.1",
+        "role": "owner",
+        "is_admin": True,
+    }
+
+
+async def test_what_a_client_claims_of_its_message_is_ignored_and_never_obeyed(alice, bob, sql):
+    lunch = await alice.opens_chat("lunch", [bob])
+    first = await says(bob, lunch, "first")
+    false = claims(bob)
+    started = await sql.fetchval("select date_trunc('milliseconds', clock_timestamp())")
+
+    async with alice.connects() as hers:
+        sent = [
+            (await alice.post(f"/v1/chats/{lunch}/messages", {**false, "text": "by rest"})).expecting(201).json,
+            await hers.asks("new_message", **{**false, "chat_id": lunch, "text": "by socket"}),
+        ]
+        (await alice.post(f"/v1/chats/{lunch}/read", {**false, "message_id": first["message_id"]})).expecting(200)
+        await hers.asks("read_message", **{**false, "chat_id": lunch, "id": sent[1]["message_id"]})
+
+    rows = await sql.fetch("select seq, sender_id, sent_at, edited_at, deleted_at, key from messages where seq > 1")
+    assert [(row["seq"], row["sender_id"]) for row in rows] == [(2, int(alice.user_id)), (3, int(alice.user_id))]
+    assert all(row["sent_at"] >= started and row["edited_at"] is None and row["deleted_at"] is None for row in rows)
+    assert all(row["key"].startswith("i:") for row in rows)
+    for one in sent:
+        assert (one["sender_id"], one["sender_name"], one["is_read"]) == (alice.user_id, "alice", False)
+        assert (one["deleted"], one["reactions"], one["edited_at"]) == (False, [], None)
+    # Her own marker moved and nobody else's, whatever `user_id` said.
+    assert ((await alice.sees(lunch))["read_seq"], (await bob.sees(lunch))["read_seq"]) == (3, 1)
+    path = f"/v1/chats/{lunch}/messages/{sent[0]['message_id']}"
+    edited = (await alice.asks("PATCH", path, {**false, "text": "by rest, again"})).expecting(200).json
+    assert (edited["seq"], edited["sender_id"], edited["deleted"]) == (2, alice.user_id, False)
+    assert edited["sent_at"] == sent[0]["sent_at"] and edited["edited_at"] > sent[0]["sent_at"]
+
+
 async def test_user_id_may_only_repeat_who_i_am(alice, bob):
     lunch = await alice.opens_chat("lunch", [bob])
     path = f"/v1/chats/{lunch}/messages"

@@ -9,6 +9,7 @@ import pytest
 
 from messenger.apps.events.handlers import STREAMS
 from messenger.apps.ws import closing
+from messenger.apps.ws.connection import MOST_PINGS, Pace
 from messenger.apps.ws.handlers import CONNECTIONS, SPREAD_MS
 from messenger.apps.ws.outbox import MOST_BYTES
 from tests.actors import PASSWORD, Person
@@ -41,6 +42,12 @@ async def test_who_does_not_answer_two_pings_is_closed_and_who_answers_or_speaks
             while (heard_now := await answering.hears())[0] == PING:
                 await answering.says(frame(b"", PONG))
             assert heard_now == (TEXT, b'{"type":"pong"}')
+
+
+def test_a_client_that_is_gone_without_a_word_is_noticed_within_a_minute():
+    pace = Pace()
+
+    assert pace.heartbeat + MOST_PINGS * pace.pong <= 60
 
 
 async def test_a_socket_that_never_reads_is_given_up_with_bounded_memory_and_others_do_not_feel_it(server, alice, bob):

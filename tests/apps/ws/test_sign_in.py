@@ -1,6 +1,7 @@
 """Who may open a socket: everything is refused before the upgrade, as any request is."""
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack
 
 import pytest
@@ -75,6 +76,22 @@ async def test_a_ticket_opens_one_socket_and_no_second_one(alice, nobody):
     async with nobody.connects(ticket=first) as socket:
         assert socket.ready["user"] == {"user_id": alice.user_id}
     assert (await refusal(nobody, ticket=first)).code == "token-invalid"
+
+
+async def test_no_line_of_the_log_repeats_a_ticket_or_a_token_of_the_query(alice, nobody, caplog):
+    caplog.set_level(logging.DEBUG)
+    shown, token = await ticket(alice), alice.credentials["access_token"]
+
+    async with nobody.connects(ticket=shown) as socket:
+        await socket.asks("ping")
+    await refusal(nobody, ticket=shown)
+    (await nobody.get(f"/v1/ws?token={token}")).expecting(401)
+
+    ours = [record for record in caplog.records if record.name.startswith(("messenger", "aiohttp"))]
+    said = "\n".join(f"{record.getMessage()} {vars(record)}" for record in ours)
+    assert "/v1/ws" in said
+    assert shown not in said
+    assert token not in said
 
 
 async def test_of_many_who_show_a_ticket_at_once_one_comes_in(server, alice, nobody):

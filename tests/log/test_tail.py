@@ -1,0 +1,67 @@
+"""The tail by itself, on a real log: what it does when those who show its entries cannot."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+import pytest
+
+from messenger.errors import Unavailable
+from messenger.log.entries import Entry
+from messenger.log.hub import Hub
+from messenger.log.line import Line
+from messenger.log.tail import Tail
+
+
+@dataclass(eq=False)
+class Ear:
+    user_id: int = 1
+    session_id: int = 1
+    heard: list[int] = field(default_factory=list)
+
+    def hear(self, entry: Entry) -> None:
+        self.heard.append(entry.position)
+
+    def hear_note(self, note: bytes) -> None:
+        raise AssertionError(note)
+
+    def session_ended(self) -> None:
+        raise AssertionError
+
+    def log_restarted(self) -> None:
+        raise AssertionError
+
+
+async def test_while_the_database_is_away_entries_wait_and_nobody_calls_it_a_mistake(
+    dsn: str, sql: asyncpg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries = 0
+
+    async def show(tools: object, entries: Sequence[Entry]) -> list[Any]:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise Unavailable
+        return [{} for _ in entries]
+
+    line, hub, ear = Line(dsn), Hub(), Ear()
+    tail = Tail(line, hub, {"chat_changed": show}, None)
+    hub.attach(ear)
+    hub.admit(ear, [7], 0)
+    await tail.start()
+    following = asyncio.create_task(tail.run())
+    last = await sql.fetchval(
+        "select last from log_emit('{chat_changed,chat_changed}', '{7,7}', '{null,null}', '{1,1}', '{null,null}',"
+        " '{null,null}')"
+    )
+    async with asyncio.timeout(10):
+        await tail.reach(last)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    line.close()
+
+    assert (tries, ear.heard) == (3, [last - 1, last])
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
