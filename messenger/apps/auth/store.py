@@ -243,6 +243,14 @@ async def end_sessions(tx: Transaction, user_id: UserId, which: Which) -> list[S
         statement = statement.where(Session.id != which.but)
     if which.replaced_by is not None:
         statement = statement.where(_replaced(which.replaced_by.client_id, which.browser))
+    if which.idler_than is not None:
+        used_last = (
+            select(Session.id)
+            .where(Session.user_id == user_id, Session.ended_at.is_(None))
+            .order_by(Session.last_seen_at.desc(), Session.id.desc())
+            .limit(which.idler_than)
+        )
+        statement = statement.where(Session.id.not_in(used_last))
     ended = await tx.session.scalars(statement.values(ended_at=func.now()).returning(Session.id))
     return [SessionId(found) for found in ended]
 
