@@ -13,7 +13,8 @@ from typing import Any
 
 from aiohttp import web
 
-from messenger.web.keys import ADDRESS
+from messenger.identity import Caller
+from messenger.web.keys import ADDRESS, REQUEST_ID
 
 UNIX = "unix"
 
@@ -69,6 +70,10 @@ def address_of(request: web.Request) -> str:
         known = find_address(name_peer(request.remote), forwarded, request.config_dict[PROXIES])
         request[ADDRESS] = known
     return known
+
+
+def caller_of(request: web.Request) -> Caller:
+    return Caller(address_of(request), request[REQUEST_ID])
 
 
 @lru_cache(maxsize=1024)
