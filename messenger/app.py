@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from messenger.db.engine import Database
+from messenger.db.watch import Watch
 from messenger.log.follow import Log
 from messenger.settings import Config
 from messenger.subapp import Placed, load
 from messenger.web import access, middlewares
 from messenger.web.body import BODY_LIMIT
-from messenger.web.keys import ARRANGED, CONFIG, DATABASE, LOG
+from messenger.web.keys import ARRANGED, CONFIG, DATABASE, LOG, WATCH
 
 
 def create_app(config: Config, dsn: str, *, placed: list[Placed] | None = None) -> web.Application:
@@ -18,14 +19,18 @@ def create_app(config: Config, dsn: str, *, placed: list[Placed] | None = None) 
     root = web.Application(client_max_size=BODY_LIMIT)
     root[CONFIG] = config
     root[ARRANGED] = placed
-    root[DATABASE] = Database(dsn, pool_size=config.database.pool_size, pooled=bool(config.database.direct_url))
+    direct = str(config.database.direct_url) or dsn
+    watch = root[WATCH] = Watch(direct)
+    pooled = bool(config.database.direct_url)
+    root[DATABASE] = Database(dsn, pool_size=config.database.pool_size, pooled=pooled, watch=watch)
     root[LOG] = Log(
-        str(config.database.direct_url) or dsn,
+        direct,
         wire=config.wire,
         redis_url=str(config.redis_url),
         retention_days=config.log_retention_days,
         shows={kind: show for one in placed for kind, show in one.app.shows.items()},
         tools=root,
+        watch=watch,
     )
     root[DATABASE].on_news = root[LOG].heard_commit
     root.cleanup_ctx.append(_database)
@@ -42,7 +47,9 @@ def create_app(config: Config, dsn: str, *, placed: list[Placed] | None = None) 
 
 
 async def _database(root: web.Application) -> AsyncIterator[None]:
+    root[WATCH].start()
     yield
+    await root[WATCH].stop()
     await root[DATABASE].close()
 
 

@@ -18,7 +18,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from messenger.app import create_app
-from messenger.db import engine
+from messenger.db import engine, watch
 from messenger.db.embedded import PrivatePostgres
 from messenger.db.schema import upgrade
 from messenger.log import line
@@ -115,7 +115,7 @@ async def sql(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 # A machine that runs the tests is busy, and PostgreSQL forks for every connection: a second may be too short there.
-engine.CONNECT_TIMEOUT = line.CONNECT_TIMEOUT = 5.0
+engine.CONNECT_TIMEOUT = line.CONNECT_TIMEOUT = watch.CONNECT_TIMEOUT = watch.PATIENCE = 5.0
 
 SECRET_KEY = Fernet.generate_key().decode()
 

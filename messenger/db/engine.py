@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import QueuePool
 
+from messenger.db.watch import Watch
 from messenger.errors import BadParameters, Unavailable
 from messenger.log.append import append
 from messenger.log.entries import News
@@ -65,14 +66,17 @@ class Transaction:
 
 
 class Database:
-    def __init__(self, dsn: str, *, pool_size: int = 10, pooled: bool = False) -> None:
+    def __init__(self, dsn: str, *, pool_size: int = 10, pooled: bool = False, watch: Watch | None = None) -> None:
         """`pooled`: a transaction pooler (pgbouncer) stands in between, so nothing may be prepared."""
         self.dsn = dsn
+        self._watch = watch
         self.on_news: Callable[[int], None] = lambda position: None  # told after the commit
         caches = {"statement_cache_size": 0} if pooled else {}
 
         async def connect(**options: Any) -> asyncpg.Connection:
-            return await asyncpg.connect(
+            if watch is not None:
+                watch.refuse_silence()
+            connection = await asyncpg.connect(
                 dsn,
                 timeout=CONNECT_TIMEOUT,
                 command_timeout=COMMAND_TIMEOUT,
@@ -80,6 +84,9 @@ class Database:
                 **caches,
                 **options,
             )
+            if watch is not None:
+                watch.admit(connection)
+            return connection
 
         self.engine: AsyncEngine = create_async_engine(
             "postgresql+asyncpg://",
@@ -117,6 +124,8 @@ class Database:
     @asynccontextmanager
     async def _speaking(self, engine: AsyncEngine) -> AsyncIterator[Transaction]:
         with translated():
+            if self._watch is not None:
+                self._watch.refuse_silence()
             async with AsyncSession(engine, expire_on_commit=False) as session:
                 yield Transaction(session)
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from messenger.log import wires
 from messenger.log.entries import Cursor, Entry, Show
@@ -13,17 +13,29 @@ from messenger.log.replay import Reader, Sink, Subscription
 from messenger.log.retention import keep_pruning
 from messenger.log.tail import HEAD, Tail
 
+if TYPE_CHECKING:
+    from messenger.db.watch import Watch
+
+GATHER = 0.0005  # seconds: where people come while a look goes on, more will come, and one look serves them all
 PATIENCE = 1.0  # for the tail to reach what is there; then whoever asks reads the database itself
 
 
 class Log:
     def __init__(
-        self, dsn: str, *, wire: str, redis_url: str, retention_days: int, shows: Mapping[str, Show], tools: Any
+        self,
+        dsn: str,
+        *,
+        wire: str,
+        redis_url: str,
+        retention_days: int,
+        shows: Mapping[str, Show],
+        tools: Any,
+        watch: "Watch | None" = None,
     ) -> None:
         self.hub = Hub()
-        self._line = Line(dsn)
-        self._reading = Line(dsn)
-        self._looking = Line(dsn)
+        self._line = Line(dsn, watch=watch)
+        self._reading = Line(dsn, watch=watch)
+        self._looking = Line(dsn, watch=watch)
         self._looked_at = 0.0  # when the last look that was reached began
         self._this_look: asyncio.Task[None] | None = None
         self._next_look: asyncio.Task[None] | None = None
@@ -92,6 +104,7 @@ class Log:
     async def _look(self, before: "asyncio.Task[None] | None") -> None:
         if before is not None and not before.done():
             await asyncio.wait({before})
+            await asyncio.sleep(GATHER)
         self._this_look, self._next_look = self._next_look, None  # whoever comes from now on needs another one
         began = time.monotonic()
         try:

@@ -6,11 +6,14 @@ One statement at a time. A statement is never tried again here: whoever speaks k
 import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
 from messenger.errors import Unavailable
+
+if TYPE_CHECKING:
+    from messenger.db.watch import Watch
 
 CONNECT_TIMEOUT = 1.0
 STATEMENT_TIMEOUT = 5.0
@@ -35,9 +38,12 @@ class LineLost(Unavailable):
 
 
 class Line:
-    def __init__(self, dsn: str, settings: Mapping[str, str] = PLAIN, *, pooled: bool = False) -> None:
+    def __init__(
+        self, dsn: str, settings: Mapping[str, str] = PLAIN, *, pooled: bool = False, watch: "Watch | None" = None
+    ) -> None:
         """`pooled`: a transaction pooler stands in between, so nothing may be prepared or set."""
         self._dsn = dsn
+        self._watch = watch
         self._options = {"statement_cache_size": 0} if pooled else {}
         self._settings = {} if pooled else {"application_name": "messenger", "timezone": "UTC", **settings}
         self._connection: asyncpg.Connection | None = None
@@ -60,9 +66,13 @@ class Line:
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
+            if self._watch is not None:
+                self._watch.refuse_silence()
             self._connection = await asyncpg.connect(
                 self._dsn, timeout=CONNECT_TIMEOUT, server_settings=self._settings, **self._options
             )
+            if self._watch is not None:
+                self._watch.admit(self._connection)
         return self._connection
 
     def _forget(self) -> None:
@@ -77,8 +87,16 @@ class Line:
 class Lines:
     """A few of them for reads that are frequent; the one that spoke last is asked first, so idle ones stay idle."""
 
-    def __init__(self, dsn: str, size: int, settings: Mapping[str, str] = PLAIN, *, pooled: bool = False) -> None:
-        self._all = [Line(dsn, settings, pooled=pooled) for _ in range(size)]
+    def __init__(
+        self,
+        dsn: str,
+        size: int,
+        settings: Mapping[str, str] = PLAIN,
+        *,
+        pooled: bool = False,
+        watch: "Watch | None" = None,
+    ) -> None:
+        self._all = [Line(dsn, settings, pooled=pooled, watch=watch) for _ in range(size)]
         self._free: asyncio.LifoQueue[Line] = asyncio.LifoQueue()
         for line in self._all:
             self._free.put_nowait(line)

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from messenger.web.keys import ADDRESS
+from messenger.web.keys import ADDRESS, root_of
 
 UNIX = "unix"
 
@@ -66,7 +66,7 @@ def address_of(request: web.Request) -> str:
     known = request.get(ADDRESS)
     if known is None:
         forwarded = request.headers.getall("X-Forwarded-For", ())
-        known = find_address(name_peer(request.remote), forwarded, request.config_dict[PROXIES])
+        known = find_address(name_peer(request.remote), forwarded, root_of(request)[PROXIES])
         request[ADDRESS] = known
     return known
 
@@ -83,7 +83,7 @@ def is_secure(request: web.Request) -> bool:
     if request.secure:
         return True
     said = request.headers.get("X-Forwarded-Proto", "").rpartition(",")[2].strip().lower()
-    return said == "https" and request.config_dict[PROXIES].include(name_peer(request.remote))
+    return said == "https" and root_of(request)[PROXIES].include(name_peer(request.remote))
 
 
 def _parse_hop(hop: str) -> IPv4Address | IPv6Address | None:

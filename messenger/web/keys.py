@@ -11,11 +11,13 @@ from messenger.settings import Config
 
 if TYPE_CHECKING:
     from messenger.db.engine import Database, Transaction
+    from messenger.db.watch import Watch
     from messenger.log.follow import Log
     from messenger.subapp import Placed
 
 CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
 DATABASE: web.AppKey["Database"] = web.AppKey("database")
+WATCH: web.AppKey["Watch"] = web.AppKey("watch")  # over the connections to the database
 LOG: web.AppKey["Log"] = web.AppKey("log")
 # What else must happen in the transaction that deletes an account or changes its name; filled by the setup of whoever
 # keeps traces of it, or shows the name.
@@ -28,3 +30,8 @@ IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)  # abs
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 ADDRESS: web.RequestKey[str] = web.RequestKey("address", str)  # read it by clients.address_of
 CAME: web.RequestKey[float] = web.RequestKey("came", float)  # when, by the monotonic clock
+
+
+def root_of(request: web.Request) -> web.Application:
+    """Where everything is kept, whichever application answers. (`config_dict` is a new map each time.)"""
+    return request.match_info.apps[0]

@@ -8,7 +8,9 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import count
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -33,7 +35,7 @@ from messenger.web import reply
 from messenger.web.access import is_stream
 from messenger.web.body import BODY_SECONDS
 from messenger.web.clients import PROXIES, address_of, is_secure, proxies
-from messenger.web.keys import CONFIG, DRAINING, IDENTITY, REQUEST_ID
+from messenger.web.keys import CONFIG, DRAINING, IDENTITY, REQUEST_ID, root_of
 
 log = logging.getLogger(__name__)
 access_log = logging.getLogger("messenger.access")
@@ -49,6 +51,8 @@ READABLE_ELSEWHERE = (
     "ETag, Idempotency-Replayed, RateLimit, RateLimit-Policy, Retry-After, "
     "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID"
 )
+
+NEXT_ID: web.AppKey[Callable[[], str]] = web.AppKey("next_id")
 
 # What aiohttp itself raises, in our words.
 MEANINGS: dict[int, type[MessengerError]] = {
@@ -77,6 +81,7 @@ def install(root: web.Application) -> None:
     except ValueError as error:
         raise SettingError(f"TRUSTED_PROXIES: {error}; addresses, networks or unix are expected.") from None
     root[DRAINING] = asyncio.Event()
+    root[NEXT_ID] = request_ids().__next__
     root.middlewares.append(recorded)
     root.middlewares.append(explained)
     if server.cors_origins:
@@ -84,11 +89,18 @@ def install(root: web.Application) -> None:
     root.on_response_prepare.append(dress)
 
 
+def request_ids() -> Iterator[str]:
+    """Different in every process and for every request; they name, and open nothing."""
+    process = secrets.token_hex(10)
+    for number in count():
+        yield f"{process}{number:012x}"
+
+
 @web.middleware
 async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse:
     """One line per request: never its query string, and its path only where no route says what it is."""
     offered = request.headers.get("X-Request-ID", "")
-    request[REQUEST_ID] = offered if SANE_ID.fullmatch(offered) else secrets.token_hex(16)
+    request[REQUEST_ID] = offered if offered and SANE_ID.fullmatch(offered) else root_of(request)[NEXT_ID]()
     began = time.perf_counter()
     status = CLIENT_GONE
     try:
@@ -154,16 +166,17 @@ async def preflight(request: web.Request, handler: Handler) -> web.StreamRespons
 
 async def dress(request: web.Request, answer: web.StreamResponse) -> None:
     headers = answer.headers
-    headers["X-Request-ID"] = request.get(REQUEST_ID) or secrets.token_hex(16)
+    headers["X-Request-ID"] = request.get(REQUEST_ID) or root_of(request)[NEXT_ID]()
     for name, value in reply.SAFETY.items():
         headers.setdefault(name, value)  # pages bring a policy of their own
     headers["Server"] = reply.SAFETY["Server"]  # aiohttp has written its name and version there
-    if request.config_dict[DRAINING].is_set():
+    root = root_of(request)
+    if root[DRAINING].is_set():
         answer.force_close()
         headers["Connection"] = "close"
     if is_secure(request):
         headers.setdefault("Strict-Transport-Security", HSTS)
-    if request.config_dict[CONFIG].server.cors_origins:
+    if root[CONFIG].server.cors_origins:
         _open_to_origins(request, answer)
 
 
@@ -199,7 +212,7 @@ def _refuse(
         raise ConnectionError("An answer has begun, there cannot be another one.")
     answer = reply.problem(error, request[REQUEST_ID])
     if error.status == AuthFailed.status:
-        auth = request.config_dict[CONFIG].auth
+        auth = root_of(request)[CONFIG].auth
         answer.headers.add("WWW-Authenticate", f'{auth.token_type} realm="messenger"')
         answer.headers.add("WWW-Authenticate", 'Bearer realm="messenger"')
     if isinstance(original, web.HTTPMethodNotAllowed):
@@ -215,7 +228,7 @@ def _translate(error: web.HTTPException) -> MessengerError:
 
 def _allowed_origin(request: web.Request) -> str | None:
     """What Access-Control-Allow-Origin says to this request."""
-    allowed = request.config_dict[CONFIG].server.cors_origins
+    allowed = root_of(request)[CONFIG].server.cors_origins
     origin = request.headers.get("Origin")
     if origin is not None and origin in allowed:
         return origin

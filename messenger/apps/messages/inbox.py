@@ -13,7 +13,7 @@ from aiohttp import web
 
 from messenger.log.follow import Log
 from messenger.log.line import Line, LineLost
-from messenger.web.keys import CONFIG, DATABASE, LOG
+from messenger.web.keys import CONFIG, DATABASE, LOG, WATCH
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,8 @@ async def keep_taking(line: Line, stream: Log) -> None:
 
 
 async def context(root: web.Application) -> AsyncIterator[None]:
-    line = Line(str(root[CONFIG].database.direct_url) or root[DATABASE].dsn, {"lock_timeout": "250ms"})
+    dsn = str(root[CONFIG].database.direct_url) or root[DATABASE].dsn
+    line = Line(dsn, {"lock_timeout": "250ms"}, watch=root[WATCH])
     task = asyncio.create_task(keep_taking(line, root[LOG]))
     yield
     task.cancel()

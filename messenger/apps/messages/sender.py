@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import msgspec
@@ -37,7 +37,10 @@ from messenger.log.follow import Log
 from messenger.log.hub import Listener
 from messenger.log.line import Line, LineLost
 from messenger.text import rfc3339
-from messenger.web.keys import CONFIG, DATABASE, LOG
+from messenger.web.keys import CONFIG, DATABASE, LOG, WATCH
+
+if TYPE_CHECKING:
+    from messenger.db.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -124,12 +127,15 @@ class Mark:
 
 
 class Sender:
-    def __init__(self, dsn: str, stream: Log, look_up: LookUp, operation_window: float) -> None:
+    def __init__(
+        self, dsn: str, stream: Log, look_up: LookUp, operation_window: float, watch: "Watch | None" = None
+    ) -> None:
         self._dsn = dsn
+        self._watch = watch
         self._stream = stream
         self._look_up = look_up
         self._window = timedelta(seconds=operation_window)
-        self._line = Line(dsn, {"lock_timeout": "250ms", **PLANS})
+        self._line = Line(dsn, {"lock_timeout": "250ms", **PLANS}, watch=watch)
         self._waiting: deque[Draft | Mark] = deque()
         self._in_flight: dict[tuple[int, int, str], Draft] = {}  # the first with its key; a copy rides along unseen
         self._lanes: dict[int, deque[Draft | Mark]] = {}
@@ -329,7 +335,7 @@ class Sender:
 
     async def _empty_lane(self, chat_id: int, lane: deque[Draft | Mark]) -> None:
         async with self._lane_turn:
-            line = Line(self._dsn, {"lock_timeout": "2s", **PLANS})
+            line = Line(self._dsn, {"lock_timeout": "2s", **PLANS}, watch=self._watch)
             try:
                 while lane:
                     batch = take_batch(lane)
@@ -445,7 +451,7 @@ async def context(root: web.Application) -> AsyncIterator[None]:
     config = root[CONFIG]
     dsn = str(config.database.direct_url) or root[DATABASE].dsn
 
-    sender = Sender(dsn, root[LOG], root[HISTORY].now, config.operation_id_window)
+    sender = Sender(dsn, root[LOG], root[HISTORY].now, config.operation_id_window, root[WATCH])
     root[SENDER] = sender
     await sender.start()
     yield

@@ -32,6 +32,7 @@ class Followed:
 class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._of_route: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.requests = Counter(
             "messenger_http_requests", "Requests answered", ("method", "route", "status"), registry=self.registry
         )
@@ -62,6 +63,13 @@ class Metrics:
                 registry=self.registry,
             )
         )
+        self.silences = Followed(
+            Counter(
+                "messenger_database_silences",
+                "Times that the database did not answer, and every connection of this process was cut",
+                registry=self.registry,
+            )
+        )
         build = Gauge(
             "messenger_build_info",
             "Always 1; the version is in the label",
@@ -70,6 +78,14 @@ class Metrics:
             multiprocess_mode="max",
         )
         build.labels(messenger.__version__).set(1)
+
+    def of_route(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        """The two series of a kind of answer; looking labels up each time would cost more than counting."""
+        found = self._of_route.get((method, route, status))
+        if found is None:
+            found = self.requests.labels(method, route, status), self.seconds.labels(method, route)
+            self._of_route[method, route, status] = found
+        return found
 
     def text(self) -> bytes:
         if not SHARED:

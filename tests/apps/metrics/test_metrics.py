@@ -93,17 +93,18 @@ async def test_database_connections_in_use_are_seen(nobody: Person) -> None:
     assert value(await scraped(nobody), "messenger_db_pool_in_use") == 0
 
 
-async def test_doorbells_that_were_rung_and_heard_are_counted_over_all_wires(nobody: Person) -> None:
-    from messenger.web.keys import LOG
+async def test_what_the_wires_and_the_watch_over_the_database_count_is_told(nobody: Person) -> None:
+    from messenger.web.keys import LOG, WATCH
 
-    wire = nobody.server.runner.app[LOG].wire
+    wire, watch = nobody.server.runner.app[LOG].wire, nobody.server.runner.app[WATCH]
     for rung, heard in ((3, 0), (3, 2), (7, 2)):
-        wire.rung, wire.heard = rung, heard
+        wire.rung, wire.heard, watch.silences = rung, heard, heard
 
         series = await scraped(nobody)
 
         assert value(series, "messenger_doorbells_rung_total") == rung
         assert value(series, "messenger_doorbells_heard_total") == heard
+        assert value(series, "messenger_database_silences_total") == heard
 
 
 WORKER = """

@@ -1,0 +1,124 @@
+"""Pages that are kept: read once, fresh after every change from anywhere, and nobody's but their reader's."""
+
+import pytest
+
+from messenger.apps.messages.history import FORWARD, HISTORY
+from tests.actors import Person, Server
+from tests.apps.talk import says
+
+
+@pytest.fixture
+def settings():
+    return {"WIRE": "none", "THROTTLE_DEFAULT": "100000/1s"}
+
+
+@pytest.fixture
+async def elsewhere(start):
+    """Another process on the same database."""
+    return await start(WIRE="none", THROTTLE_DEFAULT="100000/1s")
+
+
+@pytest.fixture
+async def lunch(alice, bob):
+    chat = await alice.opens_chat("lunch", [bob])
+    for number in range(5):
+        await says((alice, bob)[number % 2], chat, f"{number}", client_id=f"k{number}")
+    return chat
+
+
+def page(chat: str) -> str:
+    return f"/v1/chats/{chat}/messages?limit=50"
+
+
+def listened(server: Server) -> list[str]:
+    """Every statement about messages that this process sends from now on."""
+    lines, asked = server.runner.app[HISTORY]._lines, []
+    ask = lines.rows
+
+    async def rows(statement: str, *arguments):
+        asked.append(statement)
+        return await ask(statement, *arguments)
+
+    lines.rows = rows
+    return asked
+
+
+async def test_a_second_read_of_a_page_asks_the_database_nothing_about_messages(server, alice, bob, lunch):
+    asked = listened(server)
+    first = [(await who.get(page(lunch))).json for who in (alice, bob)]
+    assert asked
+    asked.clear()
+
+    again = [(await who.get(page(lunch))).json for who in (alice, bob) for _ in range(20)]
+
+    assert again == [first[0]] * 20 + [first[1]] * 20
+    assert asked == []
+
+
+async def test_whatever_changes_a_page_from_another_process_is_in_the_next_read(alice, bob, lunch, elsewhere):
+    path = f"/v1/chats/{lunch}/messages"
+    last = (await alice.get(page(lunch))).json["messages"][-1]["message_id"]
+
+    async def changes(who: Person, method: str, what: str, body=None, *, shown) -> None:
+        before = (await alice.get(page(lunch))).json
+        assert (await who.asks(method, what, body, server=elsewhere)).status < 300
+        after = (await alice.get(page(lunch))).json
+        assert before != after and shown(after), what
+
+    def of_last(field):
+        return lambda found: next(one for one in found["messages"] if one["message_id"] == last)[field]
+
+    await changes(bob, "POST", path, {"text": "new"}, shown=lambda found: found["messages"][-1]["text"] == "new")
+    await changes(alice, "PATCH", f"{path}/{last}", {"text": "edited"}, shown=lambda f: of_last("text")(f) == "edited")
+    await changes(bob, "PUT", f"{path}/{last}/reactions/!", shown=of_last("reactions"))
+    await changes(bob, "DELETE", f"{path}/{last}/reactions/!", shown=lambda f: of_last("reactions")(f) == [])
+    newest = (await alice.get(page(lunch))).json["messages"][-1]["message_id"]
+    await changes(
+        alice, "POST", f"/v1/chats/{lunch}/read", {"message_id": newest}, shown=lambda f: f["messages"][-1]["is_read"]
+    )
+    await changes(alice, "DELETE", f"{path}/{last}", shown=of_last("deleted"))
+    names = lambda found: {one["sender_name"] for one in found["messages"]}  # noqa: E731
+    await changes(bob, "PATCH", "/v1/users/me", {"user_name": "robert"}, shown=lambda f: "robert" in names(f))
+    await changes(bob, "POST", f"/v1/chats/{lunch}/users", {"user_name": "bobby"}, shown=lambda f: "bobby" in names(f))
+    await changes(
+        bob, "DELETE", f"/v1/chats/{lunch}/members/{bob.user_id}", shown=lambda f: len(f["read_cursors"]) == 1
+    )
+
+
+async def test_who_is_removed_elsewhere_gets_no_page_any_more_kept_or_not(alice, bob, mallory, lunch, elsewhere):
+    assert (await bob.get(page(lunch))).status == 200
+    assert (await mallory.get(page(lunch))).status == 404
+
+    await alice.asks("DELETE", f"/v1/chats/{lunch}/members/{bob.user_id}", server=elsewhere)
+
+    assert (await bob.get(page(lunch))).status == 404
+    assert (await mallory.get(page(lunch))).status == 404
+    assert (await alice.get(page(lunch))).status == 200
+
+
+async def test_the_keys_of_ones_own_messages_are_in_nobody_elses_page(alice, bob, lunch):
+    for _ in range(2):
+        hers, his = [(await who.get(page(lunch))).json["messages"] for who in (alice, bob)]
+        assert [one.get("client_id") for one in hers] == ["k0", None, "k2", None, "k4"]
+        assert [one.get("client_id") for one in his] == [None, "k1", None, "k3", None]
+
+
+async def test_a_session_that_ends_elsewhere_opens_nothing_here(alice, bob, lunch, elsewhere):
+    for _ in range(3):
+        assert (await bob.get(page(lunch))).status == 200
+
+    assert (await bob.asks("POST", "/v1/auth/logout", server=elsewhere)).status == 200
+
+    assert (await bob.get(page(lunch))).code == "session-revoked"
+    assert (await alice.get(page(lunch))).status == 200
+
+
+async def test_without_the_cache_every_page_is_read_and_looks_the_same(alice, lunch, start):
+    bare = await start(APPS="health,auth,chats,messages")
+    kept = (await alice.get(page(lunch))).body
+
+    asked = listened(bare)
+    for _ in range(3):
+        asked.clear()
+        assert (await alice.asks("GET", page(lunch), server=bare)).body == kept
+        assert FORWARD in asked

@@ -1,0 +1,68 @@
+"""The read barrier: an answer from memory waits until this process has followed the log to a head read just now."""
+
+import asyncio
+import time
+
+import pytest
+
+from messenger.errors import Unavailable
+from messenger.web.keys import LOG
+from tests.apps.talk import fill
+
+
+@pytest.fixture
+def settings():
+    return {"WIRE": "none"}
+
+
+async def test_behind_the_barrier_everything_written_elsewhere_is_known(server, alice, sql):
+    lunch = await alice.opens_chat("lunch")
+    log = server.runner.app[LOG]
+
+    for _ in range(5):
+        await fill(sql, lunch, alice, 3)
+        place = log.place
+        await log.barrier()
+
+        assert log.tail.position == await sql.fetchval("select max(position) from log_head")
+        assert not log.is_quiet(place, chat_id=int(lunch))
+        assert log.is_quiet(log.place, chat_id=int(lunch), user_id=int(alice.user_id))
+
+
+async def test_one_look_serves_all_who_came_before_it_began(server, sql):
+    log = server.runner.app[LOG]
+    looks = []
+    read = log._looking.row
+
+    async def counted(*arguments):
+        looks.append(time.monotonic())
+        return await read(*arguments)
+
+    log._looking.row = counted
+    await asyncio.gather(*(log.barrier() for _ in range(50)))
+    assert len(looks) == 1
+
+    came = time.monotonic()
+    await log.barrier(came)
+    await asyncio.gather(*(log.barrier(came) for _ in range(50)))
+    assert len(looks) == 2, "the look that began after they came was theirs too"
+
+    first = asyncio.create_task(log.barrier())
+    while len(looks) < 3:
+        await asyncio.sleep(0)
+    late = asyncio.create_task(log.barrier())  # it came after that look began, and needs one of its own
+    await asyncio.gather(first, late)
+    assert len(looks) == 4
+
+
+async def test_without_the_database_nobody_waits_behind_the_barrier_for_ever(server, sql, monkeypatch):
+    log = server.runner.app[LOG]
+    monkeypatch.setattr("messenger.log.follow.PATIENCE", 0.2)
+
+    async def hangs(*arguments):
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(log._looking, "row", hangs)
+
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(log.barrier(), 10)
