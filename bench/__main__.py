@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+
 from bench.load.plan import Part, plan, soak
 from bench.load.stage import Stage
 from bench.report import soaks, tables
@@ -75,7 +77,12 @@ async def measured(options: argparse.Namespace, parts: Sequence[Part], stage: St
     for number in range(1, options.rounds + 1):
         for part in parts:
             print(f"round {number} of {options.rounds}: {part.key()}", file=sys.stderr, flush=True)
-            found = await part.run(stage)
+            try:
+                found = await part.run(stage)
+            except (AssertionError, OSError, TimeoutError, asyncpg.PostgresError) as error:
+                # One part that cannot be measured is no reason to lose the others; it is named at the end.
+                fault = {"void": [f"could not be measured: {str(error) or type(error).__name__}"]}
+                found = {**fault, **dict.fromkeys(part.phases, fault)}
             for phase in part.phases or ("",):
                 results.add(part.key(phase), found[phase] if phase else found)
     return results

@@ -32,3 +32,8 @@ IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)  # abs
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 ADDRESS: web.RequestKey[str] = web.RequestKey("address", str)  # read it by clients.address_of
 CAME: web.RequestKey[float] = web.RequestKey("came", float)  # when, by the monotonic clock
+
+
+def root_of(request: web.Request) -> web.Application:
+    """Where everything is kept, whichever application answers. (`config_dict` is a new map each time.)"""
+    return request.match_info.apps[0]

@@ -5,21 +5,26 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from multidict import istr
 
 from messenger.errors import MessengerError, Quota, TooManyRequests
 
 ENCODER = msgspec.json.Encoder()
 PROBLEM = "application/problem+json"
 
+# Names that are known beforehand need not be made comparable for each answer: that is what `istr` keeps.
+REQUEST_ID = istr("X-Request-ID")
+SERVER = istr("Server")
 # No page of ours is embedded, sniffed or scripted; pages of client and docs carry their own policy.
-SAFETY = {
-    "Server": "messenger",
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
+SAFETY: dict[str, str] = {
+    SERVER: "messenger",
+    istr("X-Content-Type-Options"): "nosniff",
+    istr("Content-Security-Policy"): "default-src 'none'; frame-ancestors 'none'",
+    istr("Referrer-Policy"): "no-referrer",
+    istr("Cross-Origin-Resource-Policy"): "same-origin",
 }
-PRIVATE = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
+PRIVATE: dict[str, str] = {istr("Cache-Control"): "private, no-cache", istr("Vary"): "Authorization, Cookie"}
+FRESH: dict[str, str] = {istr("Cache-Control"): "no-store"}
 
 
 def json(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

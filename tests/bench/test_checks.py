@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from bench import __main__ as bench
 from bench.load import frames
 from bench.load.groups import Group, Member, Speaker
 from bench.load.journal import judged
+from bench.load.plan import Part
 from bench.load.sends import Partner, template
-from bench.load.tally import Bins, Tally
+from bench.load.stage import Stage
+from bench.load.tally import Bins, Tally, settled
+from bench.report import tables
 from bench.report.goals import judge
 from bench.report.results import Results
 
@@ -163,6 +167,21 @@ def test_a_bin_that_is_too_late_is_not_lost() -> None:
 
 
 async def test_settling_gives_up() -> None:
-    from bench.load.tally import settled
-
     assert not await asyncio.wait_for(settled(lambda: False, patience=0.05), 5)
+
+
+async def test_a_part_that_cannot_be_measured_is_named_and_the_others_are_not_lost(tmp_path: Path) -> None:
+    async def breaks(stage: Stage) -> dict[str, object]:
+        raise TimeoutError
+
+    async def works(stage: Stage) -> dict[str, object]:
+        return {"echoes_per_s": 5.0, "void": []}
+
+    parts = [Part("S2", "group", "product", breaks, phases=("paced",)), Part("S1", "2 callers", "aiohttp echo", works)]
+    given = bench.parser().parse_args(["--rounds", "1"])
+
+    results = await bench.measured(given, parts, Stage(tmp_path, 0.1))
+
+    assert results.voids() == ["S2 group, paced: product: could not be measured: TimeoutError"]
+    assert results.median("S1 2 callers: aiohttp echo", "echoes_per_s") == 5.0
+    assert "VOID" in tables.everything(results)
