@@ -81,7 +81,7 @@ async def measured(options: argparse.Namespace, parts: Sequence[Part], stage: St
                 found = await part.run(stage)
             except (AssertionError, OSError, TimeoutError, asyncpg.PostgresError) as error:
                 # One part that cannot be measured is no reason to lose the others; it is named at the end.
-                fault = {"void": [f"could not be measured: {error or type(error).__name__}"]}
+                fault = {"void": [f"could not be measured: {str(error) or type(error).__name__}"]}
                 found = {**fault, **dict.fromkeys(part.phases, fault)}
             for phase in part.phases or ("",):
                 results.add(part.key(phase), found[phase] if phase else found)

@@ -116,6 +116,7 @@ class Which:
     but: SessionId | None = None
     replaced_by: Device | None = None  # the one of the same device, and the one the same browser held
     browser: bytes | None = None
+    idler_than: int | None = None  # but for so many that were used last
 
 
 @dataclass(frozen=True, slots=True)

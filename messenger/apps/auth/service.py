@@ -147,7 +147,7 @@ async def _settle(
 async def _refuse_limited(tx: Transaction, desk: Desk, tried: Guess) -> None:
     wait = await store.find_wait(tx, tried, desk.bounds)
     if wait is not None:
-        raise TooManyRequests("Too many wrong passwords; try again later.", retry_after=wait)
+        raise TooManyRequests("Too many wrong passwords; try again later.", retry_after=wait.seconds, quota=wait.quota)
 
 
 async def profile(desk: Desk, user_id: UserId) -> Profile:

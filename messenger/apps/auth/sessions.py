@@ -105,6 +105,8 @@ async def open_session(
     """A new session with credentials of its own, in place of the one this device had."""
     which = Which(replaced_by=device, browser=digest(browser) if browser is not None else None)
     await end(tx, user_id, which, caller, why="replaced by a new login")
+    others = desk.rules.max_sessions_per_user - 1  # the account is locked: no other login makes them more
+    await end(tx, user_id, Which(idler_than=others), caller, why="too many sessions")
     token = new_session_token()
     session_id = await store.add_session(tx, user_id, digest(token), device, LIFETIME)
     pair = await _hand_out(tx, desk, user_id, session_id, new_opaque_token())

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.exc import IntegrityError
 
-from messenger.apps.auth.limits import WINDOW, Bounds, Guess
+from messenger.apps.auth.limits import WINDOW, Bounds, Guess, Wait
 from messenger.apps.auth.schemas import (
     Account,
     Caller,
@@ -243,6 +243,14 @@ async def end_sessions(tx: Transaction, user_id: UserId, which: Which) -> list[S
         statement = statement.where(Session.id != which.but)
     if which.replaced_by is not None:
         statement = statement.where(_replaced(which.replaced_by.client_id, which.browser))
+    if which.idler_than is not None:
+        used_last = (
+            select(Session.id)
+            .where(Session.user_id == user_id, Session.ended_at.is_(None))
+            .order_by(Session.last_seen_at.desc(), Session.id.desc())
+            .limit(which.idler_than)
+        )
+        statement = statement.where(Session.id.not_in(used_last))
     ended = await tx.session.scalars(statement.values(ended_at=func.now()).returning(Session.id))
     return [SessionId(found) for found in ended]
 
@@ -341,7 +349,7 @@ async def lock_tries(tx: Transaction, guess: Guess) -> None:
 
 # The oldest failure that still counts against the bound decides when there is room again.
 FIND_WAIT = text("""
-    select greatest(
+    select
         (select extract(epoch from failed_at + make_interval(secs => :window) - statement_timestamp())
            from login_failures
           where account = :account and failed_at > statement_timestamp() - make_interval(secs => :window)
@@ -349,23 +357,26 @@ FIND_WAIT = text("""
         (select extract(epoch from failed_at + make_interval(secs => :window) - statement_timestamp())
            from login_failures
           where address = :address and failed_at > statement_timestamp() - make_interval(secs => :window)
-          order by failed_at desc offset :per_network - 1 limit 1))
+          order by failed_at desc offset :per_network - 1 limit 1)
 """)
 
 
-async def find_wait(tx: Transaction, guess: Guess, bounds: Bounds) -> float | None:
-    """Seconds until one more try is allowed; None: now."""
-    wait = await tx.session.scalar(
-        FIND_WAIT,
-        {
-            "window": float(WINDOW),
-            "account": guess.account,
-            "address": guess.network,
-            "per_account": bounds.per_account,
-            "per_network": bounds.per_network,
-        },
-    )
-    return None if wait is None else float(wait)
+async def find_wait(tx: Transaction, guess: Guess, bounds: Bounds) -> Wait | None:
+    """Until one more try is allowed; None: now."""
+    given = {
+        "window": float(WINDOW),
+        "account": guess.account,
+        "address": guess.network,
+        "per_account": bounds.account.most,
+        "per_network": bounds.network.most,
+    }
+    found = (await tx.session.execute(FIND_WAIT, given)).one()
+    waits = [
+        Wait(float(seconds), quota)
+        for seconds, quota in zip(found, (bounds.account, bounds.network), strict=True)
+        if seconds is not None
+    ]
+    return max(waits, key=lambda wait: wait.seconds, default=None)
 
 
 async def add_failure(tx: Transaction, guess: Guess) -> None:

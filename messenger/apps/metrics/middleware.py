@@ -7,11 +7,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from messenger.apps.metrics.registry import METRICS, Metrics
-from messenger.web.keys import root_of
 
 METHODS = frozenset(HTTPMethod)
 CLIENT_CLOSED = 499  # the word of nginx for a caller who left before the answer
-UPGRADED = 101  # a socket's hours are no answer time
 
 
 def install(root: web.Application) -> None:
@@ -31,13 +29,11 @@ async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
         status = redirect.status
         raise
     finally:
-        _note(root_of(request)[METRICS], request, status, perf_counter() - started)
+        _note(request.app[METRICS], request, status, perf_counter() - started)
 
 
 def _note(metrics: Metrics, request: web.Request, status: int, seconds: float) -> None:
     method = request.method if request.method in METHODS else "other"
     resource = request.match_info.route.resource
-    counter, clock = metrics.of_route(method, "unmatched" if resource is None else resource.canonical, status)
-    counter.inc()
-    if status != UPGRADED:
-        clock.observe(seconds)
+    route = "unmatched" if resource is None else resource.canonical
+    metrics.note(method, route, status, seconds)
