@@ -146,8 +146,24 @@ class UnsupportedEncoding(MessengerError):
     code, status, title = "unsupported-encoding", 415, "Request bodies are taken uncompressed only"
 
 
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """So many of something within so many seconds."""
+
+    name: str
+    most: int
+    window: int
+
+
 class TooManyRequests(MessengerError):
     code, status, title = "request-limit-exceeded", 429, "Too many requests"
+
+    def __init__(
+        self, detail: str | None = None, *, retry_after: float | None = None, quota: Quota | None = None
+    ) -> None:
+        """`quota`: what is used up until then."""
+        super().__init__(detail, retry_after=retry_after)
+        self.quota = quota
 
 
 class HeadersTooLarge(MessengerError):

@@ -110,6 +110,9 @@ class AuthSettings:
     token_lifetime: int = setting("SESSION_LIFETIME", 3600, "Seconds an unused session lives", at_least=1)
     access_token_ttl: int = setting("ACCESS_TOKEN_TTL", 600, "Seconds a bearer token lives", at_least=1)
     refresh_token_ttl: int = setting("REFRESH_TOKEN_TTL", 1209600, "Seconds a refresh token lives", at_least=1)
+    max_sessions_per_user: int = setting(
+        "MAX_SESSIONS_PER_USER", 20, "Sessions one person may hold; a login beyond ends the idlest", at_least=1
+    )
     disabled: bool = setting("AUTH_DISABLED", False, "Trusted test rigs only: no sign-in; refused in production")
     secret_key: Secret = setting(
         "SECRET_KEY", Secret(), "Fernet keys, comma list; the first encrypts; none: DATA_DIR/secrets, made once"

@@ -4,13 +4,19 @@ import io
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from messenger import logs
 from messenger.settings import Config, read
@@ -121,19 +127,77 @@ def test_an_ordinary_message_stays_as_it_is(text: str) -> None:
     assert logs.hide_secrets(text) == text
 
 
-def test_several_processes_rotate_one_file_without_losing_a_line(tmp_path: Path) -> None:
+# The rules as they are meant, without a word on how to be quick about it.
+PLAIN_RULES = (
+    (
+        re.compile(
+            r"""(?ix)
+            (?P<name> authorization | cookie | [\w-]* password | passwd | session_id | [\w-]* token | ticket
+                    | secret[\w-]* )
+            (?P<link> ["']? \s* [:=] \s* ["']? (?: (?:session_id|bearer|basic) \s+ )? )
+            [^\s"',;&)}\]]+
+            """
+        ),
+        r"\g<name>\g<link>[hidden]",
+    ),
+    (re.compile(r"(?i)\b(session_id|bearer|basic)\s+(?!realm=)[\w.~+/=-]{8,}"), r"\1 [hidden]"),
+    (re.compile(r"(?i)(\w+://[^\s:/@]*):[^\s@/]+@"), r"\1:[hidden]@"),
+)
+PIECES = st.sampled_from(
+    "authorization cookie Password my-password passwd session_id access_token ticket secret SECRET-2 ſecret bearer "
+    "Basic realm= postgresql:// : = \" ' - _ / @ ; , ) x xxxxxxxx é [hidden]".split()
+    + [" ", "\u2003", "\n"]
+)
+
+
+@given(st.one_of(st.lists(PIECES, max_size=12).map("".join), st.text()))
+@example("my-token-cookie=1")
+@example("token=a;xtoken=b")
+def test_what_is_hidden_does_not_depend_on_how_quickly_it_is_found(text: str) -> None:
+    expected = text
+    for rule, replacement in PLAIN_RULES:
+        expected = rule.sub(replacement, expected)
+
+    assert logs.hide_secrets(text) == expected
+
+
+def record(text: str, **keys: Any) -> logging.LogRecord:
+    made = logging.LogRecord("x", logging.INFO, "", 0, text, None, None)
+    made.__dict__["keys"] = keys
+    return made
+
+
+@given(
+    st.text(),
+    st.dictionaries(
+        st.sampled_from(["route", "user_id", "level", 'odd "name"']),
+        st.one_of(st.text(), st.integers(), st.floats(), st.booleans(), st.lists(st.text()), st.dates()),
+    ),
+)
+def test_a_line_is_what_json_makes_of_it(text: str, keys: dict[str, Any]) -> None:
+    line = logs.JsonLines(pid=7).format(record(text, **keys))
+
+    hidden = {name: logs.hide_secrets(value) if isinstance(value, str) else value for name, value in keys.items()}
+    base = {"ts": json.loads(line)["ts"], "level": "INFO", "logger": "x", "pid": 7, "event": logs.hide_secrets(text)}
+    assert line == json.dumps({**base, **hidden}, ensure_ascii=False, default=str)
+
+
+@pytest.mark.parametrize("lot", [1, 40, 1_000])
+def test_several_processes_rotate_one_file_without_losing_a_line(tmp_path: Path, lot: int) -> None:
     script = """
-import logging, sys
+import sys
 from pathlib import Path
 from messenger.logs import SharedFile
-handler = SharedFile(Path(sys.argv[1]), limit=20_000, old_files=50)
-for number in range(1_000):
-    handler.handle(logging.LogRecord("x", 20, "", 0, f"{sys.argv[2]} {number} " + "x" * 40, None, None))
-print(handler.dropped)
+file = SharedFile(Path(sys.argv[1]), limit=20_000, old_files=50)
+lines = [f"{sys.argv[2]} {number} " + "x" * 40 for number in range(1_000)]
+lot = int(sys.argv[3])
+for start in range(0, 1_000, lot):
+    file.write(lines[start : start + lot])
+print(file.dropped)
 """
     path = tmp_path / "shared.log"
     writers = [
-        subprocess.Popen([sys.executable, "-c", script, str(path), name], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([sys.executable, "-c", script, str(path), name, str(lot)], stdout=subprocess.PIPE, text=True)
         for name in ("a", "b", "c")
     ]
 
@@ -156,6 +220,44 @@ def test_only_so_many_old_files_are_kept(tmp_path: Path) -> None:
 
     assert {file.name for file in tmp_path.glob("small.log*")} == {"small.log", "small.log.1", "small.log.2"}
     assert "line 49" in (tmp_path / "small.log").read_text()
+
+
+@given(st.lists(st.integers(1, 150), max_size=30), st.lists(st.integers(1, 30), min_size=1))
+def test_lines_that_come_together_lie_where_they_would_lie_one_by_one(lengths: list[int], lots: list[int]) -> None:
+    lines = [chr(ord("a") + number % 26) * length for number, length in enumerate(lengths)]
+
+    def files(*sizes: int) -> dict[str, str]:
+        with TemporaryDirectory() as folder:
+            file = logs.SharedFile(Path(folder) / "x.log", limit=100, old_files=100)
+            rest, turns = lines[:], cycle(sizes)
+            while rest:
+                size = next(turns)
+                file.write(rest[:size])
+                del rest[:size]
+            file.close()
+            return {one.name: one.read_text() for one in Path(folder).iterdir()}
+
+    assert files(*lots) == files(1)
+
+
+def test_a_disk_that_fills_up_keeps_whole_lines_only(tmp_path: Path) -> None:
+    script = """
+import resource, signal, sys
+from pathlib import Path
+from messenger.logs import SharedFile
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (95, 95))
+file = SharedFile(Path(sys.argv[1]))
+file.write(["x" * 9] * 8)
+file.write(["y" * 9] * 3)
+print(file.dropped)
+"""
+    path = tmp_path / "x.log"
+
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
+
+    assert path.read_text().split() == ["x" * 9] * 8 + ["y" * 9]
+    assert done.stdout == "2\n"
 
 
 def test_a_full_disk_costs_lines_and_nothing_else(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,6 +308,40 @@ def test_a_writer_that_hangs_holds_up_nobody_and_the_loss_is_reported(
     assert events[0] == "line 0"
     lost = [event for event in events if "were dropped" in event]
     assert sum(int(event.split()[0]) for event in lost) + len(events) - len(lost) == 100
+
+
+def test_an_error_is_written_at_once_and_the_rest_at_the_end_without_waiting(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard, told = os.pipe()
+    monkeypatch.setattr(sys, "stdout", os.fdopen(told, "w"))
+    monkeypatch.setattr(logs, "GATHER_SECONDS", 600.0)
+    stop = logs.setup(config, terminal=False, threaded=True)
+    log = logging.getLogger("messenger.x")
+
+    with os.fdopen(heard) as said:
+        log.info("first")
+        log.error("broken")
+        assert [json.loads(said.readline())["event"] for _ in range(2)] == ["first", "broken"]
+
+        log.info("last")
+        stop()
+        assert json.loads(said.readline())["event"] == "last"
+    sys.stdout.close()
+
+
+def test_a_line_that_stdout_cannot_show_takes_no_other_along(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(heard, encoding="ascii"))
+    monkeypatch.setattr(logs, "GATHER_SECONDS", 600.0)
+    stop = logs.setup(config, terminal=False, threaded=True)
+
+    for text in ("plain", "señor", "simple"):
+        logging.getLogger("messenger.x").info(text)
+    stop()
+
+    assert [json.loads(line)["event"] for line in heard.getvalue().splitlines()] == ["plain", "simple"]
+    assert len((config.log_dir / "debug.log").read_text().splitlines()) == 3
 
 
 def test_a_reader_that_hung_up_is_no_trouble(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

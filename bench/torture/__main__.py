@@ -51,9 +51,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sends", type=int, help="so many acknowledged sends a wire are enough, if the faults are")
     parser.add_argument("--doubts", type=int, default=500, help="sends whose answer is swallowed, at each such fault")
     parser.add_argument("--report", type=Path, default=Path("torture-report"), help="folder")
-    parser.add_argument(
-        "--keep", action="store_true", help="the journals, though nothing was broken; they are large"
-    )
+    parser.add_argument("--keep", action="store_true", help="the journals, though nothing was broken; they are large")
     return parser.parse_args()
 
 

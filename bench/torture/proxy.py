@@ -46,6 +46,8 @@ class Side(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(HIGH_WATER)
+        if self.passing.is_over:  # before it was here
+            self.reset()
 
     def data_received(self, data: bytes) -> None:
         self.passing.heard(self, data)
@@ -89,7 +91,7 @@ class Passing:
         self._early: list[bytes] = []  # from the client, while the server's end is being opened
         self._late: deque[tuple[float, Side, bytes | None]] = deque()  # None: the end
         self._timer: asyncio.TimerHandle | None = None
-        self._is_over = False
+        self.is_over = False
 
     def other(self, side: Side) -> Side:
         return self.server if side is self.client else self.client
@@ -100,8 +102,7 @@ class Passing:
         except OSError:
             self.reset()
             return
-        if self._is_over:
-            self.server.reset()
+        if self.is_over:
             return
         early, self._early = self._early, []
         for data in early:
@@ -159,14 +160,14 @@ class Passing:
 
     def lost(self, side: Side) -> None:
         """One end is gone. In silence the other does not hear of it before the silence is over."""
-        if self._is_over:
+        if self.is_over:
             return
         if self.proxy.mood is Mood.OPEN and not self.has_lost:
             other = self.other(side)
             if self._late:
                 self._pass(other, None)
                 return
-            self._is_over = True
+            self.is_over = True
             self.proxy.passings.discard(self)
             if other.transport is not None:
                 other.transport.close()  # what was written before still arrives
@@ -174,7 +175,7 @@ class Passing:
             self.has_lost = True
 
     def reset(self) -> None:
-        self._is_over = True
+        self.is_over = True
         self.proxy.passings.discard(self)
         if self._timer is not None:
             self._timer.cancel()

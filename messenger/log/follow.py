@@ -16,6 +16,7 @@ from messenger.log.tail import HEAD, Tail
 if TYPE_CHECKING:
     from messenger.db.watch import Watch
 
+GATHER = 0.0005  # seconds: where people come while a look goes on, more will come, and one look serves them all
 PATIENCE = 1.0  # for the tail to reach what is there; then whoever asks reads the database itself
 
 
@@ -103,6 +104,7 @@ class Log:
     async def _look(self, before: "asyncio.Task[None] | None") -> None:
         if before is not None and not before.done():
             await asyncio.wait({before})
+            await asyncio.sleep(GATHER)
         self._this_look, self._next_look = self._next_look, None  # whoever comes from now on needs another one
         began = time.monotonic()
         try:

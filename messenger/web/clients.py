@@ -12,10 +12,14 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Any
 
 from aiohttp import web
+from multidict import istr
 
-from messenger.web.keys import ADDRESS
+from messenger.identity import Caller
+from messenger.web.keys import ADDRESS, REQUEST_ID, root_of
 
 UNIX = "unix"
+FORWARDED_FOR = istr("X-Forwarded-For")
+FORWARDED_PROTO = istr("X-Forwarded-Proto")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +69,15 @@ def find_address(peer: str, forwarded: Sequence[str], trusted: Proxies) -> str:
 def address_of(request: web.Request) -> str:
     known = request.get(ADDRESS)
     if known is None:
-        forwarded = request.headers.getall("X-Forwarded-For", ())
-        known = find_address(name_peer(request.remote), forwarded, request.config_dict[PROXIES])
+        known = name_peer(request.remote)
+        if forwarded := request.headers.getall(FORWARDED_FOR, ()):
+            known = find_address(known, forwarded, root_of(request)[PROXIES])
         request[ADDRESS] = known
     return known
+
+
+def caller_of(request: web.Request) -> Caller:
+    return Caller(address_of(request), request[REQUEST_ID])
 
 
 @lru_cache(maxsize=1024)
@@ -82,8 +91,12 @@ def is_secure(request: web.Request) -> bool:
     """TLS up to us, or up to a proxy that is trusted to say so."""
     if request.secure:
         return True
-    said = request.headers.get("X-Forwarded-Proto", "").rpartition(",")[2].strip().lower()
-    return said == "https" and request.config_dict[PROXIES].include(name_peer(request.remote))
+    said = request.headers.get(FORWARDED_PROTO)
+    if said is None:
+        return False
+    return said.rpartition(",")[2].strip().lower() == "https" and root_of(request)[PROXIES].include(
+        name_peer(request.remote)
+    )
 
 
 def _parse_hop(hop: str) -> IPv4Address | IPv6Address | None:

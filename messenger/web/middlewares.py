@@ -5,10 +5,12 @@ Headers are set when an answer is prepared, so streams, sockets and files carry 
 
 import asyncio
 import logging
+import os
 import re
-import secrets
 import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -33,7 +35,8 @@ from messenger.web import reply
 from messenger.web.access import is_stream
 from messenger.web.body import BODY_SECONDS
 from messenger.web.clients import PROXIES, address_of, is_secure, proxies
-from messenger.web.keys import CONFIG, DRAINING, IDENTITY, REQUEST_ID
+from messenger.web.keys import CONFIG, DRAINING, IDENTITY, REQUEST_ID, root_of
+from messenger.web.patience import OutOfTimeError, Patience, Turn
 
 log = logging.getLogger(__name__)
 access_log = logging.getLogger("messenger.access")
@@ -41,6 +44,8 @@ access_log = logging.getLogger("messenger.access")
 HANDLER_SECONDS = 15.0
 PATH_SHOWN = 100
 SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+ID_LENGTH = 32
+IDS_AT_ONCE = 256
 HSTS = "max-age=31536000"
 ERROR = 400
 CLIENT_GONE = 499
@@ -49,6 +54,9 @@ READABLE_ELSEWHERE = (
     "ETag, Idempotency-Replayed, RateLimit, RateLimit-Policy, Retry-After, "
     "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID"
 )
+
+NEW_ID: web.AppKey[Callable[[], str]] = web.AppKey("new_id")
+PATIENCE: web.AppKey[Patience] = web.AppKey("patience", Patience)
 
 # What aiohttp itself raises, in our words.
 MEANINGS: dict[int, type[MessengerError]] = {
@@ -77,18 +85,29 @@ def install(root: web.Application) -> None:
     except ValueError as error:
         raise SettingError(f"TRUSTED_PROXIES: {error}; addresses, networks or unix are expected.") from None
     root[DRAINING] = asyncio.Event()
+    root[NEW_ID] = new_ids().__next__
+    root[PATIENCE] = Patience()
     root.middlewares.append(recorded)
     root.middlewares.append(explained)
     if server.cors_origins:
         root.middlewares.append(preflight)
-    root.on_response_prepare.append(dress)
+    root.on_response_prepare.append(partial(dress, root))
+
+
+def new_ids() -> Iterator[str]:
+    """Not to be guessed from one another; many from one question to the kernel, which takes longer than all else."""
+    while True:
+        digits = os.urandom(ID_LENGTH // 2 * IDS_AT_ONCE).hex()
+        for start in range(0, len(digits), ID_LENGTH):
+            yield digits[start : start + ID_LENGTH]
 
 
 @web.middleware
 async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse:
     """One line per request: never its query string, and its path only where no route says what it is."""
-    offered = request.headers.get("X-Request-ID", "")
-    request[REQUEST_ID] = offered if SANE_ID.fullmatch(offered) else secrets.token_hex(16)
+    offered = request.headers.get(reply.REQUEST_ID)
+    request_id = offered if offered and SANE_ID.fullmatch(offered) else request.app[NEW_ID]()
+    request[REQUEST_ID] = request_id
     began = time.perf_counter()
     status = CLIENT_GONE
     try:
@@ -107,10 +126,14 @@ async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse
                 "status": status,
                 "duration_ms": round((time.perf_counter() - began) * 1000, 1),
                 "user_id": identity.user_id if identity is not None else None,
-                "request_id": request[REQUEST_ID],
+                "request_id": request_id,
                 "address": address_of(request),
             }
-            access_log.info("request", extra={"keys": keys})
+            # By hand: to search the stack for this very line would cost as much as writing it down.
+            record = access_log.makeRecord(
+                access_log.name, logging.INFO, __file__, 0, "request", (), None, extra={"keys": keys}
+            )
+            access_log.handle(record)
 
 
 @web.middleware
@@ -152,18 +175,17 @@ async def preflight(request: web.Request, handler: Handler) -> web.StreamRespons
     )
 
 
-async def dress(request: web.Request, answer: web.StreamResponse) -> None:
+async def dress(root: web.Application, request: web.Request, answer: web.StreamResponse) -> None:
     headers = answer.headers
-    headers["X-Request-ID"] = request.get(REQUEST_ID) or secrets.token_hex(16)
-    for name, value in reply.SAFETY.items():
-        headers.setdefault(name, value)  # pages bring a policy of their own
-    headers["Server"] = reply.SAFETY["Server"]  # aiohttp has written its name and version there
-    if request.config_dict[DRAINING].is_set():
+    headers[reply.REQUEST_ID] = request.get(REQUEST_ID) or root[NEW_ID]()
+    headers.merge(reply.SAFETY)  # pages bring a policy of their own
+    headers[reply.SERVER] = reply.SAFETY[reply.SERVER]  # aiohttp has written its name and version there
+    if root[DRAINING].is_set():
         answer.force_close()
         headers["Connection"] = "close"
     if is_secure(request):
         headers.setdefault("Strict-Transport-Security", HSTS)
-    if request.config_dict[CONFIG].server.cors_origins:
+    if root[CONFIG].server.cors_origins:
         _open_to_origins(request, answer)
 
 
@@ -174,17 +196,25 @@ def template(request: web.Request) -> str:
 
 async def _in_time(request: web.Request, handler: Handler) -> web.StreamResponse:
     """The handler's time starts when the body is here; for the body there is a deadline of its own."""
-    arrived = request.content.is_eof()
     try:
-        async with asyncio.timeout(HANDLER_SECONDS + (0 if arrived else BODY_SECONDS)) as deadline:
-            if not arrived:
-                request.content.on_eof(lambda: _restart(deadline))
-            return await handler(request)
-    except TimeoutError:
-        if not deadline.expired():
-            raise
+        if request.content.is_eof():
+            with Turn(request.app[PATIENCE], HANDLER_SECONDS):
+                return await handler(request)
+        return await _in_time_with_body(request, handler)
+    except OutOfTimeError:
         log.warning("took too long route=%s request_id=%s", template(request), request[REQUEST_ID])
         raise Unavailable("The request took too long to answer.", retry_after=1) from None
+
+
+async def _in_time_with_body(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        async with asyncio.timeout(HANDLER_SECONDS + BODY_SECONDS) as deadline:
+            request.content.on_eof(lambda: _restart(deadline))
+            return await handler(request)
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        raise OutOfTimeError from error
 
 
 def _restart(deadline: asyncio.Timeout) -> None:
@@ -199,7 +229,7 @@ def _refuse(
         raise ConnectionError("An answer has begun, there cannot be another one.")
     answer = reply.problem(error, request[REQUEST_ID])
     if error.status == AuthFailed.status:
-        auth = request.config_dict[CONFIG].auth
+        auth = root_of(request)[CONFIG].auth
         answer.headers.add("WWW-Authenticate", f'{auth.token_type} realm="messenger"')
         answer.headers.add("WWW-Authenticate", 'Bearer realm="messenger"')
     if isinstance(original, web.HTTPMethodNotAllowed):
@@ -215,7 +245,7 @@ def _translate(error: web.HTTPException) -> MessengerError:
 
 def _allowed_origin(request: web.Request) -> str | None:
     """What Access-Control-Allow-Origin says to this request."""
-    allowed = request.config_dict[CONFIG].server.cors_origins
+    allowed = root_of(request)[CONFIG].server.cors_origins
     origin = request.headers.get("Origin")
     if origin is not None and origin in allowed:
         return origin

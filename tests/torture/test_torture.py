@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,7 @@ from bench.torture.journal import (
     Said,
     Send,
     Shut,
+    Stored,
     Told,
 )
 from bench.torture.ledger import Entry
@@ -75,7 +78,7 @@ def test_a_lost_ack_is_found(recorded: Recorded) -> None:
     _, ack = recorded.first(Ack)
     recorded.ledger.messages.remove(recorded.row_of(ack))
 
-    assert recorded.findings("D1") == [
+    assert recorded.findings("D1")[:1] == [
         f"{recorded.sent(ack).key} was acknowledged as {ack.chat}/{ack.seq} and is not there"
     ]
 
@@ -84,8 +87,8 @@ def test_an_ack_for_other_words_than_are_stored_is_found(recorded: Recorded) -> 
     _, ack = recorded.first(Ack, lambda ack: not recorded.row_of(ack).changed)
     recorded.change_row(recorded.row_of(ack), digest="0" * 16)
 
-    (finding,) = recorded.findings("D1")
-    assert "with other words" in finding
+    findings = recorded.findings("D1")
+    assert findings and all("with other words" in finding for finding in findings)
 
 
 def test_a_refused_send_that_is_stored_is_found(recorded: Recorded) -> None:
@@ -112,7 +115,9 @@ def test_a_doubled_row_is_found(recorded: Recorded) -> None:
 
 
 def test_a_repeat_that_is_answered_as_new_is_found(recorded: Recorded) -> None:
-    at, ack = recorded.first(Ack, lambda ack: ack.replayed and recorded.sent(ack).key.startswith("k1000"))
+    _, stored = recorded.first(Stored)
+    keys = set(stored.keys)
+    at, ack = recorded.first(Ack, lambda ack: ack.replayed and recorded.sent(ack).key in keys)
     recorded.change(at, replayed=False)
 
     key = recorded.sent(ack).key
@@ -245,7 +250,8 @@ def test_an_event_that_the_sender_had_as_an_ack_is_found(recorded: Recorded) -> 
     said = Said(ack.at, sent.line, ack.position, ack.chat, ack.seq, sent.sender, sent.digest, False)
     recorded.records.insert(at + 1, said)
 
-    assert recorded.findings("D4") == [f"line {sent.line} heard {ack.position} as an event and had it as an ack"]
+    findings = recorded.findings("D4")
+    assert f"line {sent.line} heard {ack.position} as an event and had it as an ack" in findings
 
 
 # --- D6, D7: what is heard
@@ -270,7 +276,9 @@ def test_an_event_that_is_heard_twice_is_found(recorded: Recorded) -> None:
 
 
 def test_two_events_in_the_wrong_order_are_found(recorded: Recorded) -> None:
-    (one, first), (other, second) = recorded.heard_by(WITNESS)[3:5]
+    (one, first), (other, second) = next(
+        pair for pair in pairwise(recorded.heard_by(WITNESS)) if pair[1][1].position == pair[0][1].position + 1
+    )
     recorded.records[one], recorded.records[other] = second, first
 
     (finding,) = recorded.findings("D6")
@@ -350,7 +358,9 @@ def test_a_marker_that_is_seen_to_go_back_is_found(recorded: Recorded) -> None:
 
 def test_a_send_that_is_accepted_after_the_end_of_its_session_is_found(recorded: Recorded) -> None:
     _, ended = recorded.first(Ended)
-    at, ack = recorded.first(Ack, lambda ack: recorded.sent(ack).session == ended.session)
+    tried = Counter(sent.key for _, sent in recorded.all(Send))
+    sends = {sent.ref for _, sent in recorded.all(Send) if sent.session == ended.session and tried[sent.key] == 1}
+    at, ack = recorded.first(Ack, lambda ack: ack.ref in sends)
     place, sent = recorded.first(Send, lambda sent: sent.ref == ack.ref)
     late = [recorded.records[place], recorded.records[at]]
     for gone in sorted((place, at), reverse=True):

@@ -4,6 +4,7 @@ import hashlib
 import ipaddress
 from dataclasses import dataclass
 
+from messenger.errors import Quota
 from messenger.settings import AuthSettings
 from messenger.text import name_key
 
@@ -27,12 +28,23 @@ class Guess:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    per_account: int
-    per_network: int
+    account: Quota
+    network: Quota
 
     @classmethod
     def of(cls, rules: AuthSettings) -> "Bounds":
-        return cls(rules.login_tries_per_account, rules.login_tries_per_address)
+        return cls(
+            Quota("passwords-per-account", rules.login_tries_per_account, WINDOW),
+            Quota("passwords-per-address", rules.login_tries_per_address, WINDOW),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Seconds until one more try is allowed, and by which bound."""
+
+    seconds: float
+    quota: Quota
 
 
 def guess(name: str, address: str) -> Guess:

@@ -13,7 +13,7 @@ from messenger.apps.auth.memory import Memory
 from messenger.errors import AuthFailed, CsrfFailed, OriginNotAllowed
 from messenger.web import reply
 from messenger.web.access import is_public
-from messenger.web.keys import CAME, CONFIG, IDENTITY
+from messenger.web.keys import CAME, CONFIG, IDENTITY, root_of
 
 DESK: web.AppKey[Desk] = web.AppKey("auth_desk", Desk)
 MEMORY: web.AppKey[Memory] = web.AppKey("session_memory", Memory)
@@ -38,7 +38,7 @@ async def dress(request: web.Request, answer: web.StreamResponse) -> None:
         for name, value in reply.PRIVATE.items():
             answer.headers.setdefault(name, value)
     if answer.status == AuthFailed.status and request.get(CARRIER) is Carrier.COOKIE:
-        request.config_dict[COOKIE].clear(answer)
+        root_of(request)[COOKIE].clear(answer)
 
 
 def refuse_foreign_page(request: web.Request) -> None:
@@ -48,7 +48,8 @@ def refuse_foreign_page(request: web.Request) -> None:
 
 
 async def _find_out(request: web.Request) -> None:
-    desk, cookie = request.config_dict[DESK], request.config_dict[COOKIE]
+    root = root_of(request)
+    desk, cookie = root[DESK], root[COOKIE]
     carrier = carriers.find_carrier(request, desk.rules, cookie)
     if carrier is None:
         if desk.rules.disabled:
@@ -58,7 +59,7 @@ async def _find_out(request: web.Request) -> None:
     if carrier is Carrier.COOKIE:
         _refuse_borrowed_cookie(request)
     credential = await carriers.read(carrier, request, desk.rules, cookie)
-    memory = None if carriers.is_socket(request) else request.config_dict[MEMORY]
+    memory = None if carriers.is_socket(request) else root[MEMORY]
     request[IDENTITY] = await sessions.identify(desk, credential, memory)
 
 
@@ -72,7 +73,7 @@ def _refuse_borrowed_cookie(request: web.Request) -> None:
 
 
 def _is_own_page(request: web.Request) -> bool:
-    return origins.is_own(request.headers, request.host, request.config_dict[CONFIG].server.cors_origins)
+    return origins.is_own(request.headers, request.host, root_of(request)[CONFIG].server.cors_origins)
 
 
 def _is_api(path: str) -> bool:

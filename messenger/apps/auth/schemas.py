@@ -92,14 +92,9 @@ class Event(StrEnum):
     PASSWORD_CHANGED = "password_changed"
     SESSION_ENDED = "session_ended"
     ACCOUNT_DELETED = "account_deleted"
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Where a request comes from, for the audit."""
-
-    address: str
-    request_id: str
+    MEMBER_ADDED = "member_added"
+    MEMBER_REMOVED = "member_removed"
+    ROLE_CHANGED = "role_changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +111,7 @@ class Which:
     but: SessionId | None = None
     replaced_by: Device | None = None  # the one of the same device, and the one the same browser held
     browser: bytes | None = None
+    idler_than: int | None = None  # but for so many that were used last
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from messenger.apps.auth import store
 from messenger.apps.auth.desk import Desk
 from messenger.apps.auth.memory import Memory
-from messenger.apps.auth.schemas import Caller, Device, Event, Pair, Seat, SessionState, Which
+from messenger.apps.auth.schemas import Device, Event, Pair, Seat, SessionState, Which
 from messenger.apps.auth.tokens import OPAQUE_TOKEN, digest, new_opaque_token, new_session_token
 from messenger.db.engine import Transaction
 from messenger.errors import NotFound, SessionExpired, SessionRevoked, TokenInvalid, TokenReused
-from messenger.identity import Identity, SessionId, UserId
+from messenger.identity import Caller, Identity, SessionId, UserId
 from messenger.log.entries import News
 
 log = logging.getLogger(__name__)
@@ -105,6 +105,8 @@ async def open_session(
     """A new session with credentials of its own, in place of the one this device had."""
     which = Which(replaced_by=device, browser=digest(browser) if browser is not None else None)
     await end(tx, user_id, which, caller, why="replaced by a new login")
+    others = desk.rules.max_sessions_per_user - 1  # the account is locked: no other login makes them more
+    await end(tx, user_id, Which(idler_than=others), caller, why="too many sessions")
     token = new_session_token()
     session_id = await store.add_session(tx, user_id, digest(token), device, LIFETIME)
     pair = await _hand_out(tx, desk, user_id, session_id, new_opaque_token())

@@ -1,6 +1,6 @@
 """The statements: one function, one statement. Moments are the database's, so the clocks of workers do not matter."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -23,10 +23,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.exc import IntegrityError
 
-from messenger.apps.auth.limits import WINDOW, Bounds, Guess
+from messenger.apps.auth.limits import WINDOW, Bounds, Guess, Wait
 from messenger.apps.auth.schemas import (
     Account,
-    Caller,
     Device,
     Event,
     Profile,
@@ -38,7 +37,7 @@ from messenger.apps.auth.schemas import (
 from messenger.apps.auth.tables import Audit, LoginFailure, RefreshToken, Session, Ticket, User
 from messenger.db.engine import Transaction
 from messenger.errors import UserAlreadyExists
-from messenger.identity import SessionId, UserId
+from messenger.identity import Caller, Identity, SessionId, UserId
 
 PROFILE = (User.id, User.name, User.email, User.display_name, User.about, User.created_at, User.deleted_at)
 TRIGRAM = 3  # shorter pieces of a name have no entry in the index: they are looked for at its beginning
@@ -243,6 +242,14 @@ async def end_sessions(tx: Transaction, user_id: UserId, which: Which) -> list[S
         statement = statement.where(Session.id != which.but)
     if which.replaced_by is not None:
         statement = statement.where(_replaced(which.replaced_by.client_id, which.browser))
+    if which.idler_than is not None:
+        used_last = (
+            select(Session.id)
+            .where(Session.user_id == user_id, Session.ended_at.is_(None))
+            .order_by(Session.last_seen_at.desc(), Session.id.desc())
+            .limit(which.idler_than)
+        )
+        statement = statement.where(Session.id.not_in(used_last))
     ended = await tx.session.scalars(statement.values(ended_at=func.now()).returning(Session.id))
     return [SessionId(found) for found in ended]
 
@@ -341,7 +348,7 @@ async def lock_tries(tx: Transaction, guess: Guess) -> None:
 
 # The oldest failure that still counts against the bound decides when there is room again.
 FIND_WAIT = text("""
-    select greatest(
+    select
         (select extract(epoch from failed_at + make_interval(secs => :window) - statement_timestamp())
            from login_failures
           where account = :account and failed_at > statement_timestamp() - make_interval(secs => :window)
@@ -349,23 +356,26 @@ FIND_WAIT = text("""
         (select extract(epoch from failed_at + make_interval(secs => :window) - statement_timestamp())
            from login_failures
           where address = :address and failed_at > statement_timestamp() - make_interval(secs => :window)
-          order by failed_at desc offset :per_network - 1 limit 1))
+          order by failed_at desc offset :per_network - 1 limit 1)
 """)
 
 
-async def find_wait(tx: Transaction, guess: Guess, bounds: Bounds) -> float | None:
-    """Seconds until one more try is allowed; None: now."""
-    wait = await tx.session.scalar(
-        FIND_WAIT,
-        {
-            "window": float(WINDOW),
-            "account": guess.account,
-            "address": guess.network,
-            "per_account": bounds.per_account,
-            "per_network": bounds.per_network,
-        },
-    )
-    return None if wait is None else float(wait)
+async def find_wait(tx: Transaction, guess: Guess, bounds: Bounds) -> Wait | None:
+    """Until one more try is allowed; None: now."""
+    given = {
+        "window": float(WINDOW),
+        "account": guess.account,
+        "address": guess.network,
+        "per_account": bounds.account.most,
+        "per_network": bounds.network.most,
+    }
+    found = (await tx.session.execute(FIND_WAIT, given)).one()
+    waits = [
+        Wait(float(seconds), quota)
+        for seconds, quota in zip(found, (bounds.account, bounds.network), strict=True)
+        if seconds is not None
+    ]
+    return max(waits, key=lambda wait: wait.seconds, default=None)
 
 
 async def add_failure(tx: Transaction, guess: Guess) -> None:
@@ -397,6 +407,31 @@ async def record(
             "detail": detail,
         }
         for session_id in sessions
+    ]
+    if rows:
+        await tx.session.execute(insert(Audit).values(rows))
+
+
+async def record_membership(
+    tx: Transaction,
+    event: Event,
+    chat_id: int,
+    people: Mapping[UserId, str],
+    me: Identity | None,
+    caller: Caller,
+) -> None:
+    rows = [
+        {
+            "event": event,
+            "user_id": me.user_id if me is not None else None,
+            "session_id": me.session_id if me is not None else None,
+            "address": caller.address,
+            "request_id": caller.request_id,
+            "chat_id": chat_id,
+            "subject_id": person,
+            "detail": detail,
+        }
+        for person, detail in people.items()
     ]
     if rows:
         await tx.session.execute(insert(Audit).values(rows))

@@ -13,8 +13,6 @@ from messenger.web.access import public
 from messenger.web.keys import DATABASE, DRAINING
 
 PULSES: web.AppKey[dict[str, Pulse]] = web.AppKey("pulses")
-# Never cached: a probe asks about now.
-FRESH = {"Cache-Control": "no-store"}
 
 
 async def pulses(app: web.Application) -> AsyncIterator[None]:
@@ -30,7 +28,7 @@ async def pulses(app: web.Application) -> AsyncIterator[None]:
 
 @public
 async def ping(request: web.Request) -> web.Response:
-    return reply.json({"message": "pong"}, headers=FRESH)
+    return reply.json({"message": "pong"}, headers=reply.FRESH)
 
 
 @public
@@ -38,12 +36,12 @@ async def ping_db(request: web.Request) -> web.Response:
     beat = await request.app[PULSES]["database"].take()
     if not beat.ok:
         raise Unavailable("The database does not answer right now.", retry_after=1)
-    return reply.json({"message": "pong"}, headers=FRESH)
+    return reply.json({"message": "pong"}, headers=reply.FRESH)
 
 
 @public
 async def healthz(request: web.Request) -> web.Response:
-    return reply.json({"message": "alive"}, headers=FRESH)
+    return reply.json({"message": "alive"}, headers=reply.FRESH)
 
 
 @public
@@ -53,7 +51,7 @@ async def readyz(request: web.Request) -> web.Response:
     beats = dict(zip(asked, await asyncio.gather(*(pulse.take() for pulse in asked.values())), strict=True))
     ready = not draining and all(beat.ok for beat in beats.values())
     answer = {"ready": ready, "draining": draining, "dependencies": beats}
-    return reply.json(answer, status=200 if ready else 503, headers=FRESH)
+    return reply.json(answer, status=200 if ready else 503, headers=reply.FRESH)
 
 
 routes = [

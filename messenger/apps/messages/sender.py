@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import count
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -97,6 +97,8 @@ class Draft:
     reply_to: int | None = None
     origin: Listener | None = None
     key: str = ""
+    number: int = 0  # of this copy; its key may come again
+    known: int = 0  # up to here everything was stored before this copy came
     since: float = 0.0
     was_tried: bool = False
     is_answered: bool = False
@@ -138,6 +140,7 @@ class Sender:
         self._line = Line(dsn, {"lock_timeout": "250ms", **PLANS}, watch=watch)
         self._waiting: deque[Draft | Mark] = deque()
         self._in_flight: dict[tuple[int, int, str], Draft] = {}  # the first with its key; a copy rides along unseen
+        self._first_tried: dict[tuple[int, int, str], int] = {}  # which copy of a key was first lost sight of
         self._lanes: dict[int, deque[Draft | Mark]] = {}
         self._lane_tasks: set[asyncio.Task[None]] = set()
         self._lane_turn = asyncio.Semaphore(LANES)
@@ -170,7 +173,8 @@ class Sender:
             return
         draft.since = asyncio.get_running_loop().time()
         if isinstance(draft, Draft):
-            draft.key = f"c:{draft.client_id}" if draft.client_id else f"i:{self._name}{next(self._numbers)}"
+            draft.number, draft.known = next(self._numbers), self._stream.tail.position
+            draft.key = f"c:{draft.client_id}" if draft.client_id else f"i:{self._name}{draft.number}"
             self._in_flight.setdefault(draft.place, draft)
         lane = self._lanes.get(draft.chat_id)
         (self._waiting if lane is None else lane).append(draft)
@@ -296,19 +300,33 @@ class Sender:
             for draft, _ in replays:
                 self._settle(draft, error)
             return
-        told: set[int] = set()
         for draft, position in replays:
-            # After a lost connection the first copy is most likely our own try: that is no replay to the client.
-            is_ours = draft.was_tried and position not in told
-            told.add(position)
+            is_ours = self._has_stored(draft, position)
             if is_ours and draft.origin is not None:
                 self._stream.answered(position, draft.origin)
             self._settle(draft, Sent(with_client_id(found[position].message, draft), replayed=not is_ours))
 
-    async def _try_again(self, batch: Sequence[Draft | Mark]) -> None:
-        now = asyncio.get_running_loop().time()
+    def _has_stored(self, draft: Draft, position: int) -> bool:
+        """Found stored after a lost connection: most likely by this very copy, which is then no replay to its client.
+
+        Not by it if an earlier copy was tried here, or if it was there when this one came.
+        """
+        first = self._first_tried.get(draft.place, draft.number)
+        return draft.was_tried and draft.number == first and position > draft.known
+
+    def _lose_sight_of(self, batch: Sequence[Draft | Mark]) -> None:
+        """Nobody knows whether these were stored."""
         for draft in batch:
             draft.was_tried = True
+            if isinstance(draft, Draft) and draft.client_id is not None:
+                self._first_tried.setdefault(draft.place, draft.number)
+        for place in list(islice(self._first_tried, max(0, len(self._first_tried) - MOST_WAITING))):
+            del self._first_tried[place]
+
+    async def _try_again(self, batch: Sequence[Draft | Mark]) -> None:
+        now = asyncio.get_running_loop().time()
+        self._lose_sight_of(batch)
+        for draft in batch:
             if now - draft.since > PATIENCE:
                 self._settle(
                     draft, Unavailable("Unknown whether this was stored; send it again with its key.", retry_after=1)
@@ -349,8 +367,7 @@ class Sender:
                     ):
                         lane.extendleft(reversed(self._still_patient(batch)))
                     except LineLost:
-                        for draft in batch:
-                            draft.was_tried = True
+                        self._lose_sight_of(batch)
                         lane.extendleft(reversed(self._still_patient(batch)))
                         await asyncio.sleep(0.05)
                     except Exception:  # the ordinary way singles out what cannot be stored

@@ -10,7 +10,6 @@ from messenger.apps.metrics.registry import METRICS, Metrics
 
 METHODS = frozenset(HTTPMethod)
 CLIENT_CLOSED = 499  # the word of nginx for a caller who left before the answer
-UPGRADED = 101  # a socket's hours are no answer time
 
 
 def install(root: web.Application) -> None:
@@ -30,13 +29,11 @@ async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
         status = redirect.status
         raise
     finally:
-        _note(request.config_dict[METRICS], request, status, perf_counter() - started)
+        _note(request.app[METRICS], request, status, perf_counter() - started)
 
 
 def _note(metrics: Metrics, request: web.Request, status: int, seconds: float) -> None:
     method = request.method if request.method in METHODS else "other"
     resource = request.match_info.route.resource
     route = "unmatched" if resource is None else resource.canonical
-    metrics.requests.labels(method, route, status).inc()
-    if status != UPGRADED:
-        metrics.seconds.labels(method, route).observe(seconds)
+    metrics.note(method, route, status, seconds)

@@ -12,6 +12,7 @@ import messenger
 
 # Decided by prometheus_client when it is imported: PROMETHEUS_MULTIPROC_DIR, set by the master of several workers.
 SHARED = ValueClass is not MutexValue
+UPGRADED = 101
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for every one, that only says when it began
@@ -77,6 +78,19 @@ class Metrics:
             multiprocess_mode="max",
         )
         build.labels(messenger.__version__).set(1)
+        self._kept: dict[tuple[str, str, int], tuple[Counter, Histogram | None]] = {}
+
+    def note(self, method: str, route: str, status: int, seconds: float) -> None:
+        """One answer. To find a series by its labels takes longer than to count in it, so they are kept."""
+        kept = self._kept.get((method, route, status))
+        if kept is None:
+            # A socket's hours are no answer time.
+            timed = None if status == UPGRADED else self.seconds.labels(method, route)
+            kept = self._kept[method, route, status] = (self.requests.labels(method, route, status), timed)
+        counter, timed = kept
+        counter.inc()
+        if timed is not None:
+            timed.observe(seconds)
 
     def text(self) -> bytes:
         if not SHARED:

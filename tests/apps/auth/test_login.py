@@ -209,6 +209,20 @@ class TestTooManyWrongPasswords:
 
         assert 28 <= int((await guess(nobody)).expecting(429).headers["Retry-After"]) <= 30
 
+    async def test_who_has_to_wait_is_told_what_is_allowed(self, alice, nobody, sql):
+        for _ in range(3):
+            await guess(nobody)
+        await sql.execute("update login_failures set failed_at = failed_at - interval '14 minutes'")
+
+        headers = (await guess(nobody)).expecting(429).headers
+
+        wait = headers["Retry-After"]
+        assert 58 <= int(wait) <= 60
+        assert headers["RateLimit-Policy"] == '"passwords-per-account";q=3;w=900'
+        assert headers["RateLimit"] == f'"passwords-per-account";r=0;t={wait}'
+        told = [headers[f"X-RateLimit-{what}"] for what in ("Limit", "Remaining", "Reset")]
+        assert told == ["3", "0", wait]
+
     async def test_a_right_password_begins_the_count_anew(self, alice, nobody):
         for _ in range(2):
             await guess(nobody)
@@ -267,6 +281,7 @@ class TestTooManyWrongPasswordsFromOneAddress:
         await_right = await guess(nobody, password=PASSWORD)
 
         assert await_right.status == 429
+        assert await_right.headers["RateLimit-Policy"] == '"passwords-per-address";q=4;w=900'
         elsewhere = {"X-Forwarded-For": "192.0.2.1"}
         assert (await guess(nobody, password=PASSWORD, headers=elsewhere)).status == 200
         assert (await guess(nobody, "name 9")).status == 429

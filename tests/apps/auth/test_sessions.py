@@ -1,10 +1,11 @@
 """Sessions: one per device, ended at once and everywhere."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 
-from tests.actors import PASSWORD
+from tests.actors import PASSWORD, Person
 
 ME = "/v1/users/me"
 SESSIONS = "/v1/auth/sessions"
@@ -48,6 +49,42 @@ async def test_ten_logins_of_one_device_at_once_leave_one_session(alice, sql):
     assert [answer.status for answer in answers] == [200] * 10
     alive = "select count(*) from sessions where client_id = 'phone' and ended_at is null"
     assert await sql.fetchval(alive) == 1
+
+
+async def test_a_login_beyond_the_bound_ends_the_session_that_was_idle_the_longest(start, sql):
+    server = await start(MAX_SESSIONS_PER_USER="3")
+    async with AsyncExitStack() as stack:
+        alice = await stack.enter_async_context(Person.registered(server, "alice", device_name="first"))
+        bob = await stack.enter_async_context(Person.registered(server, "bob"))
+        devices = [alice]
+        for name in ("second", "third"):
+            devices.append(await stack.enter_async_context(alice.on_another_device(device_name=name)))
+        socket = await stack.enter_async_context(devices[1].connects())
+        await sql.execute("update sessions set last_seen_at = now() - interval '1 minute' where device_name = 'second'")
+
+        fourth = await stack.enter_async_context(alice.on_another_device(device_name="fourth"))
+
+        assert await socket.closes() == 4502
+        assert (await devices[1].get("/v1/users/me")).expecting(401).code == "session-revoked"
+        seats = (await fourth.get("/v1/auth/sessions")).expecting(200).json["sessions"]
+        assert {seat["device_name"] for seat in seats} == {"first", "third", "fourth"}
+        told = await sql.fetchval("select detail from audit where event = 'session_ended'")
+        assert told == "too many sessions"
+        # A device that comes back takes its own place and nobody else's.
+        await fourth.signs_in(client_id="phone")
+        await fourth.signs_in(client_id="phone")
+        assert (await alice.get("/v1/users/me")).status == 401
+        assert [(await one.get("/v1/users/me")).status for one in (devices[2], bob)] == [200, 200]
+
+
+async def test_logins_at_once_do_not_pass_the_bound(start, sql):
+    servers = [await start(MAX_SESSIONS_PER_USER="3"), await start(MAX_SESSIONS_PER_USER="3")]
+    async with Person.registered(servers[0], "alice") as alice, Person.stranger(servers[0]) as nobody:
+        body = {"login": alice.name, "password": PASSWORD}
+
+        await asyncio.gather(*(nobody.post("/v1/auth/login", body, server=servers[n % 2]) for n in range(8)))
+
+    assert await sql.fetchval("select count(*) from sessions where ended_at is null") == 3
 
 
 async def test_the_list_shows_where_i_am_signed_in(alice, bob):

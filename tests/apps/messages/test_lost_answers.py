@@ -1,6 +1,7 @@
 """The database stored it and its answer got lost: the server finds out by itself, and nobody outside notices."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,6 +15,7 @@ from messenger.db import keeper
 from messenger.web.server import make_runner
 from tests.actors import Person, Server
 from tests.conftest import configured
+from tests.sockets import Refused
 
 ROUNDS = 5
 
@@ -61,3 +63,41 @@ async def test_a_commit_whose_answer_got_lost_is_acknowledged_as_new_and_not_hea
         await hers.hears("new_message")
 
         assert [event["message"]["text"] for event in hers.heard if event["type"] == "new_message"] == ["the end"]
+
+
+@pytest.mark.parametrize("device", ["the same", "another"])
+async def test_who_was_told_unknown_and_says_it_again_is_told_that_it_was_stored_also_after_a_second_loss(
+    alice: Person, line: Proxy, sql: asyncpg.Connection, device: str
+) -> None:
+    """The first copy was stored, the second meets a lost database too: what is found then is not the second's doing."""
+    lunch = await alice.opens_chat("lunch")
+    words = {"chat_id": lunch, "text": "pizza?", "client_id": "k"}
+    refused = 0
+
+    async def refuse(make: object) -> object:
+        nonlocal refused
+        refused += 1
+        raise ConnectionRefusedError
+
+    async def is_stored() -> bool:
+        return bool(await sql.fetchval("select count(*) from messages where text = 'pizza?'"))
+
+    async def is_tried_again(before: int) -> bool:
+        return refused > before
+
+    async with alice.connects() as phone, alice.connects() as laptop:
+        await phone.asks("new_message", chat_id=lunch, text="hello")
+        line.mood, connect = Mood.SWALLOWING, line.connect
+        first = await phone.sends("new_message", **words)
+        await happens(is_stored, "the commit", 5)
+        line.mood, line.connect = Mood.OPEN, refuse  # type: ignore[assignment]
+        line.cut()
+        with pytest.raises(Refused) as unknown:
+            await first
+        again = await (phone if device == "the same" else laptop).sends("new_message", **words)
+        await happens(partial(is_tried_again, refused + 2), "another try", 5)
+        line.connect = connect
+        ack = await again
+
+    assert unknown.value.code == "unavailable"
+    assert (ack.get("replayed"), ack["result"]["seq"]) == (True, 2)

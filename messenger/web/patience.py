@@ -1,0 +1,71 @@
+"""How long a handler may take: one timer for all of them, set to whoever began first.
+
+A timer for each request is made and cancelled a thousand times for one that ever rings. All have the same time here,
+so they run out in the order in which they began.
+"""
+
+import asyncio
+from types import TracebackType
+
+
+class OutOfTimeError(TimeoutError):
+    """The handler was given up; its own timeouts are not this."""
+
+
+class Patience:
+    def __init__(self) -> None:
+        self._turns: dict[Turn, None] = {}  # in the order of their beginning
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, turn: "Turn") -> None:
+        self._turns[turn] = None
+        if self._timer is None:
+            self._set_timer(asyncio.get_running_loop(), turn)
+
+    def end(self, turn: "Turn") -> None:
+        self._turns.pop(turn, None)
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop, turn: "Turn") -> None:
+        self._timer = loop.call_at(turn.ends_at, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = loop.time()
+        while self._turns:
+            turn = next(iter(self._turns))
+            if turn.ends_at > now:
+                return self._set_timer(loop, turn)
+            del self._turns[turn]
+            turn.give_up()
+        return None
+
+
+class Turn:
+    """`with Turn(patience, seconds):` around what the current task does; the seconds are the same for all."""
+
+    __slots__ = ("ends_at", "_cancelling", "_is_over", "_patience", "_seconds", "_task")
+
+    def __init__(self, patience: Patience, seconds: float) -> None:
+        self._patience = patience
+        self._seconds = seconds
+        self._is_over = False
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._cancelling = task.cancelling()
+        self.ends_at = task.get_loop().time() + self._seconds
+        self._patience.begin(self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._patience.end(self)
+        # As asyncio.timeout does it: a cancellation from elsewhere at the same time goes on.
+        if self._is_over and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise OutOfTimeError from error
+
+    def give_up(self) -> None:
+        self._is_over = True
+        self._task.cancel()
