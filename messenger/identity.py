@@ -14,3 +14,11 @@ class Identity:
     user_id: UserId
     session_id: SessionId
     reads_all: bool = False  # on a test rig without sign-in every chat is open to every reader
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Where a request comes from, for the audit."""
+
+    address: str
+    request_id: str

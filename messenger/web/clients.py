@@ -14,7 +14,8 @@ from typing import Any
 from aiohttp import web
 from multidict import istr
 
-from messenger.web.keys import ADDRESS, root_of
+from messenger.identity import Caller
+from messenger.web.keys import ADDRESS, REQUEST_ID, root_of
 
 UNIX = "unix"
 FORWARDED_FOR = istr("X-Forwarded-For")
@@ -73,6 +74,10 @@ def address_of(request: web.Request) -> str:
             known = find_address(known, forwarded, root_of(request)[PROXIES])
         request[ADDRESS] = known
     return known
+
+
+def caller_of(request: web.Request) -> Caller:
+    return Caller(address_of(request), request[REQUEST_ID])
 
 
 @lru_cache(maxsize=1024)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from messenger.identity import Identity, UserId
+from messenger.identity import Caller, Identity, UserId
 from messenger.settings import Config
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ WATCH: web.AppKey["Watch"] = web.AppKey("watch")  # over the connections to the 
 LOG: web.AppKey["Log"] = web.AppKey("log")
 # What else must happen in the transaction that deletes an account or changes its name; filled by the setup of whoever
 # keeps traces of it, or shows the name.
-ACCOUNT_DELETED: web.AppKey["list[Callable[[Transaction, UserId], Awaitable[None]]]"] = web.AppKey("account_deleted")
+ACCOUNT_DELETED: web.AppKey["list[Callable[[Transaction, Identity, Caller], Awaitable[None]]]"] = web.AppKey(
+    "account_deleted"
+)
 NAME_CHANGED: web.AppKey["list[Callable[[Transaction, UserId], Awaitable[None]]]"] = web.AppKey("name_changed")
 ARRANGED: web.AppKey["list[Placed]"] = web.AppKey("arranged")  # the sub-apps in their order
 DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)  # set: not ready, about to stop

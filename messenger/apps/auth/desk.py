@@ -7,10 +7,11 @@ from messenger.apps.auth.limits import Bounds
 from messenger.apps.auth.passwords import Passwords
 from messenger.apps.auth.tokens import Mint
 from messenger.db.engine import Database, Transaction
-from messenger.identity import UserId
+from messenger.identity import Caller, Identity, UserId
 from messenger.settings import AuthSettings
 
-Consequence = Callable[[Transaction, UserId], Awaitable[None]]
+Farewell = Callable[[Transaction, Identity, Caller], Awaitable[None]]
+Renaming = Callable[[Transaction, UserId], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +21,8 @@ class Desk:
     passwords: Passwords
     mint: Mint
     # What others do when an account is deleted, or changes its name, in the same transaction.
-    farewells: Sequence[Consequence] = ()
-    renamings: Sequence[Consequence] = ()
+    farewells: Sequence[Farewell] = ()
+    renamings: Sequence[Renaming] = ()
 
     @classmethod
     def prepare(
@@ -29,8 +30,8 @@ class Desk:
         rules: AuthSettings,
         db: Database,
         keys: Sequence[str],
-        farewells: Sequence[Consequence] = (),
-        renamings: Sequence[Consequence] = (),
+        farewells: Sequence[Farewell] = (),
+        renamings: Sequence[Renaming] = (),
     ) -> "Desk":
         mint = Mint(keys, access_token_ttl=rules.access_token_ttl)
         return cls(db, rules, Passwords(), mint, farewells, renamings)

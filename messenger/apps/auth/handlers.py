@@ -10,7 +10,6 @@ from messenger.apps.auth.middleware import COOKIE, DESK, refuse_foreign_page
 from messenger.apps.auth.schemas import (
     LONGEST_KEY,
     LONGEST_NAME,
-    Caller,
     PasswordChange,
     ProfileChange,
     Refresh,
@@ -22,8 +21,7 @@ from messenger.errors import BadParameters, NotFound, UserNotFound
 from messenger.identity import SessionId, UserId
 from messenger.web import body, paging, reply
 from messenger.web.access import me, public
-from messenger.web.clients import address_of
-from messenger.web.keys import REQUEST_ID
+from messenger.web.clients import caller_of
 
 routes = web.RouteTableDef()
 
@@ -36,7 +34,7 @@ PAGE, LONGEST_PAGE = 50, 100
 async def register(request: web.Request) -> web.Response:
     refuse_foreign_page(request)
     wanted = await body.read(request, Registration)
-    made = await service.register(request.app[DESK], wanted, caller(request))
+    made = await service.register(request.app[DESK], wanted, caller_of(request))
     return reply.json(
         {"user_id": str(made.user_id), "user_name": made.name, "login": made.name, "email": made.email}, status=201
     )
@@ -63,13 +61,13 @@ async def form_login(request: web.Request) -> web.Response:
 @public
 async def refresh(request: web.Request) -> web.Response:
     wanted = await body.read(request, Refresh)
-    pair = await sessions.refresh(request.app[DESK], wanted.refresh_token, caller(request))
+    pair = await sessions.refresh(request.app[DESK], wanted.refresh_token, caller_of(request))
     return reply.json(pair.as_answer(), headers=SECRET)
 
 
 @routes.post("/v1/auth/logout")
 async def logout(request: web.Request) -> web.Response:
-    await sessions.logout(request.app[DESK], me(request), caller(request))
+    await sessions.logout(request.app[DESK], me(request), caller_of(request))
     return _without_cookie(request, reply.json({"message": "You are signed out."}))
 
 
@@ -83,14 +81,14 @@ async def list_sessions(request: web.Request) -> web.Response:
 @routes.delete("/v1/auth/sessions/{session_id}")
 async def end_session(request: web.Request) -> web.Response:
     session_id = SessionId(paging.path_id(request, "session_id", NotFound))
-    await sessions.end_one(request.app[DESK], me(request), session_id, caller(request))
+    await sessions.end_one(request.app[DESK], me(request), session_id, caller_of(request))
     answer = reply.nothing()
     return _without_cookie(request, answer) if session_id == me(request).session_id else answer
 
 
 @routes.delete("/v1/auth/sessions")
 async def end_other_sessions(request: web.Request) -> web.Response:
-    await sessions.end_others(request.app[DESK], me(request), caller(request))
+    await sessions.end_others(request.app[DESK], me(request), caller_of(request))
     return reply.nothing()
 
 
@@ -98,7 +96,7 @@ async def end_other_sessions(request: web.Request) -> web.Response:
 async def change_password(request: web.Request) -> web.Response:
     wanted = await body.read(request, PasswordChange)
     await service.change_password(
-        request.app[DESK], me(request), wanted.current_password, wanted.new_password, caller(request)
+        request.app[DESK], me(request), wanted.current_password, wanted.new_password, caller_of(request)
     )
     return reply.nothing()
 
@@ -124,7 +122,7 @@ async def change_me(request: web.Request) -> web.Response:
 
 @routes.delete("/v1/users/me")
 async def delete_me(request: web.Request) -> web.Response:
-    await service.delete_account(request.app[DESK], me(request), caller(request))
+    await service.delete_account(request.app[DESK], me(request), caller_of(request))
     return _without_cookie(request, reply.nothing())
 
 
@@ -145,16 +143,12 @@ async def show_user(request: web.Request) -> web.Response:
     return reply.fresh(request, profile.as_seen())
 
 
-def caller(request: web.Request) -> Caller:
-    return Caller(address_of(request), request[REQUEST_ID])
-
-
 async def _sign_in(request: web.Request, wanted: SignIn) -> SignedIn:
     # Else a foreign page could sign its visitor in as somebody of its choice.
     refuse_foreign_page(request)
     browser = await request.app[COOKIE].open(request)
     return await service.login(
-        request.app[DESK], wanted.name, wanted.password, wanted.device, caller(request), browser=browser
+        request.app[DESK], wanted.name, wanted.password, wanted.device, caller_of(request), browser=browser
     )
 
 

@@ -92,14 +92,9 @@ class Event(StrEnum):
     PASSWORD_CHANGED = "password_changed"
     SESSION_ENDED = "session_ended"
     ACCOUNT_DELETED = "account_deleted"
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Where a request comes from, for the audit."""
-
-    address: str
-    request_id: str
+    MEMBER_ADDED = "member_added"
+    MEMBER_REMOVED = "member_removed"
+    ROLE_CHANGED = "role_changed"
 
 
 @dataclass(frozen=True, slots=True)

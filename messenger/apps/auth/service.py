@@ -5,8 +5,9 @@ look decides, so however many guesses run side by side, no more of them are answ
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from msgspec import UNSET
 
@@ -16,7 +17,6 @@ from messenger.apps.auth.limits import Guess, guess
 from messenger.apps.auth.passwords import find_flaw
 from messenger.apps.auth.schemas import (
     Account,
-    Caller,
     Device,
     Event,
     Profile,
@@ -39,7 +39,7 @@ from messenger.errors import (
     UserAlreadyExists,
     UserNotFound,
 )
-from messenger.identity import Identity, UserId
+from messenger.identity import Caller, Identity, UserId
 from messenger.log.entries import News
 from messenger.text import name_key
 
@@ -207,10 +207,22 @@ async def delete_account(desk: Desk, me: Identity, caller: Caller) -> None:
     async with desk.db.transaction() as tx:
         await store.bury_user(tx, me.user_id, TOMBSTONE)
         for farewell in desk.farewells:
-            await farewell(tx, me.user_id)
+            await farewell(tx, me, caller)
         await store.record(tx, Event.ACCOUNT_DELETED, caller, user_id=me.user_id)
         await sessions.end(tx, me.user_id, Which(), caller, why="account deleted")
     log.info("account deleted user=%s", me.user_id)
+
+
+async def record_membership(
+    tx: Transaction,
+    what: Literal["member_added", "member_removed", "role_changed"],
+    chat_id: int,
+    people: Mapping[UserId, str],
+    me: Identity | None,
+    caller: Caller,
+) -> None:
+    """Who did it, to whom of these people, and their role in the chat or what has changed about it."""
+    await store.record_membership(tx, Event(what), chat_id, people, me, caller)
 
 
 async def find_people(desk: Desk, piece: str, *, start: str, limit: int) -> Page:

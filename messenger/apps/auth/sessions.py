@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from messenger.apps.auth import store
 from messenger.apps.auth.desk import Desk
 from messenger.apps.auth.memory import Memory
-from messenger.apps.auth.schemas import Caller, Device, Event, Pair, Seat, SessionState, Which
+from messenger.apps.auth.schemas import Device, Event, Pair, Seat, SessionState, Which
 from messenger.apps.auth.tokens import OPAQUE_TOKEN, digest, new_opaque_token, new_session_token
 from messenger.db.engine import Transaction
 from messenger.errors import NotFound, SessionExpired, SessionRevoked, TokenInvalid, TokenReused
-from messenger.identity import Identity, SessionId, UserId
+from messenger.identity import Caller, Identity, SessionId, UserId
 from messenger.log.entries import News
 
 log = logging.getLogger(__name__)

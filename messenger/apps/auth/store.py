@@ -1,6 +1,6 @@
 """The statements: one function, one statement. Moments are the database's, so the clocks of workers do not matter."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -26,7 +26,6 @@ from sqlalchemy.exc import IntegrityError
 from messenger.apps.auth.limits import WINDOW, Bounds, Guess, Wait
 from messenger.apps.auth.schemas import (
     Account,
-    Caller,
     Device,
     Event,
     Profile,
@@ -38,7 +37,7 @@ from messenger.apps.auth.schemas import (
 from messenger.apps.auth.tables import Audit, LoginFailure, RefreshToken, Session, Ticket, User
 from messenger.db.engine import Transaction
 from messenger.errors import UserAlreadyExists
-from messenger.identity import SessionId, UserId
+from messenger.identity import Caller, Identity, SessionId, UserId
 
 PROFILE = (User.id, User.name, User.email, User.display_name, User.about, User.created_at, User.deleted_at)
 TRIGRAM = 3  # shorter pieces of a name have no entry in the index: they are looked for at its beginning
@@ -408,6 +407,31 @@ async def record(
             "detail": detail,
         }
         for session_id in sessions
+    ]
+    if rows:
+        await tx.session.execute(insert(Audit).values(rows))
+
+
+async def record_membership(
+    tx: Transaction,
+    event: Event,
+    chat_id: int,
+    people: Mapping[UserId, str],
+    me: Identity | None,
+    caller: Caller,
+) -> None:
+    rows = [
+        {
+            "event": event,
+            "user_id": me.user_id if me is not None else None,
+            "session_id": me.session_id if me is not None else None,
+            "address": caller.address,
+            "request_id": caller.request_id,
+            "chat_id": chat_id,
+            "subject_id": person,
+            "detail": detail,
+        }
+        for person, detail in people.items()
     ]
     if rows:
         await tx.session.execute(insert(Audit).values(rows))

@@ -20,6 +20,7 @@ from messenger.identity import MAX_ID, UserId
 from messenger.web import paging, reply
 from messenger.web.access import me
 from messenger.web.body import read
+from messenger.web.clients import caller_of
 from messenger.web.keys import DATABASE, IDENTITY
 
 PAGE, LONGEST_PAGE = 50, 100
@@ -34,7 +35,9 @@ routes = web.RouteTableDef()
 async def create(request: web.Request) -> web.Response:
     wanted = await read(request, NewChat)
     who = request.get(IDENTITY)
-    chat_id = await service.create(request.app[DATABASE], who, wanted.chat_name, wanted.join, people(wanted.member_ids))
+    chat_id = await service.create(
+        request.app[DATABASE], who, wanted.chat_name, wanted.join, people(wanted.member_ids), caller_of(request)
+    )
     sight = await service.see(request.app[DATABASE], who, chat_id)
     return reply.json({"chat_id": str(chat_id), "chat": views.chat_as_seen(sight)}, status=201, headers=reply.PRIVATE)
 
@@ -78,7 +81,8 @@ async def delete(request: web.Request) -> web.Response:
 @routes.post(f"{CHAT}/users")
 async def join(request: web.Request) -> web.Response:
     chat_id, wanted = _chat(request), await read(request, NewName)
-    user_id = await members.join(request.app[DATABASE], request.get(IDENTITY), chat_id, wanted.user_name)
+    db, who = request.app[DATABASE], request.get(IDENTITY)
+    user_id = await members.join(db, who, chat_id, wanted.user_name, caller_of(request))
     return reply.json({"user_id": str(user_id)}, status=201, headers=reply.PRIVATE)
 
 
@@ -95,27 +99,31 @@ async def list_members(request: web.Request) -> web.Response:
 @routes.post(f"{CHAT}/members")
 async def add_members(request: web.Request) -> web.Response:
     chat_id, wanted = _chat(request), await read(request, NewMembers)
-    added = await members.add(request.app[DATABASE], me(request), chat_id, people(wanted.user_ids))
+    db, chosen = request.app[DATABASE], people(wanted.user_ids)
+    added = await members.add(db, me(request), chat_id, chosen, caller_of(request))
     return reply.json({"members": [views.member(one) for one in added]}, status=201)
 
 
 @routes.patch(f"{CHAT}/members/{{user_id}}")
 async def change_role(request: web.Request) -> web.Response:
     chat_id, person, wanted = _chat(request), _person(request), await read(request, NewRole)
-    member = await members.change_role(request.app[DATABASE], me(request), chat_id, person, wanted.role)
+    db = request.app[DATABASE]
+    member = await members.change_role(db, me(request), chat_id, person, wanted.role, caller_of(request))
     return reply.json(views.member(member))
 
 
 @routes.delete(f"{CHAT}/members/{{user_id}}")
 async def remove(request: web.Request) -> web.Response:
-    await members.remove(request.app[DATABASE], me(request), _chat(request), _person(request))
+    db, chat_id, person = request.app[DATABASE], _chat(request), _person(request)
+    await members.remove(db, me(request), chat_id, person, caller_of(request))
     return reply.nothing()
 
 
 @routes.post("/v1/groups")
 async def create_group(request: web.Request) -> web.Response:
     who, wanted = me(request), await read(request, NewGroup)
-    group = await service.create_group(request.app[DATABASE], who, wanted.name, people(wanted.participant_user_ids))
+    db, chosen = request.app[DATABASE], people(wanted.participant_user_ids)
+    group = await service.create_group(db, who, wanted.name, chosen, caller_of(request))
     return reply.json(views.group(group), status=201)
 
 

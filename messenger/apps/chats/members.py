@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from messenger.apps.chats import gate, store
 from messenger.apps.chats.gate import Role
 from messenger.apps.chats.schemas import Member, MemberPage, Membership, checked_name
-from messenger.apps.chats.service import enter, hold, may, open_to, recount, tell
+from messenger.apps.chats.service import enter, hold, may, open_to, record, recount, tell
 from messenger.db.engine import Database, Transaction
 from messenger.errors import AlreadyMember, ChatNotFound, Forbidden, LastOwner, UserNotFound
-from messenger.identity import Identity, UserId
+from messenger.identity import Caller, Identity, UserId
 from messenger.log.entries import News
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ async def page(db: Database, me: Identity | None, chat_id: int, *, after: int, l
     return MemberPage(members, members[-1].user_id if len(found) > limit else None)
 
 
-async def join(db: Database, me: Identity | None, chat_id: int, name: str) -> UserId:
+async def join(db: Database, me: Identity | None, chat_id: int, name: str, caller: Caller) -> UserId:
     """I take part in an open chat under this name; in it already: that is my name here from now on."""
     name = checked_name(name, "/user_name")
     async with db.transaction() as tx:
@@ -45,6 +45,7 @@ async def join(db: Database, me: Identity | None, chat_id: int, name: str) -> Us
         assert found is not None, "the chat is locked"
         if found.seat is None:
             await _come_in(tx, found, user_id, taken)
+            await record(tx, "member_added", chat_id, {user_id: "member"}, me, caller)
         elif not gate.may(found.seat, "take_name"):
             raise Forbidden
         elif found.name != taken:
@@ -61,7 +62,7 @@ async def _come_in(tx: Transaction, chat: Membership, user_id: UserId, name: str
     await recount(tx, [chat.chat_id])
 
 
-async def add(db: Database, me: Identity, chat_id: int, people: Sequence[UserId]) -> Sequence[Member]:
+async def add(db: Database, me: Identity, chat_id: int, people: Sequence[UserId], caller: Caller) -> Sequence[Member]:
     """All of them or nobody. They start at the chat's head, and see what was said before."""
     async with db.transaction() as tx:
         there = await store.hold_people(tx, people)
@@ -71,12 +72,13 @@ async def add(db: Database, me: Identity, chat_id: int, people: Sequence[UserId]
             raise UserNotFound(f"There is no user {missing[0]}.")
         if await store.add_members(tx, chat_id, people, "member", read_seq=chat.head_seq) < len(people):
             raise AlreadyMember
+        await record(tx, "member_added", chat_id, dict.fromkeys(people, "member"), me, caller)
         await tell(tx, *(News("member_added", chat_id, user_id=one, actor_id=me.user_id) for one in people))
         await recount(tx, [chat_id])
         return await store.find_members(tx, chat_id, people)
 
 
-async def change_role(db: Database, me: Identity, chat_id: int, person: UserId, role: Role) -> Member:
+async def change_role(db: Database, me: Identity, chat_id: int, person: UserId, role: Role, caller: Caller) -> Member:
     async with db.transaction() as tx:
         await enter(tx, me, chat_id, "change_roles")
         was = await _role_of(tx, chat_id, person)
@@ -84,31 +86,35 @@ async def change_role(db: Database, me: Identity, chat_id: int, person: UserId, 
             if was == "owner" and (await store.count_members(tx, chat_id)).owners == 1:
                 raise LastOwner
             await store.set_role(tx, chat_id, person, role)
+            await record(tx, "role_changed", chat_id, {person: f"{was} to {role}"}, me, caller)
             tx.emit(_changed(chat_id, person, actor=me.user_id))
         return (await store.find_members(tx, chat_id, [person]))[0]
 
 
-async def remove(db: Database, me: Identity, chat_id: int, person: UserId) -> None:
+async def remove(db: Database, me: Identity, chat_id: int, person: UserId, caller: Caller) -> None:
     async with db.transaction() as tx:
         if person == me.user_id:
-            await _leave(tx, me, chat_id)
+            role = await _leave(tx, me, chat_id)
         else:
             await enter(tx, me, chat_id, "remove_member")
             role = await _role_of(tx, chat_id, person)
             await may(tx, me, chat_id, gate.REMOVALS[role])
             await _go(tx, chat_id, person, me.user_id)
+        await record(tx, "member_removed", chat_id, {person: role}, me, caller)
     log.info("member removed chat=%s user=%s by=%s", chat_id, person, me.user_id)
 
 
-async def _leave(tx: Transaction, me: Identity, chat_id: int) -> None:
-    """With the last member the chat goes: nobody could ever own it again."""
+async def _leave(tx: Transaction, me: Identity, chat_id: int) -> Role:
+    """With the last member the chat goes: nobody could ever own it again. Answers what I was in it."""
     found = await enter(tx, me, chat_id, "leave")
+    assert found.role is not None, "nobody else may leave"
     present = await store.count_members(tx, chat_id)
     if found.role == "owner" and present.owners == 1 and present.members > 1:
         raise LastOwner("Somebody else must own the chat before its only owner leaves it.")
     await _go(tx, chat_id, me.user_id, me.user_id)
     if present.members == 1:
         tx.emit(News("chat_deleted", chat_id, actor_id=me.user_id))
+    return found.role
 
 
 async def _go(tx: Transaction, chat_id: int, person: UserId, actor: UserId) -> None:
@@ -138,11 +144,18 @@ async def rename(tx: Transaction, user_id: UserId) -> None:
     tx.emit(*(_changed(chat_id, user_id, actor=user_id) for chat_id in chats))
 
 
-async def forget(tx: Transaction, user_id: UserId) -> None:
-    """An account is being deleted, in this transaction and after its row was buried: its chats live on without it."""
+async def forget(tx: Transaction, me: Identity, caller: Caller) -> None:
+    """An account is being deleted, in this transaction and after its row was buried: its chats live on without it.
+
+    That its person is in none of them any more is in the audit with the account; who inherits is there by itself.
+    """
+    user_id = me.user_id
     known = await store.lock_chats_of(tx, user_id)
     chats = await store.find_chats_of(tx, user_id)  # younger than the locks
-    heirs = {one.chat_id: one.user_id for one in await store.name_heirs(tx, user_id, chats)}
+    named = await store.name_heirs(tx, user_id, chats)
+    heirs = {one.chat_id: one.user_id for one in named}
+    for one in named:
+        await record(tx, "role_changed", one.chat_id, {UserId(one.user_id): f"{one.was} to owner"}, me, caller)
     await store.remove_everywhere(tx, user_id)
     await store.drop_traces(tx, user_id)
     empty = set(await store.find_empty(tx, chats))

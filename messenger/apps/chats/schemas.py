@@ -175,6 +175,7 @@ class Heir:
 
     chat_id: int
     user_id: int
+    was: Role
 
 
 @dataclass(frozen=True, slots=True)

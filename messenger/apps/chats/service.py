@@ -7,7 +7,7 @@ What happens to those in a chat is in `members`.
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import UNSET
 
@@ -28,7 +28,7 @@ from messenger.apps.chats.schemas import (
 )
 from messenger.db.engine import Database, Transaction
 from messenger.errors import ChatNotFound, Forbidden, GroupNotFound, UserNotFound
-from messenger.identity import Identity, UserId
+from messenger.identity import Caller, Identity, UserId
 from messenger.log.entries import Cursor, News
 from messenger.text import rfc3339
 
@@ -77,18 +77,20 @@ async def enter(tx: Transaction, me: Identity, chat_id: int, action: Action) -> 
 # --- making
 
 
-async def create(db: Database, me: Identity | None, name: str, join: Join, others: Sequence[UserId]) -> int:
-    return await _create(db, me, "chat", checked_name(name, "/chat_name"), join, others)
+async def create(
+    db: Database, me: Identity | None, name: str, join: Join, others: Sequence[UserId], caller: Caller
+) -> int:
+    return await _create(db, me, "chat", checked_name(name, "/chat_name"), join, others, caller=caller)
 
 
-async def create_group(db: Database, me: Identity, name: str, others: Sequence[UserId]) -> Group:
+async def create_group(db: Database, me: Identity, name: str, others: Sequence[UserId], caller: Caller) -> Group:
     """A group is for those who were asked: nobody joins by themselves."""
-    chat_id = await _create(db, me, "group", checked_name(name, "/name"), "invite", others)
+    chat_id = await _create(db, me, "group", checked_name(name, "/name"), "invite", others, caller=caller)
     return await group(db, me, chat_id)
 
 
 async def _create(
-    db: Database, me: Identity | None, kind: Kind, name: str, join: Join, others: Sequence[UserId]
+    db: Database, me: Identity | None, kind: Kind, name: str, join: Join, others: Sequence[UserId], *, caller: Caller
 ) -> int:
     creator = me.user_id if me is not None else None
     others = [one for one in others if one != creator]
@@ -99,6 +101,9 @@ async def _create(
             await store.add_members(tx, chat_id, [creator], "owner")
         if others:
             await store.add_members(tx, chat_id, others, "member")
+        owner: dict[UserId, str] = {} if creator is None else {creator: "owner"}
+        people = owner | dict.fromkeys(others, "member")
+        await record(tx, "member_added", chat_id, people, me, caller)
         await announce(tx, chat_id, creator, others)
     log.info("chat created chat=%s kind=%s", chat_id, kind)
     return chat_id
@@ -128,6 +133,18 @@ async def tell(tx: Transaction, *news: News) -> None:
     """
     numbers = await store.count_now(tx, {one.chat_id for one in news if one.chat_id is not None})
     tx.emit(*(replace(one, data=numbers[one.chat_id]) for one in news if one.chat_id is not None))
+
+
+async def record(
+    tx: Transaction,
+    what: Literal["member_added", "member_removed", "role_changed"],
+    chat_id: int,
+    people: Mapping[UserId, str],
+    me: Identity | None,
+    caller: Caller,
+) -> None:
+    """For the audit: who did it, to whom, and their role or the change of it."""
+    await accounts.record_membership(tx, what, chat_id, people, me, caller)
 
 
 async def recount(tx: Transaction, chats: Sequence[int]) -> None:

@@ -368,7 +368,7 @@ async def drop_traces(tx: Transaction, user_id: UserId) -> None:
 
 NAME_HEIRS = text("""
     update members h set role = 'owner'
-      from (select distinct on (o.chat_id) o.chat_id, o.user_id
+      from (select distinct on (o.chat_id) o.chat_id, o.user_id, o.role
               from members mine
               join members o on o.chat_id = mine.chat_id and o.user_id <> mine.user_id
              where mine.user_id = :user and mine.chat_id = any(:chats) and mine.role = 'owner'
@@ -376,7 +376,7 @@ NAME_HEIRS = text("""
                                                          and w.user_id <> mine.user_id)
              order by o.chat_id, o.role <> 'admin', o.since, o.joined_at, o.user_id) x
      where h.chat_id = x.chat_id and h.user_id = x.user_id
-    returning h.chat_id, h.user_id
+    returning h.chat_id, h.user_id, x.role
 """).bindparams(bindparam("chats", type_=ARRAY(BigInteger)))
 
 

@@ -20,13 +20,13 @@ from messenger.errors import ChatNotFound, MessageNotFound
 from messenger.identity import Identity
 from messenger.log.entries import Cursor
 from messenger.log.follow import Log
-from messenger.log.line import Lines
+from messenger.log.line import LineLost, Lines
 from messenger.text import rfc3339_ms
 from messenger.web.keys import CONFIG, DATABASE, LOG, WATCH
 from messenger.web.reply import ENCODER
 from messenger.web.shelf import SHELF, Shelf
 
-MOST_CHATS = 2_000  # remembered, in two generations
+MOST_CHATS, MOST_SEATS = 2_000, 100_000  # remembered with all who are in them, in two generations
 LINES = 4
 
 CHAT = """
@@ -129,6 +129,7 @@ class History:
         self._shelf = shelf
         self._young: dict[int, Chat] = {}
         self._old: dict[int, Chat] = {}
+        self._seats = 0  # of the young ones
 
     async def now(self, ids: Collection[int]) -> dict[int, Shown]:
         """Whatever of these is there, the same for everybody."""
@@ -180,7 +181,10 @@ class History:
         found = self._young.get(chat_id) or self._old.get(chat_id)
         if found is None:
             return None
-        await self._log.barrier(came)
+        try:
+            await self._log.barrier(came)
+        except LineLost:
+            return None  # the database itself says what is wrong
         return found if self._log.is_quiet(found.place, chat_id=chat_id) else None
 
     async def _look(self, chat_id: int) -> Chat:
@@ -193,8 +197,9 @@ class History:
         members = frozenset(int(mark.user_id) for mark in marks)
         chat = Chat(chat_id, place, row["head_seq"], row["read_seq"], row["has_reactions"], marks, members)
         self._young[chat_id] = chat
-        if len(self._young) > MOST_CHATS:
-            self._young, self._old = {}, self._young
+        self._seats += len(members)
+        if self._seats > MOST_SEATS or len(self._young) > MOST_CHATS:
+            self._young, self._old, self._seats = {}, self._young, 0
         return chat
 
     async def _read(self, chat: Chat, me: Identity | None, where: Where, limit: int) -> tuple[bytes, list[int]]:
