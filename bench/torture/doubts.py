@@ -19,7 +19,7 @@ PATIENCE = 30.0
 
 async def doubt(stage: Stage, fault: Fault) -> tuple[Sequence[int], float]:
     speaker = stage.speaker("doubter", f"doubter {stage.journal.lines}", stage.ground.doubtful)
-    speaker.window = AT_ONCE
+    speaker.window, speaker.stalled = AT_ONCE, PATIENCE  # it waits for answers that will not come
     process, left = fault.process, stage.plan.doubts_per_act
     async with running(speaker.run()):
         while left > 0:

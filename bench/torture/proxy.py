@@ -38,9 +38,9 @@ class Dropper:
 class Side(asyncio.Protocol):
     """One end of a connection through the proxy."""
 
-    def __init__(self, passing: "Passing", *, is_client: bool) -> None:
+    def __init__(self, passing: "Passing") -> None:
         self.passing = passing
-        self.is_client = is_client
+        self.has_hole = False  # something that came from here was not passed on
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -84,8 +84,8 @@ class Passing:
 
     def __init__(self, proxy: "Proxy") -> None:
         self.proxy = proxy
-        self.client = Side(self, is_client=True)
-        self.server = Side(self, is_client=False)
+        self.client = Side(self)
+        self.server = Side(self)
         self.dropper = proxy.make_dropper()
         self.has_lost = False
         self._early: list[bytes] = []  # from the client, while the server's end is being opened
@@ -113,9 +113,9 @@ class Passing:
         if side is self.client and self.server.transport is None:
             self._early.append(data)
         elif proxy.mood is Mood.SILENT or (proxy.mood is Mood.SWALLOWING and side is self.server):
-            self.has_lost = True
-        elif self.has_lost:
-            return  # the stream has a hole; until it is cut, nobody hears anything
+            self.has_lost = side.has_hole = True
+        elif side.has_hole:
+            return  # what comes after a hole would be nonsense; the cut is near
         elif self.dropper is not None:
             self._pass_dropping(side, data)
         else:

@@ -145,6 +145,7 @@ class Speaker:
     line: int = 0
     door: Proxy | None = None
     window: int = WINDOW
+    stalled: float = STALLED
     is_greeted: bool = False
     is_over: bool = False  # its session ended: nobody lets it in any more
     acked: int = 0
@@ -198,10 +199,10 @@ class Speaker:
         self._fill()
         while not pipe.ended.is_set():
             try:
-                async with asyncio.timeout(STALLED / 4):
+                async with asyncio.timeout(self.stalled / 4):
                     await pipe.ended.wait()
             except TimeoutError:
-                if self.under_way and loop.time() - self._heard_at > STALLED:
+                if self.under_way and loop.time() - self._heard_at > self.stalled:
                     pipe.abort("stalled")
 
     def _lose(self, why: str) -> None:

@@ -113,12 +113,14 @@ async def test_who_lost_bytes_by_a_mood_is_cut_at_its_end_and_others_are_not(
     moody = asyncio.create_task(proxy.in_mood(mood, 0.1))
     await asyncio.sleep(0)
     victim[1].write(b"lost?\n")
+    await asyncio.sleep(0.05)  # in the middle of the mood, when an answer to the first line would have come
+    victim[1].write(b"and this?\n")
 
     assert await moody == 1
     with pytest.raises(ConnectionResetError):
         await said(victim, "anybody there?")
     assert await said(other, "still here") == "still here"
-    assert (b"lost?\n" in echo.heard) is gets_through
+    assert [b"lost?\n" in echo.heard, b"and this?\n" in echo.heard] == [gets_through] * 2
 
 
 def test_publishes_are_swallowed_whole_whatever_pieces_they_come_in() -> None:
