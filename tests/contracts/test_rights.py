@@ -100,6 +100,7 @@ ROWS: dict[Operation, Row] = {
     ("DELETE", "/v1/chats/{chat_id}/messages/{message_id}/reactions/{emoji}"): Row(MARKERS),
     ("POST", "/v1/chats/{chat_id}/read"): Row(READERS, lambda stage: {"message_id": stage.message}),
     ("GET", "/v1/history/{chat_id}"): Row(READERS),
+    ("GET", "/v1/search"): Row(FOR_ONESELF, query="?q=pizza"),
     ("POST", "/v1/messages/user/{user_id}"): Row(MAKERS, {"text": "hello"}),
     ("POST", "/v1/messages/group/{group_id}"): Row(WRITERS, {"text": "hello"}),
     ("POST", "/v1/messages/read/{message_id}"): Row(READERS),
