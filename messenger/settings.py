@@ -156,6 +156,9 @@ class Config:
     log_retention_days: int = setting(
         "LOG_RETENTION_DAYS", 30, "Days that everything but messages can be replayed", at_least=1
     )
+    search_delay: int = setting(
+        "SEARCH_DELAY", 0, "Seconds before and after the work of a search task, to watch its states", at_least=0
+    )
     redis_url: Secret = setting("REDIS_URL", Secret(), "Redis, where there is one: the wire of many machines")
     server: ServerSettings = group(ServerSettings)
     database: DatabaseSettings = group(DatabaseSettings)

@@ -100,6 +100,9 @@ ROWS: dict[Operation, Row] = {
     ("DELETE", "/v1/chats/{chat_id}/messages/{message_id}/reactions/{emoji}"): Row(MARKERS),
     ("POST", "/v1/chats/{chat_id}/read"): Row(READERS, lambda stage: {"message_id": stage.message}),
     ("GET", "/v1/history/{chat_id}"): Row(READERS),
+    ("POST", "/v1/chats/search"): Row(MAKERS, {"message": "pizza"}),
+    ("GET", "/v1/chats/search/status/{task_id}"): Row((401, 404, 404, 404, 404, 404)),  # Erin's
+    ("GET", "/v1/chats/search/{task_id}/messages"): Row((401, 404, 404, 404, 404, 404), query="?limit=10"),
     ("GET", "/v1/search"): Row(FOR_ONESELF, query="?q=pizza"),
     ("POST", "/v1/messages/user/{user_id}"): Row(MAKERS, {"text": "hello"}),
     ("POST", "/v1/messages/group/{group_id}"): Row(WRITERS, {"text": "hello"}),

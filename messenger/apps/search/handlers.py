@@ -5,14 +5,19 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from messenger.apps.search import service
-from messenger.apps.search.schemas import LONGEST, Place, Wanted
-from messenger.errors import BadCursor
+from messenger.apps.search import service, tasks
+from messenger.apps.search.engines import Engine
+from messenger.apps.search.schemas import LONGEST, NewSearch, Place, Wanted
+from messenger.errors import BadCursor, TaskNotFound
 from messenger.identity import MAX_ID
 from messenger.web import paging, reply
+from messenger.web.body import read
 from messenger.web.keys import DATABASE, IDENTITY, MESSAGES_NOW
 
+ENGINE: web.AppKey[Engine] = web.AppKey("search_engine")
+
 PAGE, LONGEST_PAGE = 20, 100
+TASK_PAGE = 1000
 PLACE = re.compile(r"([0-9](?:\.[0-9]{1,20})?(?:e-[0-9]{2})?)~([1-9][0-9]{0,15})", re.ASCII)
 ASKED = ("q", "chat_id", "sender_id", "since", "until", "order", "limit", "from")
 
@@ -24,6 +29,31 @@ async def search(request: web.Request) -> web.Response:
     iterator = f"{page.next.rank!r}~{page.next.message_id}" if page.next is not None else None
     answer = {"hits": page.hits, "next": {"iterator": iterator}, "has_more": page.next is not None}
     return reply.json(answer, headers=reply.PRIVATE)
+
+
+async def start(request: web.Request) -> web.Response:
+    words = tasks.check_words((await read(request, NewSearch)).message)
+    task_id = await tasks.add(request.app[DATABASE], request.get(IDENTITY), words)
+    await request.app[ENGINE].submit(task_id)
+    return reply.json({"task_id": str(task_id)}, status=201, headers=reply.PRIVATE)
+
+
+async def status(request: web.Request) -> web.Response:
+    task_id = paging.path_id(request, "task_id", TaskNotFound)
+    task = await tasks.status(request.app[DATABASE], request.get(IDENTITY), task_id)
+    return reply.json({"status": task.status, "progress": task.progress}, headers=reply.PRIVATE)
+
+
+async def fetch(request: web.Request) -> web.Response:
+    task_id = paging.path_id(request, "task_id", TaskNotFound)
+    given = paging.query(request, ("limit", "from"))
+    if "limit" not in given:
+        raise paging.bad_parameter("limit", "is required")
+    limit = paging.whole_number(given, "limit", 0, least=1, most=TASK_PAGE)
+    first = paging.whole_number(given, "from", 1, least=0, most=MAX_ID)
+    db, show = request.app[DATABASE], request.app[MESSAGES_NOW]
+    page = await tasks.fetch(db, show, request.get(IDENTITY), task_id, first, limit)
+    return reply.json({"messages": page.hits, "next": {"iterator": str(page.next)}}, headers=reply.PRIVATE)
 
 
 def read_wanted(given: dict[str, str]) -> Wanted:
@@ -82,4 +112,7 @@ def read_place(given: dict[str, str]) -> Place | None:
 
 routes = [
     web.get("/v1/search", search),
+    web.post("/v1/chats/search", start),
+    web.get("/v1/chats/search/status/{task_id}", status),
+    web.get("/v1/chats/search/{task_id}/messages", fetch),
 ]

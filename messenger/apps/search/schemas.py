@@ -1,5 +1,6 @@
 """What may be asked of a search, and what it answers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -27,6 +28,7 @@ class Wanted:
     q: str
     limit: int
     order: Order = "rank"
+    chats: Sequence[int] | None = None
     chat_id: int | None = None
     sender_id: int | None = None
     since: datetime | None = None
@@ -67,6 +69,7 @@ class Task:
     task_id: int
     status: Status
     progress: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

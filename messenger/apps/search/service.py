@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from messenger.apps.chats import service as chats
 from messenger.apps.search import store
-from messenger.apps.search.schemas import Found, Hit, Page, Wanted
+from messenger.apps.search.schemas import Found, Hit, Page, Result, Wanted
 from messenger.apps.search.words import Question, Text, highlights
 from messenger.db.engine import Database, Transaction
 from messenger.identity import Identity
@@ -39,7 +39,8 @@ async def search(db: Database, show: "Show", me: Identity | None, wanted: Wanted
         await store.plan_anew(tx)
         found = await store.find(tx, asker, question, replace(wanted, limit=wanted.limit + 1))
     page = found[: wanted.limit]
-    answers = await look(db, show, asker, question, page)
+    async with db.reading() as tx:
+        answers = await look(tx, show, asker, question, page)
     hits = [
         Hit(one.shown.for_sender if me and one.shown.sender_id == me.user_id else one.shown.message, one.spans)
         for one in answers
@@ -53,20 +54,19 @@ def eyes(me: Identity | None) -> int | None:
 
 
 async def look(
-    db: Database, show: "Show", asker: int | None, question: Question, found: Collection[Found]
+    tx: Transaction, show: "Show", asker: int | None, question: Question, found: "Collection[Found | Result]"
 ) -> list[Answer]:
     """What was found, as it is now. The door is asked once more after the words were read."""
     if not found:
         return []
     shown = await show([one.message_id for one in found])
-    async with db.reading() as tx:
-        is_open = await store.find_open(tx, asker, {one.chat_id for one in found})
-        left = [
-            shown[one.message_id]
-            for one in found
-            if one.message_id in shown and one.chat_id in is_open and not shown[one.message_id].message.deleted
-        ]
-        return await _mark(tx, question, left)
+    is_open = await store.find_open(tx, asker, {one.chat_id for one in found})
+    left = [
+        shown[one.message_id]
+        for one in found
+        if one.message_id in shown and one.chat_id in is_open and not shown[one.message_id].message.deleted
+    ]
+    return await _mark(tx, question, left)
 
 
 async def _mark(tx: Transaction, question: Question, left: "list[Shown]") -> list[Answer]:
