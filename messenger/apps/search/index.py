@@ -17,7 +17,8 @@ from messenger.web.keys import CONFIG, DATABASE, LOG, WATCH
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 500  # entries: some 100 ms, so that a stop or a search does not wait long
+AT_ONCE = 2000  # entries: a second of work on a busy machine; by 500 the same words cost more than twice as much
+FEWEST = 50  # when a step took longer than a statement may
 GATHER = 0.05  # seconds: sorting many words into the index at once costs a fraction of sorting in each
 LOOK = 0.5  # at the latest, whatever was heard
 FOLLOW = "select upto, head, changed from search_follow($1)"
@@ -28,15 +29,17 @@ Progress = Callable[[int, int], None]  # how far of how many positions
 
 
 async def keep_following(line: Line, stream: Log) -> None:
+    most = AT_ONCE
     while True:
         beyond = 0
         try:
-            step = await line.row(FOLLOW, AT_ONCE)
+            step = await line.row(FOLLOW, most)
+            most = min(2 * most, AT_ONCE)
             if step["upto"] is not None and step["upto"] < step["head"]:
                 continue
             beyond = step["upto"] or stream.tail.position
-        except (LineLost, *BUSY):
-            pass  # nothing was done: the step is all or nothing
+        except (LineLost, *BUSY):  # nothing was done: the step is all or nothing
+            most = max(most // 4, FEWEST)
         except Exception:
             log.exception("the index could not follow")
         if beyond:

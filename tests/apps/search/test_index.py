@@ -15,7 +15,7 @@ WITH = "auth,chats,messages,search"
 async def test_what_was_said_while_search_was_off_is_found_when_it_comes_on(start, sql) -> None:
     async with Person.registered(await start(APPS=WITHOUT), "alice") as alice:
         lunch = await alice.opens_chat("lunch")
-        await fill(sql, lunch, alice, 1200)  # more than one step
+        await fill(sql, lunch, alice, 2500)  # more than one step
         needle = await says(alice, lunch, "needle")
         other = await says(alice, lunch, "straw")
         path = f"/v1/chats/{lunch}/messages"
@@ -52,7 +52,7 @@ async def test_several_processes_write_the_index_one_at_a_time(start, sql) -> No
 
 async def test_an_index_that_is_wrong_is_made_anew_beside_a_running_server(alice, dsn, sql) -> None:
     lunch = await alice.opens_chat("lunch")
-    await fill(sql, lunch, alice, 1200)
+    await fill(sql, lunch, alice, 2500)
     await indexed(sql)
     await sql.execute("delete from search_documents where message_id % 2 = 0")
     await sql.execute("update search_documents set ts = '', text = 'wrong' where message_id % 3 = 0")

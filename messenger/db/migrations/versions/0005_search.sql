@@ -24,7 +24,8 @@ create table search_documents (
     ts tsvector not null,
     primary key (message_id, chat_id)
 );
--- The chat stands inside both: a question never reads what other chats say about its words.
+-- The chat stands inside both, so that of a common word only what few chats say of it has to be read; for a rare one it is
+-- cheaper to look at all who say it, and the planner does.
 create index search_documents_ts_idx on search_documents using gin (chat_id, ts);
 create index search_documents_text_idx on search_documents using gin (chat_id, text gin_trgm_ops);
 
