@@ -102,6 +102,10 @@ class MessageNotFound(MessengerError):
     code, status, title = "message-not-found", 404, "There is no such message"
 
 
+class TaskNotFound(MessengerError):
+    code, status, title = "task-not-found", 404, "There is no such search task"
+
+
 class UserNotFound(MessengerError):
     code, status, title = "user-not-found", 404, "There is no such user"
 

@@ -147,7 +147,7 @@ class Config:
     mode: Mode = setting("MODE", Mode.STANDARD, "dev (loopback, easy), standard, or production (strict)")
     apps: tuple[str, ...] = setting(
         "APPS",
-        ("health", "docs", "metrics", "auth", "chats", "messages", "ws", "events", "presence", "cache"),
+        ("health", "docs", "metrics", "auth", "chats", "messages", "search", "ws", "events", "presence", "cache"),
         "Sub-apps to run (comma list); what is left out is not imported",
     )
     data_dir: Path = setting(
@@ -158,6 +158,9 @@ class Config:
     max_sockets_per_user: int = setting("MAX_SOCKETS_PER_USER", 20, "Sockets one person may hold", at_least=1)
     log_retention_days: int = setting(
         "LOG_RETENTION_DAYS", 30, "Days that everything but messages can be replayed", at_least=1
+    )
+    search_delay: int = setting(
+        "SEARCH_DELAY", 0, "Seconds before and after the work of a search task, to watch its states", at_least=0
     )
     redis_url: Secret = setting("REDIS_URL", Secret(), "Redis, where there is one: the wire of many machines")
     server: ServerSettings = group(ServerSettings)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from messenger.log import wires
@@ -81,6 +82,12 @@ class Log:
         """An ordinary transaction of this process wrote entries up to here."""
         self.tail.heard(position)
         self.wire.ring(position)
+
+    async def moves(self, beyond: int, within: float) -> None:
+        """Wait until this process knows of something later, or for so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self.tail.passed(beyond)
 
     def subscribe(self, user_id: int, session_id: int, sink: Sink) -> Subscription:
         return Subscription(self.hub, self.reader, user_id, session_id, sink)

@@ -123,6 +123,13 @@ class Tail:
             self.heard(position)
             await reached
 
+    async def passed(self, position: int) -> None:
+        """Wait until something beyond a position has been published here, without asking for it."""
+        if self._hub.position <= position:
+            moved = asyncio.get_running_loop().create_future()
+            self._waiting.append((position + 1, moved))
+            await moved
+
     async def _follow(self) -> None:
         while True:
             try:

@@ -1,7 +1,7 @@
 """Typed places for what is shared through the application and the request."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -10,6 +10,7 @@ from messenger.identity import Caller, Identity, UserId
 from messenger.settings import Config
 
 if TYPE_CHECKING:
+    from messenger.apps.messages.schemas import Shown
     from messenger.db.engine import Database, Transaction
     from messenger.db.watch import Watch
     from messenger.log.follow import Log
@@ -25,6 +26,8 @@ ACCOUNT_DELETED: web.AppKey["list[Callable[[Transaction, Identity, Caller], Awai
     "account_deleted"
 )
 NAME_CHANGED: web.AppKey["list[Callable[[Transaction, UserId], Awaitable[None]]]"] = web.AppKey("name_changed")
+# Messages by their ids as they are now, the same for everybody; filled by the sub-app that keeps them.
+MESSAGES_NOW: web.AppKey["Callable[[Collection[int]], Awaitable[Mapping[int, Shown]]]"] = web.AppKey("messages_now")
 ARRANGED: web.AppKey["list[Placed]"] = web.AppKey("arranged")  # the sub-apps in their order
 DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)  # set: not ready, about to stop
 

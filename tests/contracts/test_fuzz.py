@@ -75,6 +75,9 @@ class Guest:
         place = self.place or self.chat()
         return str(self._post(f"/v1/chats/{place}/messages", self.headers, text="pizza?")["message_id"])
 
+    def search(self) -> str:
+        return str(self._post("/v1/chats/search", self.headers, message="pizza")["task_id"])
+
     def group(self) -> str:
         return str(self._post("/v1/groups", self.headers, name="fuzz", participant_user_ids=[])["group_id"])
 
@@ -99,6 +102,8 @@ SENSIBLE: dict[str, Callable[[Guest], dict[str, Any]]] = {
 }
 PARAMETERS: dict[str, Callable[[Guest], dict[str, Any]]] = {
     "listMessages": lambda guest: {"query": {"limit": 10}},
+    "fetchSearch": lambda guest: {"query": {"limit": 10}},
+    "search": lambda guest: {"query": {"q": "pizza"}},
     "openSocket": lambda guest: {"headers": dict(UPGRADE)},
 }
 PLACES: dict[str, Callable[[Guest], str]] = {
@@ -108,6 +113,7 @@ PLACES: dict[str, Callable[[Guest], str]] = {
     "group_id": Guest.group,
     "name": lambda guest: "docs.js",
     "message_id": Guest.message,
+    "task_id": Guest.search,
     "emoji": lambda guest: "👍",
 }
 

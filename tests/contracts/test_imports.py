@@ -128,8 +128,15 @@ APP_ROOMS = (
         Room(f"messenger.apps.*.{pure}", may=(*WORDS, *OWN), libraries=("msgspec",), never=("asyncio",))
         for pure in ("bucket", "protocol", "closing", "gate", "schemas")
     ),
+    # The index is a follower of the log.
+    Room("messenger.apps.search.index", may=(*WORDS, *OWN, *WEB, *FOLLOWED), libraries=("aiohttp", "asyncpg")),
+    Room("messenger.apps.search.words", may=(*WORDS, *OWN), never=("asyncio",)),
     Room("messenger.apps.search.engines*", may=(*WORDS, *OWN, *DB), libraries=("asyncpg", "sqlalchemy")),
-    Room("messenger.apps.search.*", may=(*WORDS, *OWN, *DB, "messenger.subapp"), libraries=("aio_pika", "redis")),
+    Room(
+        "messenger.apps.search.*",
+        may=(*WORDS, *OWN, *DB, ENTRIES, "messenger.subapp"),
+        libraries=("aio_pika", "redis"),
+    ),
     Room(
         "messenger.apps.cache.*", may=(*WORDS, *OWN, *WEB, "messenger.subapp"), libraries=("aiohttp_cache", "aiohttp")
     ),

@@ -45,7 +45,7 @@ def open_to_all(status: int, body: Any = None) -> Row:
 
 
 # In a chat of Alice's (owner), with Bob (admin), Carol and Erin (members); Dave was removed from it, Mallory never in
-# it. `{message_id}` is Erin's; `{user_id}` is Erin, `{session_id}` hers.
+# it. `{message_id}` is Erin's; `{user_id}` is Erin, `{session_id}` and `{task_id}` hers.
 ROWS: dict[Operation, Row] = {
     ("GET", "/ping"): open_to_all(200),
     ("GET", "/ping_db"): open_to_all(200),
@@ -100,6 +100,10 @@ ROWS: dict[Operation, Row] = {
     ("DELETE", "/v1/chats/{chat_id}/messages/{message_id}/reactions/{emoji}"): Row(MARKERS),
     ("POST", "/v1/chats/{chat_id}/read"): Row(READERS, lambda stage: {"message_id": stage.message}),
     ("GET", "/v1/history/{chat_id}"): Row(READERS),
+    ("POST", "/v1/chats/search"): Row(MAKERS, {"message": "pizza"}),
+    ("GET", "/v1/chats/search/status/{task_id}"): Row((401, 404, 404, 404, 404, 404)),  # Erin's
+    ("GET", "/v1/chats/search/{task_id}/messages"): Row((401, 404, 404, 404, 404, 404), query="?limit=10"),
+    ("GET", "/v1/search"): Row(FOR_ONESELF, query="?q=pizza"),
     ("POST", "/v1/messages/user/{user_id}"): Row(MAKERS, {"text": "hello"}),
     ("POST", "/v1/messages/group/{group_id}"): Row(WRITERS, {"text": "hello"}),
     ("POST", "/v1/messages/read/{message_id}"): Row(READERS),
@@ -137,6 +141,7 @@ class Stage:
     sockets: dict[str, Socket] = field(default_factory=dict)
     chat: str = ""
     message: str = ""
+    task: str = ""  # a search of Erin's
     is_worn: bool = True
     names: int = 0
 
@@ -147,6 +152,8 @@ class Stage:
         words = f"/v1/chats/{self.chat}/messages"
         (await dave.post(words, {"text": "I was here"})).expecting(201)
         self.message = (await self.erin.post(words, {"text": "pizza?"})).expecting(201).json["message_id"]
+        search = {"message": "pizza"}
+        self.task = (await self.erin.post("/v1/chats/search", search)).expecting(201).json["task_id"]
         (await alice.makes(self.chat, bob, "admin")).expecting(200)
         (await alice.removes(self.chat, dave)).expecting(204)
         self.is_worn = False
@@ -163,6 +170,7 @@ class Stage:
             "message_id": self.message,
             "user_id": self.erin.user_id,
             "session_id": self.erins_session,
+            "task_id": self.task,
             "emoji": "!",
             "name": "docs.js",
             **ids,
@@ -239,7 +247,7 @@ async def test_every_operation_answers_everybody_as_it_should(stage: Stage) -> N
             if answer.status != status:
                 wrong.append(f"{operation} by {name}: {answer.status} {answer.body[:200]!r}")
             elif status == 404:
-                nothing = dict.fromkeys(("chat_id", "group_id", "message_id", "session_id"), OF_NOTHING)
+                nothing = dict.fromkeys(("chat_id", "group_id", "message_id", "session_id", "task_id"), OF_NOTHING)
                 if unseen(answer) != unseen(await stage.asks(who, operation, row, **nothing)):
                     wrong.append(f"{operation} by {name}: otherwise than of what does not exist")
     assert wrong == []

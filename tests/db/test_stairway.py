@@ -16,8 +16,9 @@ from messenger.db.metadata import Table
 from messenger.db.schema import alembic_config
 from tests.conftest import named
 
-# Alembic's own table, and an extension that others in the database may have come to use.
-STAYS = {("relation", "alembic_version"), ("relation", "alembic_version_pkc"), ("extension", "pg_trgm")}
+# Alembic's own table, and extensions that others in the database may have come to use.
+STAYS = {("relation", "alembic_version"), ("relation", "alembic_version_pkc")}
+STAYS |= {("extension", "pg_trgm"), ("extension", "btree_gin")}
 REVISIONS: list[Script] = list(ScriptDirectory.from_config(alembic_config("")).walk_revisions())[::-1]
 
 

@@ -22,7 +22,7 @@ from messenger.log.entries import Cursor
 from messenger.log.follow import Log
 from messenger.log.line import LineLost, Lines
 from messenger.text import rfc3339_ms
-from messenger.web.keys import CONFIG, DATABASE, LOG, WATCH
+from messenger.web.keys import CONFIG, DATABASE, LOG, MESSAGES_NOW, WATCH
 from messenger.web.reply import ENCODER
 from messenger.web.shelf import SHELF, Shelf
 
@@ -303,6 +303,7 @@ HISTORY: web.AppKey[History] = web.AppKey("history", History)
 async def context(root: web.Application) -> AsyncIterator[None]:
     pooled = bool(root[CONFIG].database.direct_url)
     lines = Lines(root[DATABASE].dsn, LINES, pooled=pooled, watch=root[WATCH])
-    root[HISTORY] = History(lines, root[LOG], root.get(SHELF))
+    history = root[HISTORY] = History(lines, root[LOG], root.get(SHELF))
+    root[MESSAGES_NOW] = history.now
     yield
     lines.close()

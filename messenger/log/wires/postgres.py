@@ -68,9 +68,7 @@ class PostgresWire:
         while True:
             connection: asyncpg.Connection | None = None
             try:
-                connection = await asyncpg.connect(
-                    self._dsn, timeout=2, server_settings={"application_name": NAME}
-                )
+                connection = await asyncpg.connect(self._dsn, timeout=2, server_settings={"application_name": NAME})
                 self._own = connection.get_server_pid()
                 await connection.add_listener(CHANNEL, self._heard)
                 await connection.execute("select pg_notify($1, $2)", CHANNEL, HELLO, timeout=2)

@@ -1,0 +1,80 @@
+"""Works on tasks inside the server. Every process does, and the rows of the tasks say who has which."""
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+
+from messenger.apps.search import tasks
+from messenger.apps.search.schemas import Work
+from messenger.db.engine import Database
+from messenger.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 4
+LOOK = 0.5  # seconds: for tasks that another process was told of, and for those whose worker has died
+SWEEP = 60.0
+
+
+class LocalEngine:
+    def __init__(self, db: Database, delay: float) -> None:
+        self._db = db
+        self._delay = delay
+        self._news = asyncio.Event()
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._working: dict[asyncio.Task[None], Work] = {}
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._running = asyncio.create_task(self._run(), name="search tasks")
+
+    async def submit(self, task_id: int) -> None:
+        self._news.set()
+
+    async def stop(self) -> None:
+        left = dict(self._working)
+        everybody = [*left, self._running] if self._running is not None else [*left]
+        for task in everybody:
+            task.cancel()
+        await asyncio.gather(*everybody, return_exceptions=True)
+        for work in left.values():
+            with suppress(Unavailable):  # then others find out when its time is up
+                await tasks.put_back(self._db, work)
+
+    async def _run(self) -> None:
+        swept_at = time.monotonic()
+        while True:
+            await self._slots.acquire()
+            work = None
+            try:
+                if time.monotonic() > swept_at + SWEEP:
+                    swept_at = time.monotonic()
+                    await tasks.sweep(self._db)
+                work = await tasks.take_up(self._db, self._delay)
+            except Unavailable:
+                pass
+            except Exception:
+                log.exception("no search task could be taken up")
+            if work is None:
+                self._slots.release()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK):
+                        await self._news.wait()
+                self._news.clear()
+            else:
+                task = asyncio.create_task(self._do(work))
+                self._working[task] = work
+                task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        del self._working[task]
+        self._slots.release()
+
+    async def _do(self, work: Work) -> None:
+        try:
+            await tasks.do(self._db, work, self._delay)
+        except Exception:
+            log.exception("a search stumbled task=%s attempt=%s", work.task_id, work.attempt)
+            with suppress(Unavailable):
+                await tasks.give_back(self._db, work)

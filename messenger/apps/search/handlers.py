@@ -1,0 +1,118 @@
+"""Search over REST: parse, one call of the service, reply."""
+
+import re
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from messenger.apps.search import service, tasks
+from messenger.apps.search.engines import Engine
+from messenger.apps.search.schemas import LONGEST, NewSearch, Place, Wanted
+from messenger.errors import BadCursor, TaskNotFound
+from messenger.identity import MAX_ID
+from messenger.web import paging, reply
+from messenger.web.body import read
+from messenger.web.keys import DATABASE, IDENTITY, MESSAGES_NOW
+
+ENGINE: web.AppKey[Engine] = web.AppKey("search_engine")
+
+PAGE, LONGEST_PAGE = 20, 100
+TASK_PAGE = 1000
+PLACE = re.compile(r"([0-9](?:\.[0-9]{1,20})?(?:e-[0-9]{2})?)~([1-9][0-9]{0,15})", re.ASCII)
+ASKED = ("q", "chat_id", "sender_id", "since", "until", "order", "limit", "from")
+
+
+async def search(request: web.Request) -> web.Response:
+    wanted = read_wanted(paging.query(request, ASKED))
+    db, show = request.app[DATABASE], request.app[MESSAGES_NOW]
+    page = await service.search(db, show, request.get(IDENTITY), wanted)
+    iterator = f"{page.next.rank!r}~{page.next.message_id}" if page.next is not None else None
+    answer = {"hits": page.hits, "next": {"iterator": iterator}, "has_more": page.next is not None}
+    return reply.json(answer, headers=reply.PRIVATE)
+
+
+async def start(request: web.Request) -> web.Response:
+    words = tasks.check_words((await read(request, NewSearch)).message)
+    task_id = await tasks.add(request.app[DATABASE], request.get(IDENTITY), words)
+    await request.app[ENGINE].submit(task_id)
+    return reply.json({"task_id": str(task_id)}, status=201, headers=reply.PRIVATE)
+
+
+async def status(request: web.Request) -> web.Response:
+    task_id = paging.path_id(request, "task_id", TaskNotFound)
+    task = await tasks.status(request.app[DATABASE], request.get(IDENTITY), task_id)
+    return reply.json({"status": task.status, "progress": task.progress}, headers=reply.PRIVATE)
+
+
+async def fetch(request: web.Request) -> web.Response:
+    task_id = paging.path_id(request, "task_id", TaskNotFound)
+    given = paging.query(request, ("limit", "from"))
+    if "limit" not in given:
+        raise paging.bad_parameter("limit", "is required")
+    limit = paging.whole_number(given, "limit", 0, least=1, most=TASK_PAGE)
+    first = paging.whole_number(given, "from", 1, least=0, most=MAX_ID)
+    db, show = request.app[DATABASE], request.app[MESSAGES_NOW]
+    page = await tasks.fetch(db, show, request.get(IDENTITY), task_id, first, limit)
+    return reply.json({"messages": page.hits, "next": {"iterator": str(page.next)}}, headers=reply.PRIVATE)
+
+
+def read_wanted(given: dict[str, str]) -> Wanted:
+    order = given.get("order", "rank")
+    if order not in {"rank", "recent"}:
+        raise paging.bad_parameter("order", "is rank or recent")
+    return Wanted(
+        q=check_length(given.get("q", "")),
+        limit=paging.whole_number(given, "limit", PAGE, least=1, most=LONGEST_PAGE),
+        order="rank" if order == "rank" else "recent",
+        chat_id=read_id(given, "chat_id"),
+        sender_id=read_id(given, "sender_id"),
+        since=read_moment(given, "since"),
+        until=read_moment(given, "until"),
+        start=read_place(given),
+    )
+
+
+def check_length(q: str) -> str:
+    if len(q) > LONGEST:
+        raise paging.bad_parameter("q", f"must have at most {LONGEST} characters")
+    return q
+
+
+def read_id(given: dict[str, str], name: str) -> int | None:
+    if name not in given:
+        return None
+    found = paging.find_id(given[name])
+    if found is None:
+        raise paging.bad_parameter(name, "is not an id")
+    return found
+
+
+def read_moment(given: dict[str, str], name: str) -> datetime | None:
+    if name not in given:
+        return None
+    try:
+        moment = datetime.fromisoformat(given[name])
+        is_moment = moment.tzinfo is not None and "T" in given[name]
+        moment = moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        is_moment = False
+    if not is_moment:
+        raise paging.bad_parameter(name, "is not a time like 2026-11-21T09:30:00Z")
+    return moment
+
+
+def read_place(given: dict[str, str]) -> Place | None:
+    if "from" not in given:
+        return None
+    found = PLACE.fullmatch(given["from"])
+    if found is None or int(found[2]) > MAX_ID:
+        raise BadCursor
+    return Place(float(found[1]), int(found[2]))
+
+
+routes = [
+    web.get("/v1/search", search),
+    web.post("/v1/chats/search", start),
+    web.get("/v1/chats/search/status/{task_id}", status),
+    web.get("/v1/chats/search/{task_id}/messages", fetch),
+]

@@ -1,0 +1,102 @@
+"""What may be asked of a search, and what it answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+LONGEST = 256  # characters of a question
+SHORTEST_TASK = 4
+MOST_HITS = 100  # of a task
+
+Order = Literal["rank", "recent"]
+Status = Literal["WAITING", "IN_PROCESS", "SUCCESS", "FAILED"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page ended: the next one holds what comes after it."""
+
+    rank: float
+    message_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    q: str
+    limit: int
+    order: Order = "rank"
+    chats: Sequence[int] | None = None
+    chat_id: int | None = None
+    sender_id: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    start: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A document that answers a question."""
+
+    message_id: int
+    chat_id: int
+    rank: float
+
+    @property
+    def place(self) -> Place:
+        return Place(self.rank, self.message_id)
+
+
+class Hit(Struct, frozen=True):
+    message: Any  # as the messages show it everywhere
+    highlights: list[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    hits: list[Hit]
+    next: Place | None
+
+
+class NewSearch(Struct, frozen=True):
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    task_id: int
+    status: Status
+    progress: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A task that somebody has taken up; the attempt tells this try from the next."""
+
+    task_id: int
+    asker_id: int | None
+    text: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    place: int
+    chat_id: int
+    message_id: int
+
+
+class TaskHit(Struct, frozen=True):
+    message_id: str
+    chat_id: str
+    text: str
+    highlights: list[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    hits: list[TaskHit]
+    next: int

@@ -1,0 +1,336 @@
+"""The statements about the index and about tasks: one function, one statement."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import text
+
+from messenger.apps.search.schemas import Found, Result, Task, Wanted, Work
+from messenger.apps.search.words import Question
+from messenger.db.engine import Transaction
+
+# Ranked are the newest of what fits; nobody reads further, and a rank means opening the document.
+MOST_RANKED = 1000
+
+ASKED = (
+    "(websearch_to_tsquery('russian', cast(:websearch as text))"
+    " || websearch_to_tsquery('english', cast(:websearch as text)))"
+)
+# Nothing but words that say nothing by themselves, or nothing but exclusions: that would be everything there is.
+ASKS = "querytree(websearch_to_tsquery('russian', cast(:websearch as text))) not in ('', 'T')"
+MINE = "members m join chats c on c.id = m.chat_id and c.deleted_at is null and m.user_id = :asker"
+ALL = "chats c"  # on a test rig without sign-in, where everybody may read everything
+OF_A_CHAT = "c.deleted_at is null"
+
+
+async def plan_anew(tx: Transaction) -> None:
+    """How often a word is said decides how it is best looked for; a plan made for any word would be good for none."""
+    await tx.session.execute(text("set local plan_cache_mode = force_custom_plan"))
+
+
+async def find(tx: Transaction, asker: int | None, question: Question, wanted: Wanted) -> list[Found]:
+    """In the chats that the asker is in at this moment; None: in all of them."""
+    matches, given = _matches(question)
+    filters, more = _filters(wanted)
+    given |= more
+    given["limit"] = wanted.limit
+    if asker is not None:
+        given |= {"asker": asker}
+    rank = f"ts_rank(d.ts, {ASKED})" if wanted.order == "rank" else "0::real"
+    documents = f"""
+        select d.message_id, d.chat_id, {rank} as rank
+          from {MINE if asker is not None else ALL} join search_documents d on d.chat_id = c.id
+         where {OF_A_CHAT} and {ASKS} and {matches} {filters}
+         order by d.message_id desc"""
+    if wanted.order == "recent":
+        statement = f"{documents} limit :limit"
+    else:
+        after = ""
+        if wanted.start is not None:
+            after = "where (x.rank, x.message_id) < (cast(:rank as real), cast(:before as bigint))"
+            given |= {"rank": wanted.start.rank, "before": wanted.start.message_id}
+        statement = f"""select * from ({documents} limit {MOST_RANKED}) x {after}
+            order by x.rank desc, x.message_id desc limit :limit"""
+    rows = await tx.session.execute(text(statement), given)
+    return [Found(row.message_id, row.chat_id, row.rank) for row in rows]
+
+
+async def find_chats(tx: Transaction, asker: int) -> list[int]:
+    """Those the asker is in, in which anything was said; latest first."""
+    rows = await tx.session.execute(
+        text(
+            "select c.id from members m join chats c on c.id = m.chat_id and c.deleted_at is null and c.head_id > 0"
+            " where m.user_id = :asker order by c.head_id desc"
+        ),
+        {"asker": asker},
+    )
+    return list(rows.scalars())
+
+
+def _matches(question: Question) -> tuple[str, dict[str, Any]]:
+    """Words in any form, or parts of words."""
+    given: dict[str, Any] = {"websearch": question.websearch}
+    ways = [f"d.ts @@ {ASKED}"]
+    if question.literals:
+        ways[0] += " and d.text like all(cast(:literals as text[]))"
+        given["literals"] = question.literals
+    if question.pieces:
+        longest, *others = question.pieces
+        part = "d.text like cast(:longest as text)"
+        given["longest"] = longest
+        if others:
+            part += " and d.text like all(cast(:others as text[]))"
+            given["others"] = others
+        if question.excluded:
+            part += (
+                " and not d.text like any(cast(:excluded as text[]))"
+                " and not d.ts @@ (websearch_to_tsquery('russian', cast(:without as text))"
+                " || websearch_to_tsquery('english', cast(:without as text)))"
+            )
+            given["excluded"] = [term.pattern for term in question.excluded]
+            given["without"] = question.without
+        ways.append(part)
+    return "(" + " or ".join(f"({way})" for way in ways) + ")", given
+
+
+def _filters(wanted: Wanted) -> tuple[str, dict[str, Any]]:
+    conditions: Mapping[str, tuple[str, Any]] = {
+        "chats": ("d.chat_id = any(cast(:chats as bigint[]))", wanted.chats),
+        "chat": ("d.chat_id = cast(:chat as bigint)", wanted.chat_id),
+        "sender": ("d.sender_id = cast(:sender as bigint)", wanted.sender_id),
+        "since": ("d.sent_at >= cast(:since as timestamptz)", wanted.since),
+        "until": ("d.sent_at < cast(:until as timestamptz)", wanted.until),
+    }
+    if wanted.start is not None and wanted.order == "recent":
+        conditions = {**conditions, "before": ("d.message_id < cast(:before as bigint)", wanted.start.message_id)}
+    given = {name: value for name, (_, value) in conditions.items() if value is not None}
+    return "".join(f" and {conditions[name][0]}" for name in given), given
+
+
+async def find_open(tx: Transaction, asker: int | None, chats: Collection[int]) -> set[int]:
+    """Which of these chats the asker may read now."""
+    rows = await tx.session.execute(
+        text(
+            "select c.id from chats c where c.id = any(cast(:chats as bigint[])) and c.deleted_at is null"
+            " and (cast(:asker as bigint) is null"
+            " or exists(select from members m where m.chat_id = c.id and m.user_id = :asker))"
+        ),
+        {"chats": list(chats), "asker": asker},
+    )
+    return set(rows.scalars())
+
+
+async def find_lexemes(tx: Transaction, words: Sequence[str]) -> dict[str, frozenset[str]]:
+    """What the words are reduced to, each by both languages; a word that says nothing is reduced to nothing."""
+    rows = await tx.session.execute(
+        text(
+            "select w, ts_lexize('russian_stem', w) || ts_lexize('english_stem', w) as forms"
+            " from unnest(cast(:words as text[])) w"
+        ),
+        {"words": list(words)},
+    )
+    return {row.w: frozenset(row.forms or ()) for row in rows}
+
+
+# --- tasks. Their clock is the database's, the same for all who work on them.
+
+
+async def add_task(tx: Transaction, asker: int | None, words: str, lifetime: float) -> int:
+    row = await tx.session.execute(
+        text(
+            "insert into search_tasks (asker_id, text, expires_at)"
+            " values (:asker, :words, clock_timestamp() + make_interval(secs => :lifetime)) returning id"
+        ),
+        {"asker": asker, "words": words, "lifetime": lifetime},
+    )
+    return int(row.scalar_one())
+
+
+async def find_task(tx: Transaction, asker: int | None, task_id: int) -> Task | None:
+    row = (
+        await tx.session.execute(
+            text(
+                "select id, status, progress, text from search_tasks"
+                " where id = :id and asker_id is not distinct from cast(:asker as bigint)"
+                " and expires_at > clock_timestamp()"
+            ),
+            {"id": task_id, "asker": asker},
+        )
+    ).one_or_none()
+    return Task(row.id, row.status, row.progress, row.text) if row else None
+
+
+async def is_anything_open(tx: Transaction) -> bool:
+    statement = text("select exists(select from search_tasks where status in ('WAITING', 'IN_PROCESS'))")
+    return bool((await tx.session.execute(statement)).scalar_one())
+
+
+async def claim(tx: Transaction, delay: float, lease: float, most_attempts: int) -> Work | None:
+    """The oldest that waits, or whose worker has died. Whoever else is choosing takes another one."""
+    row = (
+        await tx.session.execute(
+            text(
+                """
+                update search_tasks t
+                   set status = 'IN_PROCESS', attempts = attempts + 1, progress = 0,
+                       lease_until = clock_timestamp() + make_interval(secs => :lease)
+                 where t.id = (
+                       select o.id from search_tasks o
+                        where o.attempts < :most
+                          and (o.status = 'WAITING'
+                               and o.created_at <= clock_timestamp() - make_interval(secs => :delay)
+                               or o.status = 'IN_PROCESS' and o.lease_until < clock_timestamp())
+                        order by o.id limit 1 for update skip locked)
+                returning t.id, t.asker_id, t.text, t.attempts
+                """
+            ),
+            {"delay": delay, "lease": lease, "most": most_attempts},
+        )
+    ).one_or_none()
+    return Work(row.id, row.asker_id, row.text, row.attempts) if row else None
+
+
+async def fail_hopeless(tx: Transaction, most_attempts: int, deadline: float) -> list[tuple[int, int | None]]:
+    """Tried too often, or too late for anybody: the tasks and their askers."""
+    rows = await tx.session.execute(
+        text(
+            """
+            update search_tasks set status = 'FAILED', lease_until = null
+             where id in (select o.id from search_tasks o
+                           where o.status in ('WAITING', 'IN_PROCESS')
+                             and (o.created_at < clock_timestamp() - make_interval(secs => :deadline)
+                                  or o.attempts >= :most and o.lease_until < clock_timestamp())
+                             for update skip locked)
+            returning id, asker_id
+            """
+        ),
+        {"most": most_attempts, "deadline": deadline},
+    )
+    return [(row.id, row.asker_id) for row in rows]
+
+
+MINE_TO_DO = "id = :id and attempts = :attempt and status = 'IN_PROCESS'"
+
+
+async def renew(tx: Transaction, work: Work, lease: float) -> bool:
+    """Still alive. Is it still mine?"""
+    found = await tx.session.execute(
+        text(
+            "update search_tasks set lease_until = clock_timestamp() + make_interval(secs => :lease)"
+            f" where {MINE_TO_DO} returning id"
+        ),
+        {"id": work.task_id, "attempt": work.attempt, "lease": lease},
+    )
+    return found.first() is not None
+
+
+async def advance(tx: Transaction, work: Work, progress: int) -> bool:
+    found = await tx.session.execute(
+        text(f"update search_tasks set progress = :progress where {MINE_TO_DO} returning id"),
+        {"id": work.task_id, "attempt": work.attempt, "progress": progress},
+    )
+    return found.first() is not None
+
+
+async def finish(tx: Transaction, work: Work, hits: int) -> bool:
+    found = await tx.session.execute(
+        text(
+            "update search_tasks set status = 'SUCCESS', progress = 100, hits = :hits, lease_until = null"
+            f" where {MINE_TO_DO} returning id"
+        ),
+        {"id": work.task_id, "attempt": work.attempt, "hits": hits},
+    )
+    return found.first() is not None
+
+
+async def give_back(tx: Transaction, work: Work, pause: float) -> None:
+    """This try has failed; another one may follow after a pause."""
+    await tx.session.execute(
+        text(
+            "update search_tasks set lease_until = clock_timestamp() + make_interval(secs => :pause)"
+            f" where {MINE_TO_DO}"
+        ),
+        {"id": work.task_id, "attempt": work.attempt, "pause": pause},
+    )
+
+
+async def put_back(tx: Transaction, work: Work) -> None:
+    """As if nobody had taken it up."""
+    await tx.session.execute(
+        text(
+            "update search_tasks set status = 'WAITING', progress = 0, attempts = attempts - 1, lease_until = null"
+            f" where {MINE_TO_DO}"
+        ),
+        {"id": work.task_id, "attempt": work.attempt},
+    )
+
+
+async def forget_tasks(tx: Transaction, asker: int) -> None:
+    await tx.session.execute(
+        text(
+            "with gone as (delete from search_tasks where asker_id = :asker returning id)"
+            " delete from search_results where task_id in (select id from gone)"
+        ),
+        {"asker": asker},
+    )
+
+
+async def sweep(tx: Transaction) -> None:
+    await tx.session.execute(
+        text(
+            "with gone as (delete from search_tasks where expires_at < clock_timestamp() returning id)"
+            " delete from search_results where task_id in (select id from gone)"
+        )
+    )
+
+
+# --- what tasks found, until it is fetched
+
+
+async def keep_results(tx: Transaction, task_id: int, found: Sequence[Found]) -> None:
+    await tx.session.execute(
+        text(
+            "insert into search_results (task_id, place, chat_id, message_id)"
+            " select :task, f.place, f.chat, f.message"
+            " from unnest(cast(:chats as bigint[]), cast(:messages as bigint[]))"
+            " with ordinality f(chat, message, place)"
+        ),
+        {
+            "task": task_id,
+            "chats": [one.chat_id for one in found],
+            "messages": [one.message_id for one in found],
+        },
+    )
+
+
+async def take_results(tx: Transaction, task_id: int, start: int, limit: int) -> list[Result]:
+    """Read and removed in one statement; whoever fetches at the same time gets others."""
+    rows = await tx.session.execute(
+        text(
+            """
+            with chosen as (
+                select r.place from search_results r where r.task_id = :task and r.place >= cast(:start as bigint)
+                 order by r.place limit :limit for update skip locked),
+            taken as (
+                delete from search_results r using chosen c where r.task_id = :task and r.place = c.place
+                returning r.place, r.chat_id, r.message_id),
+            counted as (
+                update search_tasks set hits = hits - (select count(*) from taken) where id = :task)
+            select * from taken order by place
+            """
+        ),
+        {"task": task_id, "start": start, "limit": limit},
+    )
+    return [Result(row.place, row.chat_id, row.message_id) for row in rows]
+
+
+async def fail_if_lost(tx: Transaction, task_id: int) -> bool:
+    """A crash of the database empties the store: what is not there any more is not called an empty result."""
+    found = await tx.session.execute(
+        text(
+            "update search_tasks set status = 'FAILED' where id = :task and status = 'SUCCESS'"
+            " and hits > (select count(*) from search_results where task_id = :task) returning id"
+        ),
+        {"task": task_id},
+    )
+    return found.first() is not None

@@ -1,0 +1,63 @@
+"""What people type is taken apart in a way that cannot go wrong, and found where it stands. Without a database."""
+
+import pytest
+
+from messenger.apps.search.words import Question, Text, fold, highlights
+
+
+@pytest.mark.parametrize(
+    ("typed", "terms"),
+    [
+        ("Pizza", [("pizza", False)]),
+        ('"Red Cars" -green', [("red cars", False), ("green", True)]),
+        ("foo.png, (bar)", [("foo.png", False), ("bar", False)]),
+        ('"never closed', [("never closed", False)]),
+        ("Ёлка ЕЛКА", [("елка", False), ("елка", False)]),
+        ("ＦＵＬＬ width", [("full", False), ("width", False)]),
+        ('a & | ( :* <-> !! \\ \' "" -', [("a", False)]),
+        ("\N{SLICE OF PIZZA} ++ --", []),
+        ("", []),
+    ],
+)
+def test_what_is_typed_becomes_terms(typed: str, terms: list[tuple[str, bool]]) -> None:
+    assert [(term.text, term.is_excluded) for term in Question.typed(typed).terms] == terms
+
+
+def test_only_words_quotes_and_its_own_signs_reach_the_database() -> None:
+    assert Question.typed("tea or foo.png -milk").websearch == '"tea" or "foo png" -"milk"'
+    assert Question.typed("or tea or").websearch == '"tea"'
+    assert Question.typed("-or").websearch == '-"or"'
+
+
+def test_parts_of_words_are_looked_for_only_where_an_index_can() -> None:
+    assert Question.typed("go on").pieces == []
+    assert Question.typed("on pizza").pieces == ["%pizza%", "%on%"]
+    assert Question.typed("50%_off").pieces == ["%50\\%\\_off%"]
+    assert Question.typed("tea or milk").pieces == []
+
+
+FORMS = {word: frozenset({word.rstrip("s")}) for word in ("car", "cars", "red", "scar", "е", "елка", "i", "cafe")}
+
+
+@pytest.mark.parametrize(
+    ("typed", "said", "marked"),
+    [
+        ("car", "A car, two Cars", ["car", "Cars"]),
+        ("car", "scars", ["car"]),
+        ('"red car"', "red cars, cars red", ["red car"]),
+        ("елка", "\N{SLICE OF PIZZA} Ёлка, Е\N{COMBINING DIAERESIS}лка", ["Ёлка", "Е\N{COMBINING DIAERESIS}лка"]),
+        ('"red  cars"', "Red\n\n  Cars!", ["Red\n\n  Cars"]),
+        ("file", "\N{LATIN SMALL LIGATURE FI}le", ["\N{LATIN SMALL LIGATURE FI}le"]),
+        ("red -car", "red car", ["red"]),
+        ("pizza", "tea", []),
+    ],
+)
+def test_a_hit_shows_where_the_words_stand(typed: str, said: str, marked: list[str]) -> None:
+    spans = highlights(Question.typed(typed), Text.of(said), FORMS)
+
+    assert [said[start:end] for start, end in spans] == marked
+
+
+def test_folding_a_text_is_the_same_by_both_ways() -> None:
+    for said in ("Ёж ЁЖ", "Ａ  b\t\nC", "ÀÉ", "E\N{COMBINING ACUTE ACCENT}", "ΣΑΣ", "İ", "ß", "²"):
+        assert Text.of(said).folded == fold(said), said

@@ -1,0 +1,152 @@
+"""kill -9 of whoever writes the index or works on a search: nothing is missing, nothing stands still."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from bench.crowd import Client, clients, new_name, sign_up
+from bench.house import AWAY, House, Process, happens, running
+from tests.apps.search.finding import indexed, is_true
+from tests.faults.sizes import sized
+
+KILLS = sized(10, least=3)
+FINDABLE_WITHIN = 10.0  # bound of the test; 2 s is what is promised, and the figure is printed
+DELAY = "2"
+
+
+@pytest.fixture
+async def searching(tmp_path: Path) -> AsyncIterator[House]:
+    """A house of its own: here nobody else takes up a search."""
+    house = House(tmp_path)
+    yield house
+    await asyncio.to_thread(house.close)
+
+
+@pytest.fixture
+async def first(searching: House) -> Process:
+    return await searching.process(SEARCH_DELAY=DELAY).ready()
+
+
+@pytest.fixture
+async def reader(first: Process) -> AsyncIterator[Client]:
+    async with clients(*await sign_up(first, [new_name("reader")])) as (one,):
+        yield one
+
+
+@pytest.fixture
+async def rows(searching: House, first: Process) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(searching.dsn)
+    yield connection
+    connection.terminate()
+
+
+async def test_after_kills_of_whoever_writes_the_index_nothing_is_missing(
+    searching: House,
+    first: Process,
+    reader: Client,
+    rows: asyncpg.Connection,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    second = await searching.process().ready()
+    chat = await reader.opens_chat(first, new_name("chat"))
+    path, said = f"/v1/chats/{chat}/messages", 0
+
+    async def keep_saying(number: int) -> None:
+        nonlocal said
+        for turn in range(10**6):
+            text = f"needle{number}x{turn} in the hay"
+            for process in (first, second):
+                try:
+                    said += (await reader.asks(process, "POST", path, {"text": text}, seconds=2)).status == 201
+                except AWAY:
+                    continue
+
+    async with running(*(keep_saying(number) for number in range(8))):
+        for number in range(KILLS):
+            before = said
+
+            async def is_under_way(before: int = before) -> bool:
+                return said > before + 50
+
+            await happens(is_under_way, "messages are said")
+            killed = (first, second)[number % 2]
+            killed.kill()
+            killed.start()
+            await killed.ready()
+    took = await indexed(rows, FINDABLE_WITHIN)
+
+    assert said > 50 * KILLS
+    assert await is_true(rows)
+    with capsys.disabled():
+        print(f"\n{said} acknowledged over {KILLS} kills, the index was at the head after {took:.2f} s", end="")
+
+
+async def test_what_was_acknowledged_is_found_soon(
+    first: Process, reader: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chat = await reader.opens_chat(first, new_name("chat"))
+    took = []
+    for number in range(20):
+        text = f"haystack{number}needle"
+        await reader.says(first, chat, text)
+
+        async def is_found(text: str = text) -> bool:
+            return bool((await reader.get(first, f"/v1/search?q={text}&limit=1"))["hits"])
+
+        took.append(await happens(is_found, f"{text} is found", FINDABLE_WITHIN))
+
+    with capsys.disabled():
+        print(f"\nfound after the ack within {max(took):.2f} s, at the median {sorted(took)[10]:.2f} s", end="")
+
+
+async def test_a_search_whose_worker_was_killed_is_finished_by_another(
+    searching: House, first: Process, reader: Client, rows: asyncpg.Connection
+) -> None:
+    chat = await reader.opens_chat(first, new_name("chat"))
+    await reader.says(first, chat, "pizza")
+    await indexed(rows)
+    task = (await reader.post(first, "/v1/chats/search", {"message": "pizza"}))["task_id"]
+    second = searching.process(SEARCH_DELAY="0")
+
+    async def status(process: Process, wanted: str) -> bool:
+        return bool((await reader.get(process, f"/v1/chats/search/status/{task}"))["status"] == wanted)
+
+    await happens(lambda: status(first, "IN_PROCESS"), "somebody works on it")
+    first.kill()
+    await second.ready()
+    await happens(lambda: status(second, "SUCCESS"), "it is finished by another")
+
+    assert await rows.fetchval("select attempts from search_tasks where id = $1", int(task)) == 2
+    page = await reader.get(second, f"/v1/chats/search/{task}/messages?limit=10")
+    assert [hit["text"] for hit in page["messages"]] == ["pizza"]
+
+
+async def test_a_crash_of_the_database_leaves_no_search_standing_and_no_wrong_answer(
+    searching: House, first: Process, reader: Client, rows: asyncpg.Connection
+) -> None:
+    chat = await reader.opens_chat(first, new_name("chat"))
+    await reader.says(first, chat, "pizza")
+    await indexed(rows)
+    done = (await reader.post(first, "/v1/chats/search", {"message": "pizza"}))["task_id"]
+
+    async def is_over(task: str) -> bool:
+        try:
+            answer = await reader.asks(first, "GET", f"/v1/chats/search/status/{task}", seconds=2)
+        except AWAY:
+            return False
+        return answer.status == 200 and answer.json["status"] in {"SUCCESS", "FAILED"}
+
+    await happens(lambda: is_over(done), "the first search is over")
+    waiting = (await reader.post(first, "/v1/chats/search", {"message": "pizza"}))["task_id"]
+
+    searching.kill_postgres()
+
+    await happens(lambda: is_over(waiting), "the second search is over", 60)
+    for task in (done, waiting):
+        answer = await reader.get(first, f"/v1/chats/search/{task}/messages?limit=10")
+        status = (await reader.get(first, f"/v1/chats/search/status/{task}"))["status"]
+        texts = [hit["text"] for hit in answer["messages"]]
+        assert (status, texts) in [("SUCCESS", ["pizza"]), ("FAILED", [])], task
