@@ -56,6 +56,9 @@ async def test_a_day_in_a_chat_brings_every_frame(
         for kind in ("chat_muted", "member_changed", "user_changed"):
             await his.hears(kind)
         bob.name = "robert"
+        (await bob.post("/v1/chats/search", {"message": "pizza"})).expecting(201)
+        for kind in ("search_progress", "search_finished"):
+            await his.hears(kind)
 
         before = his.cursor
         await sql.fetchval(SAY, int(chat), int(alice.user_id), MISSED)
