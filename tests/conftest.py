@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import hypothesis
 import pytest
 from cryptography.fernet import Fernet
 
@@ -116,6 +117,10 @@ async def sql(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 
 # A machine that runs the tests is busy, and PostgreSQL forks for every connection: a second may be too short there.
 engine.CONNECT_TIMEOUT = line.CONNECT_TIMEOUT = watch.CONNECT_TIMEOUT = watch.PATIENCE = 5.0
+
+# Timing is measured in bench/ and never asserted in a test.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 SECRET_KEY = Fernet.generate_key().decode()
 

@@ -114,7 +114,12 @@ def reached(results: Results) -> list[Bar]:
 
 def draw(results: Results, folder: Path) -> list[Path]:
     wanted = {
-        "s1-acked": ("S1: durable sends", "acknowledged a second", bars(results, "S1", ["acked_per_s"]), None),
+        "s1-acked": (
+            "S1: durable sends",
+            "acknowledged a second; beside it rows of pgbench",
+            bars(results, "S1", ["acked_per_s"]) + bars(results, "S1", ["rows_per_s"]),
+            None,
+        ),
         "s1-latency": ("S1: send to acknowledgement", "p50, milliseconds", bars(results, "S1", ["p50_ms"]), None),
         "s2-cpu": (
             "S2: CPU of one delivery",

@@ -55,6 +55,8 @@ READABLE_ELSEWHERE = (
     "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID"
 )
 
+# Told of every answer: its request, its status, and the seconds it took.
+ANSWERED: web.AppKey[list[Callable[[web.Request, int, float], None]]] = web.AppKey("answered")
 NEW_ID: web.AppKey[Callable[[], str]] = web.AppKey("new_id")
 PATIENCE: web.AppKey[Patience] = web.AppKey("patience", Patience)
 
@@ -85,6 +87,7 @@ def install(root: web.Application) -> None:
     except ValueError as error:
         raise SettingError(f"TRUSTED_PROXIES: {error}; addresses, networks or unix are expected.") from None
     root[DRAINING] = asyncio.Event()
+    root[ANSWERED] = []
     root[NEW_ID] = new_ids().__next__
     root[PATIENCE] = Patience()
     root.middlewares.append(recorded)
@@ -105,8 +108,9 @@ def new_ids() -> Iterator[str]:
 @web.middleware
 async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse:
     """One line per request: never its query string, and its path only where no route says what it is."""
+    root = request.app
     offered = request.headers.get(reply.REQUEST_ID)
-    request_id = offered if offered and SANE_ID.fullmatch(offered) else request.app[NEW_ID]()
+    request_id = offered if offered and SANE_ID.fullmatch(offered) else root[NEW_ID]()
     request[REQUEST_ID] = request_id
     began = time.perf_counter()
     status = CLIENT_GONE
@@ -118,13 +122,16 @@ async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse
         status = redirect.status
         raise
     finally:
+        seconds = time.perf_counter() - began
+        for tell in root[ANSWERED]:
+            tell(request, status, seconds)
         if access_log.isEnabledFor(logging.INFO):
             identity = request.get(IDENTITY)
             keys = {
                 "method": request.method,
                 "route": template(request),
                 "status": status,
-                "duration_ms": round((time.perf_counter() - began) * 1000, 1),
+                "duration_ms": round(seconds * 1000, 1),
                 "user_id": identity.user_id if identity is not None else None,
                 "request_id": request_id,
                 "address": address_of(request),

@@ -14,28 +14,21 @@ class OutOfTimeError(TimeoutError):
 
 class Patience:
     def __init__(self) -> None:
-        self._turns: dict[Turn, None] = {}  # in the order of their beginning
+        self.turns: dict[Turn, None] = {}  # in the order of their beginning
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, turn: "Turn") -> None:
-        self._turns[turn] = None
+    def set_timer(self, loop: asyncio.AbstractEventLoop, first: "Turn") -> None:
         if self._timer is None:
-            self._set_timer(asyncio.get_running_loop(), turn)
-
-    def end(self, turn: "Turn") -> None:
-        self._turns.pop(turn, None)
-
-    def _set_timer(self, loop: asyncio.AbstractEventLoop, turn: "Turn") -> None:
-        self._timer = loop.call_at(turn.ends_at, self._look, loop)
+            self._timer = loop.call_at(first.ends_at, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         now = loop.time()
-        while self._turns:
-            turn = next(iter(self._turns))
+        while self.turns:
+            turn = next(iter(self.turns))
             if turn.ends_at > now:
-                return self._set_timer(loop, turn)
-            del self._turns[turn]
+                return self.set_timer(loop, turn)
+            del self.turns[turn]
             turn.give_up()
         return None
 
@@ -53,15 +46,19 @@ class Turn:
     def __enter__(self) -> None:
         task = asyncio.current_task()
         assert task is not None
+        loop = task.get_loop()
         self._task = task
         self._cancelling = task.cancelling()
-        self.ends_at = task.get_loop().time() + self._seconds
-        self._patience.begin(self)
+        self.ends_at = loop.time() + self._seconds
+        turns = self._patience.turns
+        if not turns:
+            self._patience.set_timer(loop, self)
+        turns[self] = None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._patience.end(self)
+        self._patience.turns.pop(self, None)
         # As asyncio.timeout does it: a cancellation from elsewhere at the same time goes on.
         if self._is_over and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise OutOfTimeError from error

@@ -19,6 +19,7 @@ from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError, LineTooL
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
+from multidict import istr
 
 from messenger.errors import (
     BadParameters,
@@ -40,6 +41,7 @@ MAX_HEADERS = 100
 TOO_MANY_HEADERS = "Too many headers received"
 LET_GO_SECONDS = 1.0  # for a request that is being cut
 LEAST_PROGRESS = 16 * 1024
+EXPECT = istr("Expect")
 METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 # A verb that the parser does not know, as opposed to bytes of another protocol.
 UNKNOWN_METHOD = re.compile(r"b'[A-Za-z]+ [^ ]+ HTTP/1\.[01]'")
@@ -81,8 +83,10 @@ class Connection(RequestHandler):
         heads = self._request_count
         super().data_received(data)
         if self._request_count != heads:
-            self._forget_head_timer()
-            self._tell_broken_body()
+            if self._head_timer is not None:
+                self._forget_head_timer()
+            if self._messages:
+                self._tell_broken_body()
         elif data and self._head_timer is None and self._waiter is not None and not self._waiter.done():
             # An idle connection has begun a request, and its head is still incomplete.
             self._head_timer = self._loop.call_later(self._deadlines.head, self._refuse_slow_head)
@@ -157,7 +161,7 @@ class Connection(RequestHandler):
 
     def _tell_broken_body(self) -> None:
         """A body that stops being HTTP is its reader's bad news at once, not after a deadline, and the only answer."""
-        if not self._messages or isinstance(self._messages[-1][0], RawRequestMessage):
+        if isinstance(self._messages[-1][0], RawRequestMessage):
             return
         request = self._current_request
         if request is not None and not request.content.is_eof():
@@ -313,7 +317,10 @@ def _answer_early_refusals(handle: Handle) -> Handle:
         except web.HTTPExpectationFailed:
             return reply.problem(BadParameters("Expect knows 100-continue only."), uuid4().hex)
 
-    return answer
+    def choose(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+        return answer(request) if EXPECT in request.headers else handle(request)
+
+    return choose
 
 
 def _explain(error: HttpProcessingError) -> tuple[MessengerError, dict[str, str]]:

@@ -205,8 +205,8 @@ async def test_without_the_lock_of_the_head_positions_collide(sql, chat, writers
     await sql.executemany("insert into members (chat_id, user_id) values ($1, $2)", [(second, n) for n in (1, 2)])
     await sql.execute(
         re.search(r"create or replace function log_take\(.*?\nend \$\$;", SQL, re.S)[0]
-        .replace("create function", "create or replace function")
-        .replace("perform pg_advisory_xact_lock(7236837);", "perform pg_sleep(0.001);")
+        .replace("perform pg_advisory_xact_lock(7236837);", "")
+        .replace("last := newest.position + n;", "perform pg_sleep(0.002); last := newest.position + n;")
     )
 
     async def work(n: int, connection: asyncpg.Connection) -> None:

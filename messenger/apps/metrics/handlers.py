@@ -28,11 +28,13 @@ async def gauges(app: web.Application) -> AsyncIterator[None]:
     yield
     task.cancel()
     await asyncio.wait({task})
+    app[METRICS].write_down()
 
 
 async def _sample(app: web.Application) -> None:
     while True:
         _look(app)
+        app[METRICS].write_down()
         await asyncio.sleep(1)
 
 

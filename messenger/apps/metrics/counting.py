@@ -1,0 +1,23 @@
+"""Counts every answer by its route, and how long it took: some microseconds each."""
+
+from functools import partial
+from http import HTTPMethod
+
+from aiohttp import web
+
+from messenger.apps.metrics.registry import METRICS, Metrics
+from messenger.web.middlewares import ANSWERED
+
+METHODS = frozenset(method.value for method in HTTPMethod)
+
+
+def install(root: web.Application) -> None:
+    """Where requests are recorded, outside of all other middlewares: what they refuse is counted as well."""
+    root[METRICS] = Metrics()
+    root[ANSWERED].append(partial(_count, root[METRICS]))
+
+
+def _count(metrics: Metrics, request: web.Request, status: int, seconds: float) -> None:
+    method = request.method if request.method in METHODS else "other"
+    resource = request.match_info.route.resource
+    metrics.note(method, "unmatched" if resource is None else resource.canonical, status, seconds)
