@@ -169,6 +169,8 @@ def test_what_is_durable_and_how_text_is_kept(house):
 
     for setting in ("fsync", "full_page_writes", "synchronous_commit", "data_checksums"):
         assert ask(lease.url, f"SHOW {setting}") == "on", setting
+    by = "syncfs" if sys.platform == "linux" else "fsync"
+    assert ask(lease.url, "SHOW recovery_init_sync_method") == by, "all is flushed before a recovery, and quickly"
     assert ask(lease.url, "SHOW server_encoding") == "UTF8"
     assert ask(lease.url, "SELECT 'Ёлка' ILIKE 'ёЛКА'")
     assert ask(lease.url, "SHOW listen_addresses") == ""
