@@ -76,6 +76,7 @@ setup(
             "pytest>=9.2",
             "pytest-aiohttp>=1.1.1",
             "pytest-cov>=7.1",
+            "pytest-timeout>=2.4",
             "pytest-xdist>=3.8",
             "ruff>=0.17.5,<0.18",
             "schemathesis>=4.32",
