@@ -12,7 +12,9 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.house import ROOT, House, Process, clean_environment, processes_of
+import asyncpg
+
+from bench.house import ROOT, House, Process, clean_environment, happens, processes_of
 from bench.load import profile
 from bench.load.people import Person, gather, invite, pair_up, reminisce
 
@@ -21,6 +23,10 @@ PEOPLE = 2000
 READERS = 16
 SERVER_CORES, TOOL_CORES, BOTH = (0,), (1,), (0, 1)
 WARM = 0.5  # seconds of load before the clock runs
+INDEXED = """
+    select f.position = h.position from log_followers f, log_head h where f.name = 'search'
+     order by h.position desc limit 1
+"""
 SETTLE = 0.3  # after the last socket opened: each is live when its first page was read
 
 
@@ -104,7 +110,8 @@ class Server:
 
     async def histories(self, lengths: Sequence[int]) -> list[int]:
         """Chats that the first readers are in, with a past. The server begins anew after that was written behind its
-        back, so that it has nothing of it in memory."""
+        back, so that it has nothing of it in memory; and it is measured when the search index has followed, which
+        would take as long as it takes from the first pages."""
         if not self.past:
             for length in lengths:
                 readers = self.people[:READERS]
@@ -113,7 +120,15 @@ class Server:
                 self.past.append(chat)
             self.process.kill()
             await started(self.process, self.cores)
+            await happens(self._is_indexed, "the search index", PATIENCE)
         return self.past
+
+    async def _is_indexed(self) -> bool:
+        connection = await asyncpg.connect(self.house.dsn)
+        try:
+            return bool(await connection.fetchval(INDEXED))
+        finally:
+            await connection.close()
 
     def families(self) -> dict[str, list[int]]:
         """Roots of what is counted: the server with its workers, PostgreSQL with its keeper."""

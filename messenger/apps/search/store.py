@@ -12,12 +12,10 @@ from messenger.db.engine import Transaction
 # Ranked are the newest of what fits; nobody reads further, and a rank means opening the document.
 MOST_RANKED = 1000
 
-ASKED = (
-    "(websearch_to_tsquery('russian', cast(:websearch as text))"
-    " || websearch_to_tsquery('english', cast(:websearch as text)))"
-)
+# Its configuration for Russian reduces English words too.
+ASKED = "websearch_to_tsquery('russian', cast(:websearch as text))"
 # Nothing but words that say nothing by themselves, or nothing but exclusions: that would be everything there is.
-ASKS = "querytree(websearch_to_tsquery('russian', cast(:websearch as text))) not in ('', 'T')"
+ASKS = f"querytree({ASKED}) not in ('', 'T')"
 MINE = "members m join chats c on c.id = m.chat_id and c.deleted_at is null and m.user_id = :asker"
 ALL = "chats c"  # on a test rig without sign-in, where everybody may read everything
 OF_A_CHAT = "c.deleted_at is null"
@@ -84,8 +82,7 @@ def _matches(question: Question) -> tuple[str, dict[str, Any]]:
         if question.excluded:
             part += (
                 " and not d.text like any(cast(:excluded as text[]))"
-                " and not d.ts @@ (websearch_to_tsquery('russian', cast(:without as text))"
-                " || websearch_to_tsquery('english', cast(:without as text)))"
+                " and not d.ts @@ websearch_to_tsquery('russian', cast(:without as text))"
             )
             given["excluded"] = [term.pattern for term in question.excluded]
             given["without"] = question.without
