@@ -138,8 +138,10 @@ class Log:
         return user_id is None or recent.of_person(user_id) <= since.position
 
     def _rung(self, position: int) -> None:
-        # 0: the wire was away, so nobody knows what was missed.
-        self.tail.heard(position or self.tail.position + 1)
+        if position:
+            self.tail.heard(position)
+        else:
+            self.tail.look()  # the wire was away, so nobody knows what was missed
 
     def _noted(self, note: bytes) -> None:
         chat_id, author, event = note.split(b" ", 2)

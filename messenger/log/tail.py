@@ -143,9 +143,11 @@ class Tail:
 
     async def _fetch(self) -> bool:
         """Read and publish what is missing; is there perhaps more?"""
-        before = self._hub.position
+        before, rung = self._hub.position, self._target
         rows = await self._line.rows(FETCH_AFTER, before, FETCH)
         head, epoch = rows[0]["head"], rows[0]["epoch"]
+        if head < rung == self._target:
+            self._target = head  # that doorbell was mistaken; nobody looks for what is not there again and again
         entries = [read_entry(row) for row in rows if row["position"] is not None]
         if epoch != self.epoch:
             await self._change_epoch(epoch)

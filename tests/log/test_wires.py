@@ -21,6 +21,7 @@ from messenger.log.hub import Hub
 from messenger.log.line import Line
 from messenger.log.tail import Tail
 from messenger.log.wires import Wire
+from messenger.web.keys import LOG
 
 SOON = 5.0
 
@@ -248,6 +249,42 @@ async def test_the_tail_hears_everything_once_and_in_order_whatever_becomes_of_t
 
     assert ear.heard == list(range(1, last + 1))
     assert (dropped > 0) == (doorbells == "lost")
+
+
+async def test_a_mistaken_doorbell_makes_the_tail_look_but_not_again_and_again(dsn, sql):
+    async with following(dsn) as (tail, ear):
+        looks = count_looks(tail)
+        last = await emit(sql, 2)
+
+        tail.heard(last + 1000)
+        await eventually(lambda: tail.position == last)
+        await asyncio.sleep(1)
+
+        assert len(looks) < 20, "four times a second it looks anyway"
+        last = await emit(sql, 1)
+        tail.heard(last)
+        await eventually(lambda: tail.position == last)
+    assert ear.heard == [1, 2, 3]
+
+
+async def test_a_server_to_which_nothing_happens_hardly_reads_the_log(server):
+    looks = count_looks(server.runner.app[LOG].tail)
+
+    await asyncio.sleep(1)
+
+    assert len(looks) < 20
+
+
+def count_looks(tail: Tail) -> list[str]:
+    looks: list[str] = []
+    read = tail._line.rows
+
+    async def counted(statement: str, *arguments: object) -> list[asyncpg.Record]:
+        looks.append(statement)
+        return await read(statement, *arguments)
+
+    tail._line.rows = counted
+    return looks
 
 
 async def test_own_commits_that_come_before_what_lies_below_them_wait_for_it(dsn, sql):
