@@ -98,6 +98,9 @@ class Database:
             pool_use_lifo=True,
         )
         event.listen(self.engine.sync_engine, "checkout", _refuse_dead_connection)
+        # Made once: an engine with options is an engine of its own, for the price of two statements.
+        self._for_reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._for_snapshots = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -111,14 +114,13 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Transaction]:
         """Each statement on its own: no BEGIN and COMMIT to wait for."""
-        async with self._speaking(self.engine.execution_options(isolation_level="AUTOCOMMIT")) as tx:
+        async with self._speaking(self._for_reading) as tx:
             yield tx
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Transaction]:
         """Several statements that see the database at one and the same moment, and change nothing."""
-        options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        async with self._speaking(self.engine.execution_options(**options)) as tx:
+        async with self._speaking(self._for_snapshots) as tx:
             yield tx
 
     @asynccontextmanager

@@ -17,7 +17,7 @@ from messenger.log.tail import HEAD, Tail
 if TYPE_CHECKING:
     from messenger.db.watch import Watch
 
-GATHER = 0.0005  # seconds: where people come while a look goes on, more will come, and one look serves them all
+GATHER = 0.001  # seconds: where people come while a look goes on, more will come, and one look serves them all
 PATIENCE = 1.0  # for the tail to reach what is there; then whoever asks reads the database itself
 
 

@@ -1,8 +1,7 @@
 """The smallest statement there is."""
 
-from sqlalchemy import text
-
 from messenger.db.engine import Transaction
+from messenger.db.sql import text
 
 
 async def one(tx: Transaction) -> int:

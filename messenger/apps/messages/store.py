@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import text
-
 from messenger.db.engine import Transaction
+from messenger.db.sql import text
 
 
 @dataclass(frozen=True, slots=True)

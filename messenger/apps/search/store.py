@@ -3,11 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import text
-
 from messenger.apps.search.schemas import Found, Result, Task, Wanted, Work
 from messenger.apps.search.words import Question
 from messenger.db.engine import Transaction
+from messenger.db.sql import text
 
 # Ranked are the newest of what fits; nobody reads further, and a rank means opening the document.
 MOST_RANKED = 1000
