@@ -3,6 +3,7 @@
 python -m bench                        all scenarios, three rounds
 python -m bench S1 S5 --rounds 1 --seconds 2   some of them, quickly
 python -m bench soak --minutes 10      half load for a long time
+python -m bench search                 a million messages, searched
 """
 
 import argparse
@@ -22,8 +23,9 @@ from typing import Any
 import asyncpg
 
 from bench.load.plan import Part, plan, soak
+from bench.load.questions import search
 from bench.load.stage import Stage
-from bench.report import soaks, tables
+from bench.report import searches, soaks, tables
 from bench.report.pictures import draw
 from bench.report.results import Results
 
@@ -36,9 +38,13 @@ def main() -> None:
     if options.what == ["soak"]:
         with on_stage(options) as stage:
             found = {"about": about(options), **asyncio.run(soak(stage, options.minutes))}
-        (options.results / "soak.json").write_text(json.dumps(found, indent=1))
         said = soaks.everything(found)
-        (options.results / "soak.md").write_text(said + "\n")
+        keep(options.results, "soak", found, said)
+    elif options.what == ["search"]:
+        with on_stage(options) as stage:
+            found = {"about": about(options), **asyncio.run(search(stage, options.messages))}
+        said = searches.everything(found)
+        keep(options.results, "search", found, said)
     else:
         parts = chosen(options.what)
         with on_stage(options) as stage:
@@ -51,14 +57,22 @@ def main() -> None:
     print(f"\nWritten to {options.results}: the figures as JSON, these tables, pictures.")
 
 
+def keep(folder: Path, name: str, found: dict[str, Any], said: str) -> None:
+    (folder / f"{name}.json").write_text(json.dumps(found, indent=1))
+    (folder / f"{name}.md").write_text(said + "\n")
+
+
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="*", metavar="S1", help=f"some of {' '.join(SCENARIOS)}, or soak; none: all")
+    parser.add_argument(
+        "what", nargs="*", metavar="S1", help=f"some of {' '.join(SCENARIOS)}, soak, or search; none: all"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="that each part is measured")
     parser.add_argument("--minutes", type=float, default=10.0, help="of a soak")
+    parser.add_argument("--messages", type=int, default=1_000_000, help="that are searched")
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of people: below 1 for a quick try")
     parser.add_argument("--profile", action="store_true", help="after each part: where the server's time went (py-spy)")
     parser.add_argument("--results", type=Path, default=Path("bench-results"), metavar="FOLDER")
@@ -68,7 +82,9 @@ def parser() -> argparse.ArgumentParser:
 def chosen(scenarios: Sequence[str]) -> list[Part]:
     unknown = set(scenarios) - set(SCENARIOS)
     if unknown:
-        raise SystemExit(f"There is no {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}, and soak alone.")
+        raise SystemExit(
+            f"There is no {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}; soak and search alone."
+        )
     return [part for part in plan() if not scenarios or part.scenario in scenarios]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.house import ROOT
-from bench.report import soaks, tables
+from bench.report import searches, soaks, tables
 from bench.report.pictures import draw
 from bench.report.results import Results
 
@@ -28,6 +28,10 @@ def main() -> None:
         shutil.copyfile(folder / "soak.json", PLACE / "soak.json")
         found = json.loads((PLACE / "soak.json").read_text())
         page = put(page, "soak", f"{about(found['about'])}\n\n{soaks.everything(found)}")
+    if (folder / "search.json").exists():
+        shutil.copyfile(folder / "search.json", PLACE / "search.json")
+        found = json.loads((PLACE / "search.json").read_text())
+        page = put(page, "search", f"{about(found['about'])}\n\n{searches.everything(found)}")
     PAGE.write_text(page)
 
 
