@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 2000  # entries: a second of work on a busy machine; by 500 the same words cost more than twice as much
 FEWEST = 50  # when a step took longer than a statement may
 GATHER = 0.05  # seconds: sorting many words into the index at once costs a fraction of sorting in each
+MANY, GATHER_MANY = 50, 0.25  # documents in a step: whoever writes so much is soon found all the same
 LOOK = 0.5  # at the latest, whatever was heard
 FOLLOW = "select upto, head, changed from search_follow($1)"
 RESTART = "select search_restart()"
@@ -31,10 +32,12 @@ Progress = Callable[[int, int], None]  # how far of how many positions
 async def keep_following(line: Line, stream: Log) -> None:
     most = AT_ONCE
     while True:
-        beyond = 0
+        beyond, pause = 0, GATHER
         try:
             step = await line.row(FOLLOW, most)
             most = min(2 * most, AT_ONCE)
+            if (step["changed"] or 0) >= MANY:
+                pause = GATHER_MANY
             if step["upto"] is not None and step["upto"] < step["head"]:
                 continue
             beyond = step["upto"] or stream.tail.position
@@ -44,7 +47,7 @@ async def keep_following(line: Line, stream: Log) -> None:
             log.exception("the index could not follow")
         if beyond:
             await stream.moves(beyond, LOOK)
-            await asyncio.sleep(GATHER)
+            await asyncio.sleep(pause)
         else:
             await asyncio.sleep(LOOK)
 
