@@ -367,3 +367,20 @@ def test_the_json_on_the_page_is_described() -> None:
     assert len(shown) >= 4
     for frame in shown:
         FRAMES.judge("said" if frame["type"] in FRAMES.replies else "heard", frame)
+
+
+def test_the_json_on_the_page_of_older_clients_is_described() -> None:
+    page = (ROOT / "docs/classic.md").read_text()
+    all_chats, one_chat = page.partition("### One chat")[::2]
+    for part, channel in ((all_chats, "classicChats"), (one_chat, "classicChat")):
+        blocks = re.findall(r"```json\n(.*?)```", part, re.DOTALL)
+        shown = [json.loads(line) for block in blocks for line in block.splitlines()]
+
+        assert len(shown) >= 4
+        for frame in shown:
+            is_said = frame.get("type") in {"new_message", "read_message"} or set(frame) <= {
+                "action",
+                "message_id",
+                "text",
+            }
+            FRAMES.judge("said" if is_said else "heard", frame, channel=channel)
