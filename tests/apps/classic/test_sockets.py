@@ -15,7 +15,7 @@ from messenger.web.server import make_runner
 from messenger.web.sockets.link import Pace
 from tests.actors import Person, Server
 from tests.apps.classic.older import RefusedUpgrade, all_chats, group, one_chat, opened, settled
-from tests.apps.talk import says
+from tests.apps.talk import fill, says
 
 
 async def test_a_message_goes_to_every_socket_of_everybody_also_the_one_that_said_it(
@@ -392,3 +392,20 @@ async def test_binary_frames_close_and_too_large_ones_too(alice: Person) -> None
     async with all_chats(alice) as socket:
         await socket.ws.send_str(json.dumps({"type": "new_message", "text": "x" * 70_000}))
         assert await socket.closes() == 1009
+
+
+async def test_a_long_run_is_told_message_by_message_and_each_once(
+    alice: Person, bob: Person, sql: asyncpg.Connection
+) -> None:
+    lunch = await group(alice, bob)
+    await fill(sql, str(lunch), alice, 450)
+    async with one_chat(alice, lunch) as room, all_chats(alice) as hers:
+        await settled(room, hers)
+        ids = [row["id"] for row in await sql.fetch("select id from messages where chat_id = $1 order by seq", lunch)]
+
+        (await bob.post(f"/messages/read/{ids[-1]}")).expecting(200)
+
+        assert [(await room.hears())["message_id"] for _ in ids] == ids
+        assert [(await hers.hears())["id"] for _ in range(200)] == ids[-200:]
+        await says(bob, str(lunch), "long")
+        assert [(await one.hears())["text"] for one in (room, hers)] == ["long", "long"]
