@@ -409,3 +409,38 @@ async def test_a_long_run_is_told_message_by_message_and_each_once(
         assert [(await hers.hears())["id"] for _ in range(200)] == ids[-200:]
         await says(bob, str(lunch), "long")
         assert [(await one.hears())["text"] for one in (room, hers)] == ["long", "long"]
+
+
+async def test_in_the_chat_of_two_the_author_hears_that_the_other_one_has_read(alice: Person, bob: Person) -> None:
+    said = (await alice.post(f"/messages/user/{bob.user_id}", {"text": "pizza?", "operation_id": 1})).json
+    async with one_chat(alice, said["chat_id"]) as hers, one_chat(bob, said["chat_id"]) as his:
+        await settled(hers, his)
+
+        await his.asks(action="message_read", message_id=said["id"])
+
+        assert await hers.hears() == {
+            "type": "Read",
+            "action": "message_read",
+            "message_id": said["id"],
+            "chat_id": said["chat_id"],
+            "read_by_all": True,
+        }
+
+
+async def test_a_chat_made_by_hand_in_the_database_is_a_chat_like_others(
+    alice: Person, bob: Person, sql: asyncpg.Connection
+) -> None:
+    chat = await sql.fetchval("insert into chats (name) values ('by hand') returning id")
+    for person in (alice, bob):
+        await sql.execute("insert into members (chat_id, user_id) values ($1, $2)", chat, int(person.user_id))
+    async with all_chats(alice) as hers, all_chats(bob) as his, one_chat(alice, chat) as room:
+        await settled(hers, his, room)
+
+        await hers.asks(type="new_message", chat_id=chat, text="pizza?")
+        said = await his.hears()
+        await his.asks(type="read_message", chat_id=chat, id=said["id"])
+
+        assert [(await hers.hears())["event_type"] for _ in range(2)] == ["new_message", "read_message"]
+        assert [(await room.hears())["action"] for _ in range(2)] == ["new_message", "message_read"]
+        page = (await alice.get(f"/chats/{chat}/messages")).expecting(200).json
+        assert {mark["message_id"] for mark in page["read_cursors"]} == {said["id"]}
