@@ -19,7 +19,7 @@ from messenger.log.entries import Entry
 from messenger.log.follow import Log
 from messenger.log.line import LineLost
 from messenger.web.body import parse
-from messenger.web.sockets.closing import SESSION_ENDED, TOO_SLOW, Closing
+from messenger.web.sockets.closing import SESSION_ENDED, Closing
 from messenger.web.sockets.link import Link, Pace
 from messenger.web.sockets.outbox import Post
 
@@ -99,7 +99,7 @@ class Connection:
         self._outbox = self._link.outbox
         self.subscription = self._log.subscribe(me.user_id, me.session_id, self)
         look = partial(service.own_messages, request.app, me)
-        self._receipts = Receipts(look, self._outbox, self._is_in, partial(self.close, TOO_SLOW))
+        self._receipts = Receipts(look, self._outbox, self._is_in, self.close)
 
     # --- the log's side: a Sink; nothing here waits or raises
 

@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from messenger.apps.classic import views
+from messenger.apps.classic.closing import GOING_AWAY
 from messenger.errors import Unavailable
 from messenger.log.entries import Entry
+from messenger.web.sockets.closing import TOO_SLOW, Closing
 from messenger.web.sockets.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ class Receipts:
     __slots__ = ("_give_up", "_is_heard", "_is_over", "_look", "_outbox", "_task", "_waiting")
 
     def __init__(
-        self, look: Look, outbox: Outbox, is_heard: Callable[[int], bool], give_up: Callable[[], None]
+        self, look: Look, outbox: Outbox, is_heard: Callable[[int], bool], give_up: Callable[[Closing], None]
     ) -> None:
         """`is_heard`: am I still in this chat?"""
         self._look = look
@@ -46,7 +48,7 @@ class Receipts:
 
     def add(self, entry: Entry, me: int) -> None:
         if len(self._waiting) >= MOST_WAITING:
-            self._give_up()
+            self._give_up(TOO_SLOW)
             return
         self._waiting.append(entry)
         if self._task is None:
@@ -69,10 +71,10 @@ class Receipts:
                     if self._outbox.is_behind:
                         await self._outbox.room()
         except (Unavailable, ConnectionError):
-            self._give_up()
+            self._give_up(GOING_AWAY)
         except Exception:
             log.exception("receipts failed user=%s", me)
-            self._give_up()
+            self._give_up(GOING_AWAY)
         finally:
             self._task = None
 
