@@ -147,7 +147,20 @@ class Config:
     mode: Mode = setting("MODE", Mode.STANDARD, "dev (loopback, easy), standard, or production (strict)")
     apps: tuple[str, ...] = setting(
         "APPS",
-        ("health", "docs", "metrics", "auth", "chats", "messages", "search", "ws", "events", "presence", "cache"),
+        (
+            "health",
+            "docs",
+            "metrics",
+            "auth",
+            "chats",
+            "messages",
+            "search",
+            "ws",
+            "events",
+            "presence",
+            "classic",
+            "cache",
+        ),
         "Sub-apps to run (comma list); what is left out is not imported",
     )
     data_dir: Path = setting(

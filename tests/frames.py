@@ -20,6 +20,8 @@ FOLDER = "MESSENGER_TEST_FOLDER"
 NEVER_SEEN = pytest.StashKey[list[str]]()
 
 Direction = Literal["heard", "said"]  # by the client
+# Where a frame says what it is: `type`, but for the sockets of older clients.
+WORDS = ("event_type", "action", "type", "status")
 # AsyncAPI speaks for the server.
 ACTIONS: Mapping[Direction, str] = {"heard": "send", "said": "receive"}
 
@@ -36,10 +38,10 @@ class Frames:
 
     @cached_property
     def replies(self) -> dict[str, list[str]]:
-        """What may answer a verb."""
+        """What may answer a verb of messenger.v1."""
         found = {}
         for operation in self.document["operations"].values():
-            if operation["action"] == "receive":
+            if operation["action"] == "receive" and last_step(operation["channel"]["$ref"]) == "socket":
                 (asked,) = names(operation["messages"])
                 found[self.type_of(asked)] = names(operation.get("reply", {}).get("messages", []))
         return found
@@ -58,7 +60,8 @@ class Frames:
 
     def type_of(self, name: str) -> str:
         payload = self.inlined(self.document["components"]["messages"][name]["payload"])
-        return str(payload["properties"]["type"]["const"])
+        properties = payload["properties"]
+        return str(next(properties[word]["const"] for word in WORDS if "const" in properties.get(word, {})))
 
     def check(
         self, direction: Direction, frame: dict[str, Any], *, channel: str = "socket", answering: str | None = None
@@ -75,7 +78,7 @@ class Frames:
             possible = {self.type_of(name): name for name in self.replies[answering]}
         else:
             possible = self.spoken[channel, direction]
-        name = possible.get(frame.get("type", ""))
+        name = next((possible[frame[word]] for word in WORDS if frame.get(word) in possible), None)
         assert name is not None, f"{where}: no such frame is described"
         for error in self.messages[name].iter_errors(frame):
             raise AssertionError(f"{where}: {name}{error.json_path[1:]}: {error.message[:300]}")

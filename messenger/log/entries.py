@@ -23,6 +23,7 @@ class Entry:
     data: Any = None
     at: datetime | None = None
     event: bytes = b""  # the JSON object every transport sends; empty while no sub-app has shown it
+    key: str = ""  # that a message was sent under: its first letter says how
     skip: object = None  # the listener that has its answer already and must not hear it again
     wire_frame: bytes = b""  # the same bytes framed for sockets, kept by whoever frames them first
 

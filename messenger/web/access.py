@@ -23,6 +23,16 @@ def streaming(handler: Handler) -> Handler:
     return handler
 
 
+def by_token(handler: Handler) -> Handler:
+    """A socket of older clients, whose credential may stand in its address as `?token=`."""
+    handler.takes_token = True  # type: ignore[attr-defined]
+    return handler
+
+
+def takes_token(request: web.Request) -> bool:
+    return getattr(request.match_info.handler, "takes_token", False)
+
+
 def is_stream(handler: Callable[..., Any]) -> bool:
     return getattr(handler, "is_stream", False)
 

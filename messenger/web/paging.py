@@ -47,5 +47,14 @@ def find_id(raw: str) -> int | None:
     return None
 
 
+def optional_id(given: dict[str, str], name: str) -> int | None:
+    if name not in given:
+        return None
+    found = find_id(given[name])
+    if found is None:
+        raise bad_parameter(name, "is not an id")
+    return found
+
+
 def bad_parameter(name: str, detail: str) -> BadParameters:
     return BadParameters(f"{name} {detail}.", flaws=[Flaw(name, detail)])

@@ -17,6 +17,8 @@ import msgspec
 import pytest
 import yaml
 
+from messenger.apps.classic import closing as classic_closing
+from messenger.apps.classic import schemas as classic
 from messenger.apps.docs import contract
 from messenger.apps.messages import schemas
 from messenger.apps.presence.commands import PresenceFrame, TypingFrame
@@ -43,6 +45,10 @@ READ_INTO = {
     "Unreact": schemas.ReactFrame,
     "Typing": TypingFrame,
     "Presence": PresenceFrame,
+    "ClassicSay": classic.Say,
+    "ClassicRead": classic.Read,
+    "ClassicSayHere": classic.SayHere,
+    "ClassicReadHere": classic.ReadHere,
 }
 BOUNDS = ("minLength", "maxLength", "minimum", "maximum", "pattern")
 
@@ -66,9 +72,9 @@ def differences(message: str, kind: type[msgspec.Struct]) -> list[str]:
     (_, defined) = msgspec.json.schema_components([kind])
     read = defined[kind.__name__]
     described = COMPONENTS["messages"][message]["payload"]
-    fields = {name: one for name, one in described["properties"].items() if name not in {"type", "ref"}}
+    fields = {name: one for name, one in described["properties"].items() if name not in {"type", "action", "ref"}}
     found = [f"{message}: {name} is on one side only" for name in sorted(fields.keys() ^ read["properties"].keys())]
-    if set(described["required"]) - {"type"} != set(read.get("required", [])):
+    if set(described["required"]) - {"type", "action"} != set(read.get("required", [])):
         found.append(f"{message}: required are {read.get('required')}")
     for name in sorted(fields.keys() & read["properties"].keys()):
         theirs = dict(shape(fields[name], COMPONENTS["schemas"]))
@@ -100,7 +106,8 @@ def test_every_frame_has_an_example_that_is_one() -> None:
 
 def test_every_verb_is_described_with_its_owner_and_nothing_else_is() -> None:
     contributed = {verb: one.app.name for one in load(EVERYTHING) for verb in one.app.commands}
-    operations = [one for one in DOCUMENT["operations"].values() if one["action"] == "receive"]
+    spoken = [one for one in DOCUMENT["operations"].values() if last_step(one["channel"]["$ref"]) == "socket"]
+    operations = [one for one in spoken if one["action"] == "receive"]
 
     described = {one["title"]: one["x-subapp"] for one in operations}
 
@@ -162,29 +169,32 @@ def test_what_both_contracts_name_is_the_same_thing() -> None:
 
 
 def test_what_the_server_says_has_no_room_for_more_and_what_it_hears_has() -> None:
-    for direction, is_open in (("heard", False), ("said", True)):
-        for name in FRAMES.spoken["socket", direction].values():
+    for (_, direction), kinds in FRAMES.spoken.items():
+        for name in kinds.values():
             payload = COMPONENTS["messages"][name]["payload"]
-            assert payload.get("additionalProperties", True) is is_open, name
+            assert payload.get("additionalProperties", True) is (direction == "said"), name
 
 
 def test_the_close_codes_are_those_of_the_code_and_of_the_page() -> None:
-    codes = DOCUMENT["channels"]["socket"]["x-close-codes"]
-    page = (ROOT / "docs/protocol.md").read_text()
+    for channel, closings, path in (
+        ("socket", closing.CLOSINGS, "docs/protocol.md"),
+        ("classicChats", classic_closing.CLOSINGS, "docs/classic.md"),
+    ):
+        codes = DOCUMENT["channels"][channel]["x-close-codes"]
+        page = (ROOT / path).read_text()
 
-    assert codes == {str(one.code): {"reason": one.reason, "when": one.when} for one in closing.CLOSINGS}
-    for one in closing.CLOSINGS:
-        assert f"| {one.code} | {one.reason} | {one.when} |" in page
+        assert codes == {str(one.code): {"reason": one.reason, "when": one.when} for one in closings}
+        for one in closings:
+            assert f"| {one.code} | {one.reason} | {one.when} |" in page
 
 
-def test_every_frame_is_on_the_page_of_the_protocol() -> None:
-    page = (ROOT / "docs/protocol.md").read_text()
-
+def test_every_frame_is_on_the_page_of_its_protocol() -> None:
     for name in FRAMES.messages:
-        assert f"`{FRAMES.type_of(name)}`" in page, FRAMES.type_of(name)
+        page = "classic" if name.startswith("Classic") else "protocol"
+        assert f"`{FRAMES.type_of(name)}`" in (ROOT / f"docs/{page}.md").read_text(), FRAMES.type_of(name)
 
 
-@pytest.mark.parametrize("off", ["ws", "events", "messages", "presence"])
+@pytest.mark.parametrize("off", ["ws", "events", "messages", "presence", "classic"])
 def test_a_sub_app_takes_its_frames_with_it(off: str) -> None:
     left = Frames(contract.parse(contract.asyncapi(frozenset(EVERYTHING) - {off})))
 
@@ -357,3 +367,20 @@ def test_the_json_on_the_page_is_described() -> None:
     assert len(shown) >= 4
     for frame in shown:
         FRAMES.judge("said" if frame["type"] in FRAMES.replies else "heard", frame)
+
+
+def test_the_json_on_the_page_of_older_clients_is_described() -> None:
+    page = (ROOT / "docs/classic.md").read_text()
+    all_chats, one_chat = page.partition("### One chat")[::2]
+    for part, channel in ((all_chats, "classicChats"), (one_chat, "classicChat")):
+        blocks = re.findall(r"```json\n(.*?)```", part, re.DOTALL)
+        shown = [json.loads(line) for block in blocks for line in block.splitlines()]
+
+        assert len(shown) >= 4
+        for frame in shown:
+            is_said = frame.get("type") in {"new_message", "read_message"} or set(frame) <= {
+                "action",
+                "message_id",
+                "text",
+            }
+            FRAMES.judge("said" if is_said else "heard", frame, channel=channel)

@@ -1,8 +1,11 @@
 """One day in a chat brings every frame there is, so the contract's list is that of the running server."""
 
+from uuid import uuid4
+
 import asyncpg
 
 from tests.actors import Person
+from tests.apps.classic.older import all_chats, group, one_chat
 from tests.frames import FRAMES
 
 MISSED = 5_001  # in one chat: more than a replay brings
@@ -17,6 +20,7 @@ SAY = """
 async def test_a_day_in_a_chat_brings_every_frame(
     alice: Person, bob: Person, mallory: Person, sql: asyncpg.Connection
 ) -> None:
+    await talk_by_older_clients(alice, mallory)
     async with alice.connects() as hers, bob.connects() as his:
         chat = await alice.opens_chat("lunch", [bob])
         for kind in ("member_added", "chat_created"):
@@ -76,3 +80,17 @@ async def test_a_day_in_a_chat_brings_every_frame(
             await later.hears("session_revoked")
 
     assert FRAMES.never_seen() == []
+
+
+async def talk_by_older_clients(alice: Person, mallory: Person) -> None:
+    chat, name = await group(alice, mallory), str(uuid4())
+    async with all_chats(alice) as hers, one_chat(alice, chat) as room, one_chat(mallory, chat) as other:
+        await room.asks(action="send_message", message_id=name, text="pizza?")
+        await other.hears()
+        await other.asks(action="message_read", message_id=name)
+        for socket in (room, room, hers, hers):  # said, and read
+            await socket.hears()
+        await hers.asks(type="new_message", chat_id=chat, text="soup?")
+        await hers.asks(type="read_message", chat_id=chat, id=(await hers.hears())["id"])
+        await hers.says(type="rumour")
+        await hers.refusal()

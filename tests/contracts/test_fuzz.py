@@ -99,12 +99,17 @@ SENSIBLE: dict[str, Callable[[Guest], dict[str, Any]]] = {
     "changeRole": lambda guest: {"role": "owner"},
     "markChatRead": lambda guest: {"message_id": guest.message()},
     "createGroup": lambda guest: {"name": "fuzz", "participant_user_ids": [guest.somebody_new()]},
+    "classicRegister": lambda guest: {"email": f"new{next(NUMBERS)}@test.com", "password": PASSWORD},
+    "classicLogin": lambda guest: {"email": guest.name, "password": PASSWORD},
+    "classicGroup": lambda guest: {"name": "fuzz", "participant_user_ids": [int(guest.somebody_new())]},
 }
 PARAMETERS: dict[str, Callable[[Guest], dict[str, Any]]] = {
     "listMessages": lambda guest: {"query": {"limit": 10}},
     "fetchSearch": lambda guest: {"query": {"limit": 10}},
     "search": lambda guest: {"query": {"q": "pizza"}},
-    "openSocket": lambda guest: {"headers": dict(UPGRADE)},
+    **dict.fromkeys(
+        ("openSocket", "classicChatsSocket", "classicChatSocket"), lambda guest: {"headers": dict(UPGRADE)}
+    ),
 }
 PLACES: dict[str, Callable[[Guest], str]] = {
     "user_id": lambda guest: str(guest.credentials["user_id"]),

@@ -101,7 +101,12 @@ APP_ROOMS = (
     Room("messenger.apps.auth.memory", may=(*WORDS, *FOLLOWED)),
     Room("messenger.apps.*.shows", may=(*WORDS, *OWN, *WEB, ENTRIES), libraries=("aiohttp",), never=OWN_TABLES),
     # The frames of a socket go through the same strict reader as a body.
-    Room("messenger.apps.ws.protocol", may=(*WORDS, *OWN, ENTRIES, "messenger.web.body"), libraries=("msgspec",)),
+    Room(
+        "messenger.apps.ws.protocol",
+        may=(*WORDS, *OWN, ENTRIES, "messenger.web.body", "messenger.web.sockets.frames"),
+        libraries=("msgspec",),
+    ),
+    Room("messenger.apps.*.closing", may=(*WORDS, *OWN, "messenger.web.sockets.closing"), never=("asyncio",)),
     Room(
         "messenger.apps.*.store",
         may=(*WORDS, *OWN, *DB),
@@ -126,7 +131,7 @@ APP_ROOMS = (
     ),
     *(
         Room(f"messenger.apps.*.{pure}", may=(*WORDS, *OWN), libraries=("msgspec",), never=("asyncio",))
-        for pure in ("bucket", "protocol", "closing", "gate", "schemas")
+        for pure in ("bucket", "protocol", "gate", "schemas")
     ),
     # The index is a follower of the log.
     Room("messenger.apps.search.index", may=(*WORDS, *OWN, *WEB, *FOLLOWED), libraries=("aiohttp", "asyncpg")),
@@ -143,7 +148,7 @@ APP_ROOMS = (
     # Transports hold a subscription to the log; its hub, tail and wires stay inside.
     *(
         Room(f"messenger.apps.{transport}.*", may=(*WORDS, *OWN, *WEB, *FOLLOWED), libraries=("aiohttp", "msgspec"))
-        for transport in ("ws", "events")
+        for transport in ("ws", "events", "classic")
     ),
     # The rest of a sub-app: whatever it needs, but neither SQL nor anybody else's rooms.
     Room(

@@ -107,6 +107,19 @@ ROWS: dict[Operation, Row] = {
     ("POST", "/v1/messages/user/{user_id}"): Row(MAKERS, {"text": "hello"}),
     ("POST", "/v1/messages/group/{group_id}"): Row(WRITERS, {"text": "hello"}),
     ("POST", "/v1/messages/read/{message_id}"): Row(READERS),
+    ("POST", "/users/register"): open_to_all(
+        201, lambda stage: {"email": f"{stage.new_name().replace(' ', '')}@test.com", "password": PASSWORD}
+    ),
+    ("POST", "/users/login"): open_to_all(200, {"email": "erin", "password": PASSWORD}),
+    ("GET", "/chats/{chat_id}/messages"): Row(READERS),
+    ("GET", "/chats/ws"): Row((401, 400, 400, 400, 400, 400)),
+    ("GET", "/ws/{chat_id}"): Row((401, 400, 400, 400, 400, 400)),
+    ("POST", "/group"): Row(MAKERS, lambda stage: {"name": "tea", "participant_user_ids": [stage.erin.user_id]}),
+    ("POST", "/messages/user/{user_id}"): Row(FOR_ONESELF, {"text": "hello"}),
+    # Older clients wait for 403 where they are not in a chat.
+    ("POST", "/messages/group/{group_id}"): Row((401, 403, 403, 200, 200, 200), {"text": "hello"}),
+    ("POST", "/messages/read/{message_id}"): Row(READERS),
+    ("GET", "/history/{chat_id}"): Row((401, 403, 403, 200, 200, 200)),
     ("DELETE", "/v1/users/me"): Row((401, 204, 204, 204, 204, 204)),  # the last thing anybody does
 }
 

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from messenger.apps.auth import handlers, middleware, shows
 from messenger.apps.auth.cookies import SessionCookie
-from messenger.apps.auth.desk import Desk
+from messenger.apps.auth.desk import DESK, Desk
 from messenger.apps.auth.keys import load_keys
 from messenger.apps.auth.memory import Memory
 from messenger.apps.auth.sweep import keep_sweeping
@@ -20,7 +20,7 @@ async def desk(root: web.Application) -> AsyncIterator[None]:
     config, db = root[CONFIG], root[DATABASE]
     keys = load_keys(config)
     farewells, renamings = root[ACCOUNT_DELETED], root[NAME_CHANGED]
-    root[middleware.DESK] = Desk.prepare(config.auth, db, keys, farewells, renamings)
+    root[DESK] = Desk.prepare(config.auth, db, keys, farewells, renamings)
     root[middleware.MEMORY] = Memory(root[LOG])
     root[middleware.COOKIE] = SessionCookie(keys, is_secure=config.cookie_secure)
     sweeping = asyncio.create_task(keep_sweeping(db), name="auth sweep")
@@ -28,7 +28,7 @@ async def desk(root: web.Application) -> AsyncIterator[None]:
     sweeping.cancel()
     with suppress(asyncio.CancelledError):
         await sweeping
-    root[middleware.DESK].passwords.close()
+    root[DESK].passwords.close()
 
 
 def setup(root: web.Application) -> None:

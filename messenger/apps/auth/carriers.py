@@ -1,5 +1,7 @@
 """Where a request carries its credential: the header, the cookie, or a socket's ticket. The first one found counts.
 
+Sockets of older clients have `?token=` in the place of the ticket; it was chosen, so it goes before the cookie.
+
 One that is there but cannot be read is refused; it never gives way to the next.
 """
 
@@ -13,6 +15,7 @@ from messenger.apps.auth.sessions import AccessToken, Credential, SessionToken, 
 from messenger.apps.auth.tokens import OPAQUE_TOKEN, SESSION_TOKEN
 from messenger.errors import TokenInvalid
 from messenger.settings import AuthSettings
+from messenger.web.access import takes_token
 
 SPACE = re.compile(r"[ \t]+")
 
@@ -21,11 +24,14 @@ class Carrier(Enum):
     HEADER = "header"
     COOKIE = "cookie"
     TICKET = "ticket"
+    TOKEN = "token"
 
 
 def find_carrier(request: web.Request, rules: AuthSettings, cookie: SessionCookie) -> Carrier | None:
     if rules.header in request.headers:
         return Carrier.HEADER
+    if is_socket(request) and takes_token(request) and "token" in request.query:
+        return Carrier.TOKEN
     if cookie.is_in(request):
         return Carrier.COOKIE
     if is_socket(request) and "ticket" in request.query:
@@ -38,6 +44,8 @@ async def read(carrier: Carrier, request: web.Request, rules: AuthSettings, cook
         return _read_header(request.headers.getall(rules.header), rules.token_type)
     if carrier is Carrier.TICKET:
         return _read_ticket(request.query.getall("ticket"))
+    if carrier is Carrier.TOKEN:
+        return _read_token(request.query.getall("token"))
     token = await cookie.open(request)
     if token is None:
         raise TokenInvalid("The session cookie cannot be read.")
@@ -64,3 +72,9 @@ def _read_ticket(values: list[str]) -> SocketTicket:
     if len(values) != 1 or not OPAQUE_TOKEN.fullmatch(values[0]):
         raise TokenInvalid
     return SocketTicket(values[0])
+
+
+def _read_token(values: list[str]) -> Credential:
+    if len(values) != 1:
+        raise TokenInvalid("The credential is given twice.")
+    return SessionToken(values[0]) if SESSION_TOKEN.fullmatch(values[0]) else AccessToken(values[0])

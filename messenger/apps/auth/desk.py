@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from aiohttp import web
+
 from messenger.apps.auth.limits import Bounds
 from messenger.apps.auth.passwords import Passwords
 from messenger.apps.auth.tokens import Mint
@@ -39,3 +41,6 @@ class Desk:
     @property
     def bounds(self) -> Bounds:
         return Bounds.of(self.rules)
+
+
+DESK: web.AppKey[Desk] = web.AppKey("auth_desk", Desk)

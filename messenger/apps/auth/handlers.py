@@ -6,7 +6,8 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from messenger.apps.auth import service, sessions
-from messenger.apps.auth.middleware import COOKIE, DESK, refuse_foreign_page
+from messenger.apps.auth.desk import DESK
+from messenger.apps.auth.middleware import COOKIE
 from messenger.apps.auth.schemas import (
     LONGEST_KEY,
     LONGEST_NAME,
@@ -22,6 +23,7 @@ from messenger.identity import SessionId, UserId
 from messenger.web import body, paging, reply
 from messenger.web.access import me, public
 from messenger.web.clients import caller_of
+from messenger.web.origins import refuse_foreign_page
 
 routes = web.RouteTableDef()
 

@@ -5,17 +5,16 @@ import time
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from messenger.apps.auth import carriers, origins, sessions
+from messenger.apps.auth import carriers, sessions
 from messenger.apps.auth.carriers import Carrier
 from messenger.apps.auth.cookies import SessionCookie
-from messenger.apps.auth.desk import Desk
+from messenger.apps.auth.desk import DESK
 from messenger.apps.auth.memory import Memory
-from messenger.errors import AuthFailed, CsrfFailed, OriginNotAllowed
-from messenger.web import reply
+from messenger.errors import AuthFailed, OriginNotAllowed
+from messenger.web import origins, reply
 from messenger.web.access import is_public
-from messenger.web.keys import CAME, CONFIG, IDENTITY, root_of
+from messenger.web.keys import CAME, IDENTITY, root_of
 
-DESK: web.AppKey[Desk] = web.AppKey("auth_desk", Desk)
 MEMORY: web.AppKey[Memory] = web.AppKey("session_memory", Memory)
 COOKIE: web.AppKey[SessionCookie] = web.AppKey("session_cookie", SessionCookie)
 CARRIER: web.RequestKey[Carrier] = web.RequestKey("carrier", Carrier)
@@ -41,12 +40,6 @@ async def dress(request: web.Request, answer: web.StreamResponse) -> None:
         root_of(request)[COOKIE].clear(answer)
 
 
-def refuse_foreign_page(request: web.Request) -> None:
-    """For requests that a foreign page could make a browser send with its owner's cookie, or to plant one."""
-    if not _is_own_page(request):
-        raise CsrfFailed
-
-
 async def _find_out(request: web.Request) -> None:
     root = root_of(request)
     desk, cookie = root[DESK], root[COOKIE]
@@ -66,14 +59,10 @@ async def _find_out(request: web.Request) -> None:
 def _refuse_borrowed_cookie(request: web.Request) -> None:
     if carriers.is_socket(request):
         # Browsers open sockets to any host, cookies included, and ask nobody.
-        if not _is_own_page(request):
+        if not origins.is_own_page(request):
             raise OriginNotAllowed
     elif request.method not in origins.SAFE_METHODS:
-        refuse_foreign_page(request)
-
-
-def _is_own_page(request: web.Request) -> bool:
-    return origins.is_own(request.headers, request.host, root_of(request)[CONFIG].server.cors_origins)
+        origins.refuse_foreign_page(request)
 
 
 def _is_api(path: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Literal
 from msgspec import UNSET
 
 from messenger.apps.auth import sessions, store
-from messenger.apps.auth.desk import Desk
+from messenger.apps.auth.desk import DESK, Desk
 from messenger.apps.auth.limits import Guess, guess
 from messenger.apps.auth.passwords import find_flaw
 from messenger.apps.auth.schemas import (
@@ -23,6 +23,7 @@ from messenger.apps.auth.schemas import (
     ProfileChange,
     Registration,
     SignedIn,
+    SignIn,
     Which,
     about_flaws,
     email_flaws,
@@ -42,6 +43,8 @@ from messenger.errors import (
 from messenger.identity import Caller, Identity, UserId
 from messenger.log.entries import News
 from messenger.text import name_key
+
+__all__ = ["DESK", "Registration", "SignIn"]  # not ours, but whoever calls us from another sub-app needs them
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from messenger.apps.auth import service
-from messenger.apps.auth.middleware import DESK
+from messenger.apps.auth.desk import DESK
 from messenger.log.entries import Entry
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from messenger.apps.messages import service
 from messenger.apps.messages.history import HISTORY
-from messenger.apps.messages.schemas import EditFrame, MessageFrame, ReactFrame, ReadFrame, SendFrame
+from messenger.apps.messages.schemas import SPOKEN, EditFrame, MessageFrame, ReactFrame, ReadFrame, SendFrame
 from messenger.apps.messages.sender import SENDER, Draft, Mark, Sent
 from messenger.errors import MessengerError
 from messenger.web.body import convert
@@ -36,6 +36,7 @@ def send(call: Call) -> None:
             operation_id=frame.operation_id,
             reply_to=int(frame.reply_to) if frame.reply_to is not None else None,
             origin=call.listener,
+            letter="" if frame.client_id else SPOKEN,
             answer=answer,
         )
     )

@@ -57,7 +57,7 @@ async def history(request: web.Request) -> web.Response:
     given = paging.query(request, ("limit", "offset", "later_that_message_id"))
     limit = paging.whole_number(given, "limit", 50, least=1, most=HISTORY_PAGE)
     offset = paging.whole_number(given, "offset", 0, least=0, most=2**53 - 1)
-    later = read_id(given, "later_that_message_id")
+    later = paging.optional_id(given, "later_that_message_id")
     me, came = request.get(IDENTITY), request[CAME]
     return reply.fresh(request, await request.app[HISTORY].offset_page(me, chat_id, later, offset, limit, came))
 
@@ -145,16 +145,12 @@ def read_where(given: dict[str, str]) -> Where:
     if sum(name in given for name in ("from", "before", "after", "around")) > 1:
         raise BadParameters("Give at most one of from, before, after and around.")
     start = paging.whole_number(given, "from", 1, least=0, most=2**53 - 1) if "from" in given else None
-    return Where(start, read_id(given, "before"), read_id(given, "after"), read_id(given, "around"))
-
-
-def read_id(given: dict[str, str], name: str) -> int | None:
-    if name not in given:
-        return None
-    found = paging.find_id(given[name])
-    if found is None:
-        raise paging.bad_parameter(name, "is not an id")
-    return found
+    return Where(
+        start,
+        paging.optional_id(given, "before"),
+        paging.optional_id(given, "after"),
+        paging.optional_id(given, "around"),
+    )
 
 
 def place(request: web.Request) -> tuple[int, int]:

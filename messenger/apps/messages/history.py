@@ -72,6 +72,16 @@ NOW = """
       left join members m on m.chat_id = g.chat_id and m.user_id = g.sender_id
      where g.id = any($1)
 """
+OWN = """
+    select g.id, g.seq, g.key from messages g
+     where g.chat_id = $1 and g.seq between $2 and $3 and g.sender_id = $4 order by g.seq limit $5
+"""
+# Keys are unique per sender, so the members are tried one by one, by the index.
+BY_KEY = """
+    select max(g.id) as id
+      from members m join messages g on g.chat_id = m.chat_id and g.sender_id = m.user_id and g.key = $2
+     where m.chat_id = $1
+"""
 SEQ = "select seq from messages where id = $1 and chat_id = $2"
 
 
@@ -97,6 +107,15 @@ class Kept(msgspec.Struct, array_like=True, frozen=True):
     senders: list[int]  # who see more in it than others: the keys of their own messages
     tag: str
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A message of mine among those that somebody has read."""
+
+    message_id: int
+    seq: int
+    key: str
 
 
 @dataclass(slots=True)
@@ -161,6 +180,19 @@ class History:
         start = 0 if later_than is None else await self._seq_of(chat_id, later_than)
         rows = await self._rows(chat, me, FORWARD, start + offset + 1, limit)
         return await self._shown(chat, me, rows)
+
+    async def read_cursors(self, me: Identity | None, chat_id: int, came: float) -> list[ReadCursor]:
+        """How far everybody has read."""
+        return (await self._enter(me, chat_id, came)).marks
+
+    async def own(self, user_id: int, chat_id: int, from_seq: int, to_seq: int, most: int) -> list[Own]:
+        """What this person said within a run of messages, for whoever tells of the run message by message."""
+        rows = await self._lines.rows(OWN, chat_id, from_seq, to_seq, user_id, most)
+        return [Own(row["id"], row["seq"], row["key"]) for row in rows]
+
+    async def find_by_key(self, chat_id: int, key: str) -> int | None:
+        found: int | None = (await self._lines.rows(BY_KEY, chat_id, key))[0]["id"]
+        return found
 
     async def _find(self, name: str, chat_id: int) -> Kept | None:
         found = await self._shelf.find(name) if self._shelf is not None else None

@@ -56,9 +56,14 @@ class Shown:
         return replace(self.message, client_id=client_id(self.key))
 
 
+# The first letter of a message's key says how it was sent: with a key of the client's, without one over REST or by a
+# socket, or by an older socket under a UUID. (From another application's transaction: `c` or `d`.)
+GIVEN, PLAIN, SPOKEN, NAMED = "c", "i", "s", "u"
+
+
 def client_id(key: str) -> str | None:
     """The key that a client gave; others are our own."""
-    return key[2:] if key.startswith("c:") else None
+    return key[2:] if key.startswith(f"{GIVEN}:") else None
 
 
 class NewMessage(Struct, frozen=True):

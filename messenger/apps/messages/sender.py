@@ -21,7 +21,7 @@ import msgspec
 from aiohttp import web
 
 from messenger.apps.messages.history import HISTORY
-from messenger.apps.messages.schemas import Message, Shown
+from messenger.apps.messages.schemas import GIVEN, PLAIN, Message, Shown
 from messenger.errors import (
     BadParameters,
     ChatNotFound,
@@ -96,6 +96,7 @@ class Draft:
     operation_id: int | None = None
     reply_to: int | None = None
     origin: Listener | None = None
+    letter: str = ""  # before its key, where it is neither a client's nor a plain one
     key: str = ""
     number: int = 0  # of this copy; its key may come again
     known: int = 0  # up to here everything was stored before this copy came
@@ -174,7 +175,8 @@ class Sender:
         draft.since = asyncio.get_running_loop().time()
         if isinstance(draft, Draft):
             draft.number, draft.known = next(self._numbers), self._stream.tail.position
-            draft.key = f"c:{draft.client_id}" if draft.client_id else f"i:{self._name}{draft.number}"
+            letter = draft.letter or (GIVEN if draft.client_id else PLAIN)
+            draft.key = f"{letter}:{draft.client_id or f'{self._name}{draft.number}'}"
             self._in_flight.setdefault(draft.place, draft)
         lane = self._lanes.get(draft.chat_id)
         (self._waiting if lane is None else lane).append(draft)
@@ -280,7 +282,13 @@ class Sender:
                 event = encode("new_message", row["epoch"], position, draft.chat_id, {"message": message})
                 entries.append(
                     Entry(
-                        position, "new_message", draft.chat_id, event=event, skip=draft.origin, actor_id=draft.sender_id
+                        position,
+                        "new_message",
+                        draft.chat_id,
+                        event=event,
+                        skip=draft.origin,
+                        actor_id=draft.sender_id,
+                        key=draft.key,
                     )
                 )
                 self._settle(draft, Sent(with_client_id(message, draft), replayed=False))

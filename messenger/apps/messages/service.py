@@ -6,14 +6,16 @@ from typing import Any
 
 from messenger.apps.chats import service as chats
 from messenger.apps.messages import store
-from messenger.apps.messages.history import History
-from messenger.apps.messages.schemas import TEXT_LENGTH, Message
-from messenger.apps.messages.sender import Draft, Mark, Sender, Sent
+from messenger.apps.messages.history import HISTORY, History
+from messenger.apps.messages.schemas import NAMED, PLAIN, SPOKEN, TEXT_LENGTH, Message
+from messenger.apps.messages.sender import SENDER, Draft, Mark, Sender, Sent
 from messenger.db.engine import Database, Transaction
 from messenger.errors import BadParameters, Flaw, Forbidden, MessageNotFound, MessengerError, SessionRevoked
 from messenger.identity import Identity, UserId
 from messenger.log.entries import News
 from messenger.text import has_content
+
+__all__ = ["HISTORY", "NAMED", "PLAIN", "SENDER", "SPOKEN"]  # for whoever calls us from another sub-app
 
 MOST_REACTIONS = 50  # different ones on a message
 
@@ -26,6 +28,7 @@ class Words:
     client_id: str | None = None
     operation_id: int | None = None
     reply_to: int | None = None
+    letter: str = ""  # of its key; see schemas
 
 
 def check_text(text: str, pointer: str = "/text") -> str:
@@ -57,6 +60,7 @@ async def send(sender: Sender, user_id: int, session_id: int | None, chat_id: in
             client_id=words.client_id,
             operation_id=words.operation_id,
             reply_to=words.reply_to,
+            letter=words.letter,
             answer=lambda verdict: resolve(answered, verdict),
         )
     )

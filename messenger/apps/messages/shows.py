@@ -15,8 +15,10 @@ async def new_message(root: web.Application, entries: Sequence[Entry]) -> list[A
     own = await root[SENDER].answered([one.place for one in found.values()])
     for entry in entries:
         one = found.get(entry.position)
-        if one is not None and one.place in own:
-            entry.skip = own[one.place].origin
+        if one is not None:
+            entry.key = one.key
+            if one.place in own:
+                entry.skip = own[one.place].origin
     return [{"message": found[entry.position].message} if entry.position in found else None for entry in entries]
 
 

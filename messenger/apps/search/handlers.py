@@ -64,8 +64,8 @@ def read_wanted(given: dict[str, str]) -> Wanted:
         q=check_length(given.get("q", "")),
         limit=paging.whole_number(given, "limit", PAGE, least=1, most=LONGEST_PAGE),
         order="rank" if order == "rank" else "recent",
-        chat_id=read_id(given, "chat_id"),
-        sender_id=read_id(given, "sender_id"),
+        chat_id=paging.optional_id(given, "chat_id"),
+        sender_id=paging.optional_id(given, "sender_id"),
         since=read_moment(given, "since"),
         until=read_moment(given, "until"),
         start=read_place(given),
@@ -76,15 +76,6 @@ def check_length(q: str) -> str:
     if len(q) > LONGEST:
         raise paging.bad_parameter("q", f"must have at most {LONGEST} characters")
     return q
-
-
-def read_id(given: dict[str, str], name: str) -> int | None:
-    if name not in given:
-        return None
-    found = paging.find_id(given[name])
-    if found is None:
-        raise paging.bad_parameter(name, "is not an id")
-    return found
 
 
 def read_moment(given: dict[str, str], name: str) -> datetime | None:

@@ -1,40 +1,11 @@
-"""Why a socket is closed by the server: 40xx = come back, 45xx = do not. Each code has one meaning.
+"""Why a socket of `messenger.v1` is closed by the server: 40xx = come back, 45xx = do not."""
 
-The codes below 4000 are RFC 6455's own, for what is no proper WebSocket at all or does not fit.
-"""
+from messenger.web.sockets.closing import COMMON, Closing
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    code: int
-    reason: str
-    when: str
-
-
-NOT_WEBSOCKET = Closing(1002, "protocol", "Bytes that are no WebSocket frames.")
-NOT_TEXT = Closing(1003, "text frames only", "A binary frame came.")
-NOT_UTF8 = Closing(1007, "not text", "A text frame was not UTF-8.")
-TOO_BIG = Closing(1009, "too big", "A message was larger than 64 KiB.")
-HEARTBEAT_LOST = Closing(4000, "heartbeat lost", "Two pings in a row were not answered.")
-TOO_SLOW = Closing(4001, "too slow", "Events gathered faster than the client read them; resume from your cursor.")
 RATE_LIMITED = Closing(4002, "rate limited", "Too many frames, and more after being told so.")
 DRAINING = Closing(
     4004, "draining", "The server stops; the reason carries the milliseconds to wait before coming back."
 )
-SESSION_ENDED = Closing(4502, "session ended", "The session was ended here or elsewhere; sign in again.")
 PROTOCOL_ERROR = Closing(4503, "protocol error", "Ten malformed or unknown frames within a minute.")
 
-CLOSINGS = (
-    NOT_WEBSOCKET,
-    NOT_TEXT,
-    NOT_UTF8,
-    TOO_BIG,
-    HEARTBEAT_LOST,
-    TOO_SLOW,
-    RATE_LIMITED,
-    DRAINING,
-    SESSION_ENDED,
-    PROTOCOL_ERROR,
-)
+CLOSINGS = tuple(sorted((*COMMON, RATE_LIMITED, DRAINING, PROTOCOL_ERROR), key=lambda one: one.code))

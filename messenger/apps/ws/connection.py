@@ -5,16 +5,13 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from messenger.apps.ws import closing, protocol
-from messenger.apps.ws.closing import Closing
-from messenger.apps.ws.outbox import Outbox, Post
 from messenger.apps.ws.resuming import Resuming
 from messenger.errors import BadCursor, InternalError, MessengerError, Unavailable
 from messenger.identity import Identity
@@ -24,13 +21,16 @@ from messenger.log.line import LineLost
 from messenger.web.body import BODY_LIMIT
 from messenger.web.call import Call
 from messenger.web.keys import REQUEST_ID
+from messenger.web.sockets.closing import SESSION_ENDED, Closing
+from messenger.web.sockets.frames import framed
+from messenger.web.sockets.link import Link, Pace
+from messenger.web.sockets.outbox import Post
 
 log = logging.getLogger(__name__)
 
 MOST_UNDER_WAY = 100  # sends of one socket that wait for their batch
 MOST_MALFORMED = 10
 MINUTE = 60.0
-MOST_PINGS = 2  # unanswered ones in a row
 COME_BACK_MS = "1000"
 
 
@@ -47,16 +47,6 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """In seconds. Shorter ones are for tests."""
-
-    heartbeat: float = 25.0
-    pong: float = 10.0
-    command: float = 15.0
-    close: float = 2.0
-
-
-@dataclass(frozen=True, slots=True)
 class Switchboard:
     """What all sockets of a process have in common."""
 
@@ -68,35 +58,26 @@ class Switchboard:
 
 class Connection:
     __slots__ = (
-        "__weakref__", "_closer", "_commands", "_heard_at", "_heartbeat", "_malformed", "_outbox", "_pace", "_pings",
-        "_request_id", "_resuming", "_settled", "_socket", "_stream", "_transport", "_under_way", "app", "closed_with",
-        "me", "subscription",
+        "__weakref__", "_commands", "_link", "_malformed", "_outbox", "_pace", "_request_id", "_resuming", "_settled",
+        "_stream", "_under_way", "app", "me", "subscription",
     )  # fmt: skip
 
     def __init__(
         self, request: web.Request, socket: web.WebSocketResponse, me: Identity, switchboard: Switchboard
     ) -> None:
-        assert request.transport is not None
         self.app = request.app
         self.me = me
-        self._socket = socket
         self._request_id = request[REQUEST_ID]  # of the upgrade: finds this socket in the log
-        self._transport = request.transport
         self._stream = switchboard.log
         self._commands = switchboard.commands
         self._pace = switchboard.pace
-        overflow = partial(self.close, closing.TOO_SLOW)
-        self._outbox = Outbox(request.transport, switchboard.post, request.protocol._drain_helper, overflow)
+        self._link = Link(request, socket, switchboard.post, self._pace, self._gives_up)
+        self._outbox = self._link.outbox
         self.subscription = self._stream.subscribe(me.user_id, me.session_id, self)
         self._resuming = Resuming(self._stream, self.subscription, self._outbox, self._refuse, self._lost)
         self._under_way = 0
         self._settled: asyncio.Event | None = None  # while somebody waits for it
         self._malformed: list[float] = []  # when the last ones came
-        self._heard_at = time.monotonic()
-        self._pings = 0
-        self._heartbeat: asyncio.TimerHandle | None = None
-        self._closer: asyncio.Task[None] | None = None
-        self.closed_with: Closing | None = None
 
     # --- the log's side: a Sink; nothing here waits or raises
 
@@ -105,10 +86,10 @@ class Connection:
 
     def take_note(self, note: bytes) -> None:
         if not self._outbox.is_behind:  # who types is the first thing a slow reader can do without
-            self._outbox.put(protocol.framed(note))
+            self._outbox.put(framed(note))
 
     def end(self) -> None:
-        self.close(closing.SESSION_ENDED)
+        self.close(SESSION_ENDED)
 
     def restart(self) -> None:
         self.close(closing.DRAINING, "0")
@@ -118,24 +99,20 @@ class Connection:
         self.close(closing.DRAINING, COME_BACK_MS)
 
     def close(self, why: Closing, reason: str = "") -> None:
-        """At once: nothing more is accepted or sent, but for the code."""
-        if self.closed_with is None:
-            self.closed_with = why
-            self._outbox.close()
-            self._resuming.stop()
-            self._wake()
-            self._closer = asyncio.get_running_loop().create_task(self._close(why.code, reason or why.reason))
+        self._link.close(why, reason)
 
-    async def _close(self, code: int, reason: str) -> None:
-        with suppress(Exception):
-            async with asyncio.timeout(self._pace.close):
-                await self._socket.close(code=code, message=reason.encode(), drain=False)
-        self._transport.abort()  # whoever did not read until now would hold the memory for ever
+    @property
+    def closed_with(self) -> Closing | None:
+        return self._link.closed_with
+
+    def _gives_up(self) -> None:
+        self._resuming.stop()
+        self._wake()
 
     # --- the client's side
 
     async def run(self, cursor: str | None) -> None:
-        self._heartbeat = asyncio.get_running_loop().call_later(self._pace.heartbeat, self._beat)
+        self._link.start()
         try:
             head = await self.subscription.attach()
             self._outbox.put(protocol.of(self._hello()))
@@ -144,12 +121,10 @@ class Connection:
         except LineLost:
             self._lost()
         finally:
-            self._heartbeat.cancel()
             self.subscription.detach()
-            self._outbox.close()
+            self._link.stop()
             await self._resuming.stopped()
-            if self._closer is not None:
-                await self._closer
+            await self._link.ended()
             if self.closed_with is not None:
                 log.info("closed user=%s code=%s", self.me.user_id, self.closed_with.code)
 
@@ -174,21 +149,10 @@ class Connection:
             self._resuming.start(wanted, head)
 
     async def _read(self) -> None:
-        while True:
-            message = await self._socket.receive()
-            self._heard_at, self._pings = time.monotonic(), 0
-            if self.closed_with is not None:
-                return
-            if message.type is WSMsgType.TEXT:
-                waits = self._hear(message.data.encode())
-                if waits is not None:
-                    await waits
-            elif message.type is WSMsgType.PING:
-                self._outbox.put(protocol.pong(message.data))
-            elif message.type is WSMsgType.BINARY:
-                self.close(closing.NOT_TEXT)
-            elif message.type is not WSMsgType.PONG:
-                return
+        while (text := await self._link.next_text()) is not None:
+            waits = self._hear(text.encode())
+            if waits is not None:
+                await waits
 
     def _hear(self, raw: bytes) -> Coroutine[Any, Any, None] | None:
         """Most frames are dealt with at once; what has to wait is left to be awaited."""
@@ -295,23 +259,6 @@ class Connection:
         self._malformed = [at for at in self._malformed if now - at < MINUTE] + [now]
         if len(self._malformed) >= MOST_MALFORMED:
             self.close(closing.PROTOCOL_ERROR)
-
-    # --- heartbeat
-
-    def _beat(self) -> None:
-        silent = time.monotonic() - self._heard_at
-        if self.closed_with is not None:
-            return
-        if self._pings == MOST_PINGS:
-            self.close(closing.HEARTBEAT_LOST)
-            return
-        if self._pings or silent >= self._pace.heartbeat:
-            self._pings += 1  # until something is heard
-            self._outbox.put(protocol.PING)
-            wait = self._pace.pong
-        else:
-            wait = self._pace.heartbeat - silent
-        self._heartbeat = asyncio.get_running_loop().call_later(wait, self._beat)
 
 
 def wanted_cursor(frame: protocol.Frame) -> Cursor:

@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from messenger.apps.ws import closing
-from messenger.apps.ws.connection import Command, Connection, Pace, Switchboard
-from messenger.apps.ws.outbox import Post
-from messenger.apps.ws.upgrade import Socket
-from messenger.errors import BadParameters, Unavailable
+from messenger.apps.ws import closing, protocol
+from messenger.apps.ws.connection import Command, Connection, Switchboard
 from messenger.web import paging, seats
 from messenger.web.access import me, streaming
-from messenger.web.keys import ARRANGED, DRAINING, LOG
+from messenger.web.keys import ARRANGED, LOG
+from messenger.web.sockets.link import Pace
+from messenger.web.sockets.outbox import Post
+from messenger.web.sockets.upgrade import upgraded
 
 SPREAD_MS = 3000  # a thousand clients must not come back in one instant
 
@@ -25,14 +25,7 @@ PACE: web.AppKey[Pace] = web.AppKey("ws_pace", Pace)
 async def socket(request: web.Request) -> web.StreamResponse:
     root, identity = request.app, me(request)
     given = paging.query(request, ("cursor",))
-    response = Socket()
-    if not response.can_prepare(request):
-        raise BadParameters("This path speaks WebSocket only.")
-    if root[DRAINING].is_set():
-        raise Unavailable("The server stops.", retry_after=1)
-    with seats.seat(root, identity.user_id):
-        await response.prepare(request)
-        response.headers.clear()  # they have been sent, and a socket lives long
+    async with upgraded(request, identity.user_id, protocol.NAME) as response:
         connection = Connection(request, response, identity, root[SWITCHBOARD])
         root[CONNECTIONS].add(connection)
         try:

@@ -11,11 +11,11 @@ import msgspec
 from messenger.errors import BadParameters, Flaw, MessengerError
 from messenger.log.entries import Entry
 from messenger.web.body import parse
+from messenger.web.sockets.frames import framed
 
 NAME = "messenger.v1"
 ENCODER = msgspec.json.Encoder()
 REF_LENGTH = 64
-LONG, LONGER = 126, 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +37,6 @@ def read(raw: bytes) -> Frame:
 def unknown(verb: str) -> BadParameters:
     detail = f"there is no frame of the type {verb[:40]!r}" if verb else "is required"
     return BadParameters(f"/type: {detail}.", flaws=[Flaw("/type", detail)])
-
-
-def framed(words: bytes) -> bytes:
-    """An unmasked, uncompressed text frame (RFC 6455): built once, the same bytes for every socket."""
-    length = len(words)
-    if length < LONG:
-        return bytes((0x81, length)) + words
-    if length < LONGER:
-        return b"\x81\x7e" + length.to_bytes(2, "big") + words
-    return b"\x81\x7f" + length.to_bytes(8, "big") + words
-
-
-PING = b"\x89\x00"
-
-
-def pong(payload: bytes) -> bytes:
-    return bytes((0x8A, len(payload))) + payload  # a ping carries 125 bytes at most, aiohttp sees to that
 
 
 def of_entry(entry: Entry) -> bytes:

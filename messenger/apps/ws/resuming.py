@@ -7,12 +7,12 @@ from contextlib import aclosing
 from typing import Any
 
 from messenger.apps.ws import protocol
-from messenger.apps.ws.outbox import Outbox
 from messenger.errors import BadParameters, MessengerError
 from messenger.log.entries import Cursor, Entry
 from messenger.log.follow import Log
 from messenger.log.line import LineLost
 from messenger.log.replay import Subscription
+from messenger.web.sockets.outbox import Outbox
 
 log = logging.getLogger(__name__)
 

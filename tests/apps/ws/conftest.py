@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from messenger.app import create_app
-from messenger.apps.ws.connection import Pace
 from messenger.apps.ws.handlers import PACE
 from messenger.settings import Config
 from messenger.web.server import make_runner
+from messenger.web.sockets.link import Pace
 from tests.actors import Server
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from messenger.apps.events.handlers import STREAMS
 from messenger.apps.ws import closing
-from messenger.apps.ws.connection import MOST_PINGS, Pace
 from messenger.apps.ws.handlers import CONNECTIONS, SPREAD_MS
-from messenger.apps.ws.outbox import MOST_BYTES
+from messenger.web.sockets.closing import TOO_SLOW
+from messenger.web.sockets.link import MOST_PINGS, Pace
+from messenger.web.sockets.outbox import MOST_BYTES
 from tests.actors import PASSWORD, Person
 from tests.apps.ws.raw import CLOSE, PING, PONG, TEXT, frame, raw_socket
 from tests.frames import FRAMES
@@ -62,15 +63,15 @@ async def test_a_socket_that_never_reads_is_given_up_with_bounded_memory_and_oth
             answers = [await his.sends("new_message", chat_id=lunch, text=text) for _ in range(20)]
             await asyncio.gather(*answers)
             number += 20
-            most = max(most, deaf._outbox._bytes + deaf._transport.get_write_buffer_size())
+            most = max(most, deaf._outbox._bytes + deaf._link._transport.get_write_buffer_size())
             assert number < 2000, "nobody gave up"
 
-        assert deaf.closed_with is closing.TOO_SLOW
+        assert deaf.closed_with is TOO_SLOW
         assert most <= MOST_BYTES + 2 * len(text.encode()) + (1 << 16)
         async with asyncio.timeout(5):
             while deaf in server.runner.app[CONNECTIONS]:
                 await asyncio.sleep(0.01)
-        assert deaf._transport.get_write_buffer_size() == 0, "its memory was not let go"
+        assert deaf._link._transport.get_write_buffer_size() == 0, "its memory was not let go"
         async with asyncio.timeout(10):
             for _ in range(number):
                 await reading.hears("new_message")

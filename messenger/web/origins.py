@@ -7,11 +7,25 @@ browsers send neither of the headers asked for.
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
+from aiohttp import web
 from multidict import MultiMapping
+
+from messenger.errors import CsrfFailed
+from messenger.web.keys import CONFIG, root_of
 
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 OWN_FETCHES = frozenset({"same-origin", "none"})
+
+
+def refuse_foreign_page(request: web.Request) -> None:
+    """For requests that a foreign page could make a browser send with its owner's cookie, or to plant one."""
+    if not is_own_page(request):
+        raise CsrfFailed
+
+
+def is_own_page(request: web.Request) -> bool:
+    return is_own(request.headers, request.host, root_of(request)[CONFIG].server.cors_origins)
 
 
 def is_own(headers: MultiMapping[str], host: str, allowed: Collection[str]) -> bool:

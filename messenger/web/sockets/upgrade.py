@@ -1,13 +1,30 @@
-"""aiohttp's socket, as strict about masks as RFC 6455 (5.1) wants its servers to be."""
+"""From a request to aiohttp's socket, as strict about masks as RFC 6455 (5.1) wants its servers to be."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from aiohttp import WSCloseCode, web
 from aiohttp.http_websocket import WebSocketError, WebSocketReader, WebSocketWriter
 
-from messenger.apps.ws import protocol
-from messenger.apps.ws.masks import Masks
+from messenger.errors import BadParameters, Unavailable
+from messenger.web import seats
 from messenger.web.body import BODY_LIMIT
+from messenger.web.keys import DRAINING
+from messenger.web.sockets.masks import Masks
+
+
+@asynccontextmanager
+async def upgraded(request: web.Request, user_id: int, *protocols: str) -> AsyncIterator["Socket"]:
+    """An open socket in a seat of this person's; refused before the upgrade where that can be said."""
+    socket = Socket(protocols)
+    if not socket.can_prepare(request):
+        raise BadParameters("This path speaks WebSocket only.")
+    if request.app[DRAINING].is_set():
+        raise Unavailable("The server stops.", retry_after=1)
+    with seats.seat(request.app, user_id):
+        await socket.prepare(request)
+        socket.headers.clear()  # they have been sent, and a socket lives long
+        yield socket
 
 
 class StrictReader:
@@ -31,10 +48,10 @@ class StrictReader:
 
 
 class Socket(web.WebSocketResponse):
-    def __init__(self) -> None:
+    def __init__(self, protocols: Sequence[str] = ()) -> None:
         # aiohttp refuses what reaches its limit, the contract what passes ours. No compression: small frames only
         # grow by it, and big ones would be bombs.
-        super().__init__(protocols=(protocol.NAME,), max_msg_size=BODY_LIMIT + 1, compress=False, autoping=False)
+        super().__init__(protocols=protocols, max_msg_size=BODY_LIMIT + 1, compress=False, autoping=False)
 
     def _post_start(self, request: web.BaseRequest, chosen: str | None, writer: WebSocketWriter) -> None:
         connection = request.protocol

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from messenger.apps.ws.outbox import MOST_BYTES, MOST_FRAMES, SMALL, Outbox, Post
+from messenger.web.sockets.outbox import MOST_BYTES, MOST_FRAMES, SMALL, Outbox, Post
 
 
 class Wire:

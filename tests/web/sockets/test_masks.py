@@ -2,7 +2,7 @@
 
 import random
 
-from messenger.apps.ws.masks import Masks
+from messenger.web.sockets.masks import Masks
 from tests.apps.ws.raw import BINARY, CLOSE, CONTINUATION, TEXT, frame
 
 

@@ -1,0 +1,193 @@
+"""One older socket from its upgrade to its close: the news of the log in its words, its frames to the services."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from aiohttp import web
+
+from messenger.apps.classic import closing, service, views
+from messenger.apps.classic.receipts import Receipts
+from messenger.apps.classic.schemas import unknown, verb_of
+from messenger.errors import InternalError, MessengerError, Unavailable
+from messenger.identity import Identity
+from messenger.log.entries import Entry
+from messenger.log.follow import Log
+from messenger.log.line import LineLost
+from messenger.web.body import parse
+from messenger.web.sockets.closing import SESSION_ENDED, Closing
+from messenger.web.sockets.link import Link, Pace
+from messenger.web.sockets.outbox import Post
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a frame was heard: whose socket, and of which chat where it is of one."""
+
+    root: web.Application
+    me: Identity
+    chat_id: int
+
+
+Verb = Callable[[Place, dict[str, Any]], Awaitable[None]]
+
+
+class Speech:
+    """What is spoken on one kind of socket. Keeps the last frame: all sockets of a process hear it in one turn."""
+
+    def __init__(
+        self,
+        *,
+        field: str,
+        verbs: Mapping[str, Verb],
+        told: Callable[[views.Said], bytes],
+        receipts: str,
+        echoes_rest: bool,
+    ) -> None:
+        """`field`: where its frames have their verb; `receipts`: the kind of entry that it tells its authors."""
+        self.field = field
+        self.verbs = verbs
+        self.receipts = receipts
+        self._told = told
+        self._echoes_rest = echoes_rest
+        self._last: tuple[Entry, bytes] | None = None
+
+    def frame(self, entry: Entry) -> bytes:
+        if self._last is None or self._last[0] is not entry:
+            self._last = entry, self._told(views.Said.by(entry))
+        return self._last[1]
+
+    def is_told(self, entry: Entry, me: int) -> bool:
+        """A client of one chat shows by itself what it has sent over REST."""
+        return self._echoes_rest or entry.actor_id != me or not service.was_sent_by_rest(entry.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Switchboard:
+    """What all older sockets of a process have in common."""
+
+    log: Log
+    pace: Pace
+    post: Post
+
+
+class Connection:
+    __slots__ = ("_link", "_log", "_only", "_outbox", "_pace", "_place", "_receipts", "_speech", "subscription")
+
+    def __init__(
+        self,
+        request: web.Request,
+        socket: web.WebSocketResponse,
+        me: Identity,
+        switchboard: Switchboard,
+        speech: Speech,
+        chat_id: int | None,
+    ) -> None:
+        """`chat_id`: the only one that is heard; None: all of mine."""
+        self._only = chat_id
+        self._place = Place(request.app, me, chat_id or 0)
+        self._speech = speech
+        self._log = switchboard.log
+        self._pace = switchboard.pace
+        self._link = Link(request, socket, switchboard.post, switchboard.pace, _nothing)
+        self._outbox = self._link.outbox
+        self.subscription = self._log.subscribe(me.user_id, me.session_id, self)
+        look = partial(service.own_messages, request.app, me)
+        self._receipts = Receipts(look, self._outbox, self._is_in, self.close)
+
+    # --- the log's side: a Sink; nothing here waits or raises
+
+    def take(self, entry: Entry) -> None:
+        mine = self._place.me.user_id
+        if self._only not in {None, entry.chat_id}:
+            return
+        if entry.kind == "new_message":
+            if self._speech.is_told(entry, mine):
+                self._outbox.put(self._speech.frame(entry))
+        elif entry.kind == self._speech.receipts:
+            self._receipts.add(entry, mine)
+        elif self._only is not None and is_the_end(entry, mine):
+            self.close(closing.NOT_A_MEMBER)
+
+    def take_note(self, note: bytes) -> None:
+        """Older clients know nothing of typing."""
+
+    def end(self) -> None:
+        self.close(SESSION_ENDED)
+
+    def restart(self) -> None:
+        self.close(closing.GOING_AWAY)
+
+    def close(self, why: Closing) -> None:
+        self._link.close(why)
+
+    def _is_in(self, chat_id: int) -> bool:
+        return self._log.hub.is_listening(self.subscription, chat_id)
+
+    # --- the client's side
+
+    async def run(self) -> None:
+        self._link.start()
+        try:
+            await self._join()
+            while self._link.closed_with is None and (text := await self._link.next_text()) is not None:
+                await self._hear(text)
+        except LineLost:
+            self.close(closing.GOING_AWAY)
+        finally:
+            self.subscription.detach()
+            self._link.stop()
+            await self._receipts.stopped()
+            await self._link.ended()
+            if self._link.closed_with is not None:
+                log.info("closed user=%s code=%s", self._place.me.user_id, self._link.closed_with.code)
+
+    async def _join(self) -> None:
+        """Live from the moment of joining; what was said before is in the history."""
+        head = await self.subscription.attach()
+        if self._only is not None and not self._is_in(self._only):
+            self.close(closing.NOT_A_MEMBER)
+            return
+        async with aclosing(self.subscription.catch_up(head)) as pages:
+            async for page in pages:
+                for entry in page:
+                    if entry.event:
+                        self.take(entry)
+
+    async def _hear(self, text: str) -> None:
+        """One frame after the other; what is refused leaves the socket open."""
+        try:
+            frame = parse(text.encode())
+            verb = verb_of(frame, self._speech.field)
+            if verb not in self._speech.verbs:
+                raise unknown(self._speech.field, verb)
+            await self._obey(self._speech.verbs[verb], frame)
+        except MessengerError as refusal:
+            self._outbox.put(views.error(refusal))
+
+    async def _obey(self, verb: Verb, frame: dict[str, Any]) -> None:
+        try:
+            async with asyncio.timeout(self._pace.command):
+                await verb(self._place, frame)
+        except MessengerError:
+            raise
+        except TimeoutError:
+            raise Unavailable("This took too long; whether it was done is not known.") from None
+        except Exception:
+            log.exception("a frame failed user=%s", self._place.me.user_id)
+            raise InternalError from None
+
+
+def is_the_end(entry: Entry, me: int) -> bool:
+    """Nothing of this chat is for me any more."""
+    return entry.kind == "chat_deleted" or (entry.kind == "member_removed" and entry.user_id == me)
+
+
+def _nothing() -> None:
+    return None

@@ -1,0 +1,154 @@
+"""What older clients ask, put to the services of the others: other words, the same deeds and rights.
+
+`root`: where those keep their tools.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from messenger.apps.auth import service as accounts
+from messenger.apps.chats import service as chats
+from messenger.apps.classic.schemas import UUID_LENGTH, NewMessage, Registration, SignIn
+from messenger.apps.messages import service as messages
+from messenger.errors import ChatNotFound, Forbidden, GroupNotFound, IdempotencyConflict, MessageNotFound
+from messenger.identity import Caller, Identity, UserId
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from messenger.apps.chats.schemas import Group
+    from messenger.apps.messages.history import Own
+    from messenger.apps.messages.schemas import Message, ReadCursor
+    from messenger.db.engine import Database
+
+NAMED = f"{messages.NAMED}:"  # before the UUID that a sender's socket gave
+
+
+async def register(root: "web.Application", wanted: Registration, caller: Caller) -> accounts.Registered:
+    """Without a name of their own people are called by their e-mail address."""
+    account = accounts.Registration(wanted.password, user_name=wanted.username or wanted.email, email=wanted.email)
+    return await accounts.register(root[accounts.DESK], account, caller)
+
+
+async def sign_in(root: "web.Application", wanted: SignIn, caller: Caller) -> str:
+    """The access token."""
+    known = accounts.SignIn(wanted.password, email=wanted.email, client_id=wanted.client_id)
+    signed_in = await accounts.login(root[accounts.DESK], known.name, known.password, known.device, caller)
+    return signed_in.pair.access_token
+
+
+async def create_group(db: "Database", me: Identity, name: str, people: Sequence[int | str], caller: Caller) -> "Group":
+    others = [UserId(one) for one in dict.fromkeys(int(one) for one in people)]
+    return await chats.create_group(db, me, name, others, caller)
+
+
+# --- messages over REST
+
+
+async def send_to_person(
+    root: "web.Application", db: "Database", me: Identity, person: int, wanted: NewMessage
+) -> "Message":
+    sent = await messages.send_to_person(db, root[messages.SENDER], me, UserId(person), _words(wanted))
+    return sent.message
+
+
+async def send_to_group(
+    root: "web.Application", db: "Database", me: Identity, group_id: int, wanted: NewMessage
+) -> "Message":
+    words = _words(wanted)
+    try:
+        return (await messages.send_to_group(db, root[messages.SENDER], me, group_id, words)).message
+    except (GroupNotFound, ChatNotFound):
+        await _refuse_stranger(db, me, group_id)
+        raise
+
+
+def _words(wanted: NewMessage) -> messages.Words:
+    return messages.Words(messages.check_text(wanted.text), operation_id=wanted.operation_id)
+
+
+async def history(
+    root: "web.Application",
+    db: "Database",
+    me: Identity | None,
+    chat_id: int,
+    *,
+    later_than: int | None,
+    offset: int,
+    limit: int,
+    came: float,
+) -> "list[Message]":
+    """A stranger is told so."""
+    try:
+        return await root[messages.HISTORY].offset_page(me, chat_id, later_than, offset, limit, came)
+    except ChatNotFound:
+        await _refuse_stranger(db, me, chat_id)
+        raise
+
+
+async def _refuse_stranger(db: "Database", me: Identity | None, chat_id: int) -> None:
+    if me is not None and await chats.is_closed_to(db, me, chat_id):
+        raise Forbidden("You are not in this chat.") from None
+
+
+async def page(
+    root: "web.Application", me: Identity | None, chat_id: int, *, offset: int, limit: int, came: float
+) -> "tuple[list[Message], Sequence[ReadCursor]]":
+    """With how far everybody has read; a stranger's chat is not there."""
+    kept = root[messages.HISTORY]
+    found = await kept.offset_page(me, chat_id, None, offset, limit, came)
+    return found, await kept.read_cursors(me, chat_id, came)
+
+
+async def mark_read(root: "web.Application", db: "Database", me: Identity, message_id: int) -> None:
+    chat_id = await messages.chat_of(db, message_id)
+    try:
+        await read(root, me, chat_id, message_id)
+    except ChatNotFound:  # a stranger must not learn that there is such a message
+        raise MessageNotFound from None
+
+
+# --- the same by sockets
+
+
+async def say(root: "web.Application", me: Identity, chat_id: int, text: str) -> None:
+    words = messages.Words(messages.check_text(text), letter=messages.SPOKEN)
+    await messages.send(root[messages.SENDER], me.user_id, me.session_id, chat_id, words)
+
+
+async def say_named(root: "web.Application", me: Identity, chat_id: int, name: str, text: str) -> None:
+    """Under the sender's own UUID, once."""
+    words = messages.Words(messages.check_text(text), client_id=name, letter=messages.NAMED)
+    sent = await messages.send(root[messages.SENDER], me.user_id, me.session_id, chat_id, words)
+    if sent.replayed:
+        raise IdempotencyConflict("This message_id was used before: the message is stored already.")
+
+
+async def read(root: "web.Application", me: Identity, chat_id: int, message_id: int) -> None:
+    await messages.mark_read(root[messages.SENDER], me.user_id, me.session_id, chat_id, message_id)
+
+
+async def read_named(root: "web.Application", me: Identity, chat_id: int, name: int | str) -> None:
+    """By the message's id, or by the UUID that its sender gave it."""
+    if isinstance(name, str) and len(name) == UUID_LENGTH:
+        found = await root[messages.HISTORY].find_by_key(chat_id, NAMED + name)
+        if found is None:
+            raise MessageNotFound
+        name = found
+    await read(root, me, chat_id, int(name))
+
+
+async def own_messages(
+    root: "web.Application", me: Identity, chat_id: int, from_seq: int, to_seq: int, most: int
+) -> "list[Own]":
+    return await root[messages.HISTORY].own(me.user_id, chat_id, from_seq, to_seq, most)
+
+
+def name_of(message_id: int, key: str) -> int | str:
+    """What the clients of one chat call a message."""
+    return key.removeprefix(NAMED) if key.startswith(NAMED) else message_id
+
+
+def was_sent_by_rest(key: str) -> bool:
+    """As far as its key tells: what a client keyed itself could have come by any way."""
+    return key.startswith(f"{messages.PLAIN}:")

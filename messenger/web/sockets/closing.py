@@ -1,0 +1,24 @@
+"""Why a server closes a socket, whatever is spoken on it. Each code has one meaning; transports add their own.
+
+The codes below 4000 are RFC 6455's own, for what is no proper WebSocket at all or does not fit. Pure.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    code: int
+    reason: str
+    when: str
+
+
+NOT_WEBSOCKET = Closing(1002, "protocol", "Bytes that are no WebSocket frames.")
+NOT_TEXT = Closing(1003, "text frames only", "A binary frame came.")
+NOT_UTF8 = Closing(1007, "not text", "A text frame was not UTF-8.")
+TOO_BIG = Closing(1009, "too big", "A message was larger than 64 KiB.")
+HEARTBEAT_LOST = Closing(4000, "heartbeat lost", "Two pings in a row were not answered.")
+TOO_SLOW = Closing(4001, "too slow", "Events gathered faster than the client read them; resume from your cursor.")
+SESSION_ENDED = Closing(4502, "session ended", "The session was ended here or elsewhere; sign in again.")
+
+COMMON = (NOT_WEBSOCKET, NOT_TEXT, NOT_UTF8, TOO_BIG, HEARTBEAT_LOST, TOO_SLOW, SESSION_ENDED)

@@ -1,0 +1,18 @@
+"""Frames of RFC 6455 as bytes, unmasked and uncompressed. Pure."""
+
+LONG, LONGER = 126, 1 << 16
+PING = b"\x89\x00"
+
+
+def framed(words: bytes) -> bytes:
+    """A text frame: built once, the same bytes for every socket."""
+    length = len(words)
+    if length < LONG:
+        return bytes((0x81, length)) + words
+    if length < LONGER:
+        return b"\x81\x7e" + length.to_bytes(2, "big") + words
+    return b"\x81\x7f" + length.to_bytes(8, "big") + words
+
+
+def pong(payload: bytes) -> bytes:
+    return bytes((0x8A, len(payload))) + payload  # a ping carries 125 bytes at most, aiohttp sees to that

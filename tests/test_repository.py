@@ -1,0 +1,66 @@
+"""What everybody finds at the top: the commands of make, the hooks, the checks of every push, coverage by default."""
+
+import shutil
+import subprocess
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+MAKE = shutil.which("make") or "make"
+# A command of make, and a piece of what it would run.
+COMMANDS = {
+    "venv": "-m venv",
+    "run": "messenger-api",
+    "run-dev": "messenger-api --dev",
+    "test": "-m pytest",
+    "tests-html-coverage-report": "--cov-report=html",
+    "lint": "ruff check",
+    "migrate": "messenger-db upgrade head",
+}
+
+
+def make(*arguments: str) -> str:
+    """VENV: a place where nothing is, so that installing is part of the answer."""
+    done = subprocess.run(
+        [MAKE, "--no-print-directory", "VENV=/nowhere/venv", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_make_alone_lists_its_commands_with_a_word_on_each() -> None:
+    listed = {line.split()[1]: line.split(maxsplit=2)[2] for line in make().splitlines() if line.strip()}
+
+    assert listed.keys() >= {"help", *COMMANDS}
+    assert all(listed.values())
+    assert make("help") == make()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_make_does_what_it_is_called(command: str) -> None:
+    assert COMMANDS[command] in make("--dry-run", command)
+
+
+def test_pytest_alone_measures_the_coverage_of_messenger() -> None:
+    settings = ConfigParser()
+    settings.read(ROOT / "pytest.ini")
+
+    assert "--cov=messenger" in settings["pytest"]["addopts"].split()
+
+
+def test_every_push_is_checked_and_so_is_every_commit() -> None:
+    flow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+
+    assert "push" in flow[True]  # YAML takes `on` for a truth
+    assert [step["run"] for step in flow["jobs"]["check"]["steps"] if "run" in step] == [".ci/run"]
+    steps = (ROOT / ".ci/run").read_text()
+    assert "make lint" in steps
+    assert "make test" in steps
+    assert [hook["entry"] for repo in hooks["repos"] for hook in repo["hooks"]] == ["make lint"]
