@@ -142,6 +142,7 @@ def sends_plan() -> Iterator[Part]:
         if number == 2:
             yield Part("S1", "1 row a commit, 1 client", "pgbench, one core", partial(rows, 1, 1))
         else:
+            yield Part("S1", of, "without search", partial(sends, "without search", number))
             yield Part("S1", of, "two processes", partial(sends, "two processes", number))
         if number == 32:
             yield Part("S1", "1 row a commit, 32 clients", "pgbench, one core", partial(rows, 32, 1))

@@ -155,7 +155,7 @@ async def lag(stage: Stage, server: Server, connection: asyncpg.Connection) -> F
     """How old the newest message is that cannot be found yet, looked at again and again while 256 people send."""
     pairs = await server.pairs(stage.sized(256))
     load = asyncio.ensure_future(
-        stage.load("sends", server.process, server.families(), TOOL_CORES, **{"pairs": pairs, "seconds": 15.0})
+        stage.load("sends", server.process, server.families(), TOOL_CORES, **{"pairs": pairs, "seconds": 5 * stage.seconds})
     )
     heads: list[tuple[float, int]] = []
     behind: list[float] = []

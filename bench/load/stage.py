@@ -17,6 +17,7 @@ import asyncpg
 from bench.house import ROOT, House, Process, clean_environment, happens, processes_of
 from bench.load import profile
 from bench.load.people import Person, gather, invite, pair_up, reminisce
+from messenger.settings import Config
 
 PATIENCE = 120.0
 PEOPLE = 2000
@@ -55,11 +56,14 @@ class Null(Process):
     module = "bench.limits.null"
 
 
+SEARCHLESS = ",".join(name for name in Config.apps if name != "search")
 SERVERS: dict[str, tuple[Sequence[int], type[Process], dict[str, str]]] = {
     "product": (SERVER_CORES, Process, {}),
     # No database at all: the doorbells of the wire go through it too.
     "null": (SERVER_CORES, Null, {"WIRE": "none"}),
     "two processes": (BOTH, Process, {"WORKERS_NUM": "2"}),
+    # What following the log into the search index costs beside the sends.
+    "without search": (SERVER_CORES, Process, {"APPS": SEARCHLESS}),
 }
 
 

@@ -14,6 +14,7 @@ COLOURS = {
     "product": "#2f6fdd",
     "null": "#9aa4b2",
     "two processes": "#6b4fd8",
+    "without search": "#5aa7e8",
     "C send()": "#c2762b",
     "holds": "#2f9e5a",
     "missed": "#cf4a4a",
