@@ -3,6 +3,7 @@
 import argparse
 import os
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from bench import __main__ as bench
 from bench.limits import floor
 from bench.load import plan
+from bench.load.questions import search
 from bench.load.stage import Stage
-from bench.report import soaks, tables
+from bench.report import searches, soaks, tables
 from bench.report.goals import judge
 from bench.report.pictures import draw
 from bench.report.results import Results
@@ -24,18 +26,31 @@ def options(*words: str) -> argparse.Namespace:
 
 
 @needs_two_cores
+@pytest.mark.timeout(900)  # thirty parts, five servers
 async def test_every_scenario_and_limit_gives_a_figure_and_a_soak_loses_nothing(tmp_path: Path) -> None:
     given = options("--minutes", "0.05")
 
     with bench.on_stage(given) as stage:
         results = await bench.measured(given, bench.chosen([]), stage)
         soaked = await plan.soak(stage, given.minutes)
+        searched = await search(stage, 3000)
 
     assert_all_is_there(results, tmp_path)
     assert soaked["void"] == []
     assert soaked["journal"]["acked"] == soaked["acked"] > 0
     assert {soaked["journal"][name] for name in ("lost", "doubled", "told_otherwise", "never_acked")} == {0}
     assert "nothing lost, nothing doubled" in soaks.everything(soaked)
+    assert_the_same_is_found_by_all_ways(searched)
+
+
+def assert_the_same_is_found_by_all_ways(searched: dict[str, Any]) -> None:
+    found = {sort: {by: one["hits"] for by, one in ways.items()} for sort, ways in searched["sorts"].items()}
+    assert all(min(found[sort].values()) > 0 for sort in found if sort != "nothing")
+    assert set(found["nothing"].values()) == {0}
+    by_words = searched["gist"]["sorts"]
+    assert all(ways["GiST"]["hits"] == ways["GIN"]["hits"] for ways in by_words.values())
+    assert searched["lag"]["acked_per_s"] > 0
+    assert "findable within 2 s" in searches.everything(searched)
 
 
 def assert_all_is_there(results: Results, folder: Path) -> None:
