@@ -154,9 +154,8 @@ def ways(log: Path, since: int) -> dict[str, int]:
 async def lag(stage: Stage, server: Server, connection: asyncpg.Connection) -> Figures:
     """How old the newest message is that cannot be found yet, looked at again and again while 256 people send."""
     pairs = await server.pairs(stage.sized(256))
-    load = asyncio.ensure_future(
-        stage.load("sends", server.process, server.families(), TOOL_CORES, **{"pairs": pairs, "seconds": 5 * stage.seconds})
-    )
+    spec: Figures = {"pairs": pairs, "seconds": 5 * stage.seconds}
+    load = asyncio.ensure_future(stage.load("sends", server.process, server.families(), TOOL_CORES, **spec))
     heads: list[tuple[float, int]] = []
     behind: list[float] = []
     try:
