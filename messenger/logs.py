@@ -35,7 +35,8 @@ OLD_FILES = 5
 WAITING_LINES = 10_000
 GATHER_SECONDS = 0.02  # between two lots of lines; an error does not wait for it
 GOODBYE_SECONDS = 2.0
-QUIET = ("sqlalchemy", "asyncio", "asyncpg", "alembic")  # below WARNING they quote data, or chatter
+# Below WARNING they quote data, or chatter.
+QUIET = ("sqlalchemy", "asyncio", "asyncpg", "alembic", "aio_pika", "aiormq")
 
 HIDDEN = "[hidden]"
 # A second net: what we log on purpose holds no secret, what a library logs may. Where a word may begin with anything,
