@@ -5,11 +5,12 @@ A message is the number of a task and nothing else: what there is to do, and whe
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import NoReturn
 
 import aio_pika
-from aio_pika.abc import AbstractChannel
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ DEAD_FOR = 3600  # seconds until a dead letter that nobody read is nobody's conc
 CONNECT_TIMEOUT = 5.0
 HEARTBEAT = 5  # seconds; three without an answer, and the line is dead
 RETRY = 0.5
+GOODBYE = 2.0
 AWAY = (*CONNECTION_EXCEPTIONS, TimeoutError)
 
 
@@ -33,8 +35,7 @@ async def keep(url: str, use: Callable[[AbstractChannel], Awaitable[NoReturn]]) 
     trouble = ""
     while True:
         try:
-            connection = await aio_pika.connect(url, timeout=CONNECT_TIMEOUT, heartbeat=HEARTBEAT)
-            async with connection:
+            async with _connected(url) as connection:
                 channel = await connection.channel()
                 await declare(channel)
                 if trouble:
@@ -47,6 +48,17 @@ async def keep(url: str, use: Callable[[AbstractChannel], Awaitable[NoReturn]]) 
                 log.warning("RabbitMQ is away, search tasks wait: %s", said)
             trouble = said
         await asyncio.sleep(RETRY)
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[AbstractConnection]:
+    connection = await aio_pika.connect(url, timeout=CONNECT_TIMEOUT, heartbeat=HEARTBEAT)
+    try:
+        yield connection
+    finally:
+        with suppress(*AWAY):  # a broker that stands still does not say good-bye
+            async with asyncio.timeout(GOODBYE):
+                await connection.close()
 
 
 async def declare(channel: AbstractChannel) -> None:

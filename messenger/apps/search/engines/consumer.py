@@ -92,8 +92,8 @@ class Consumer:
             return
         try:
             await handle(message, task_id)
-        except Exception:
-            log.exception("a search stumbled task=%s", task_id)
+        except Exception as error:
+            log.error("a search stumbled task=%s: %s", task_id, error, exc_info=not isinstance(error, Unavailable))
             await answer(message.nack())  # delivered once more, or laid among the dead
 
     async def _do(self, message: AbstractIncomingMessage, task_id: int) -> None:

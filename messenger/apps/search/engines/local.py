@@ -74,7 +74,8 @@ class LocalEngine:
     async def _do(self, work: Work) -> None:
         try:
             await tasks.do(self._db, self._results, work, self._delay)
-        except Exception:
-            log.exception("a search stumbled task=%s attempt=%s", work.task_id, work.attempt)
+        except Exception as error:
+            trace = not isinstance(error, Unavailable)
+            log.error("a search stumbled task=%s attempt=%s: %s", work.task_id, work.attempt, error, exc_info=trace)
             with suppress(Unavailable):
                 await tasks.give_back(self._db, work)
