@@ -91,7 +91,7 @@ async def _work(config: "Config", dsn: str, private: "PrivatePostgres | None") -
     stop = _stop_signal()
     direct = str(config.database.direct_url) or dsn
     watch = Watch(direct)
-    db = Database(dsn, pool_size=config.database.pool_size, pooled=direct != dsn, watch=watch)
+    db = Database(dsn, pool_size=config.database.pool_size, pooled=bool(config.database.direct_url), watch=watch)
     wire = wires.make(config.wire, direct, str(config.redis_url))
     store = results.make(config)
     consumer = Consumer(str(config.rmq_url), db, store, config.search_delay)

@@ -76,6 +76,7 @@ def test_it_brings_up_the_private_database_waits_for_the_broker_and_leaves_nothi
     assert process.returncode == 0, said
     events = [str(one["event"]) for one in logged()]
     assert sum("RabbitMQ is away" in event for event in events) <= 2, "it is said once for each of the two connections"
+    assert {one["level"] for one in logged()} <= {"INFO", "WARNING"}
     assert "planted" not in said + debug.read_text()
     wait_for(lambda: not [one for one in processes_of(tmp_path) if one.status() != psutil.STATUS_ZOMBIE])
 

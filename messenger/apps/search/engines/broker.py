@@ -42,10 +42,11 @@ async def keep(url: str, use: Callable[[AbstractChannel], Awaitable[NoReturn]]) 
                     log.warning("RabbitMQ is there again")
                     trouble = ""
                 await use(channel)
-        except AWAY as error:
+        except Exception as error:
             said = f"{type(error).__name__}: {error}"
             if said != trouble:  # once, not at every try
-                log.warning("RabbitMQ is away, search tasks wait: %s", said)
+                expected = isinstance(error, AWAY)
+                log.warning("RabbitMQ is away, search tasks wait: %s", said, exc_info=not expected)
             trouble = said
         await asyncio.sleep(RETRY)
 

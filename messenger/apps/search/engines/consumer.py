@@ -59,8 +59,7 @@ class Consumer:
                 await answer(message.ack())
         if self._running is not None:
             self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
-        await self._outbox.stop()
+            await asyncio.gather(self._running, self._outbox.stop(), return_exceptions=True)
 
     async def _receive(self, channel: AbstractChannel) -> NoReturn:
         ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
