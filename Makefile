@@ -34,7 +34,8 @@ $(STAMP_DEV): setup.py | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 -e '.[dev]'
 	@touch $@ $(STAMP)
 
-test: $(STAMP_DEV)  ## Install everything and run all tests on a real private PostgreSQL
+test: $(STAMP_DEV)  ## Install everything and run all tests on a real private PostgreSQL, Redis and RabbitMQ
+	@.ci/rabbitmq
 	@$(BIN)/python -m pytest
 
 tests-html-coverage-report: $(STAMP_DEV)  ## Run the tests and open the coverage report in a browser

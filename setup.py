@@ -47,6 +47,7 @@ setup(
         "messenger.apps.docs": ["static/**/*"],
     },
     install_requires=[
+        "aio-pika>=10.2",
         "aiohttp[speedups]>=3.14.5,<4",
         "aiohttp-session[secure]>=2.12.1,<3",
         "aiohttp-cache>=4.0.1,<5",
@@ -89,6 +90,7 @@ setup(
     entry_points={
         "console_scripts": [
             "messenger-api = messenger.__main__:main",
+            "messenger-consumer = messenger.consume:main",
             "messenger-db = messenger.db.__main__:main",
         ],
         "messenger.apps": [],

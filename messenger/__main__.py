@@ -9,7 +9,7 @@ import difflib
 import os
 import platform
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -34,12 +34,17 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def run(argv: Sequence[str]) -> int:
     options, rest = _parser().parse_known_args(argv)  # --help ends here
+    return told(lambda: _act(options, rest))
+
+
+def told(act: Callable[[], int]) -> int:
+    """The exit code; what hinders is said in a few sentences, with a way out."""
     from messenger.db.binaries import EmbeddedError  # noqa: PLC0415
     from messenger.settings import SettingError  # noqa: PLC0415
     from messenger.start import Refusal  # noqa: PLC0415
 
     try:
-        return _act(options, rest)
+        return act()
     except SettingError as error:
         return _say(USAGE, str(error), "See all settings: messenger-api --print-config")
     except EmbeddedError as error:

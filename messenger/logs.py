@@ -36,6 +36,7 @@ WAITING_LINES = 10_000
 GATHER_SECONDS = 0.02  # between two lots of lines; an error does not wait for it
 GOODBYE_SECONDS = 2.0
 QUIET = ("sqlalchemy", "asyncio", "asyncpg", "alembic")  # below WARNING they quote data, or chatter
+CALM = ("aio_pika", "aiormq")  # an error at every try to connect; that the broker is away is said once, by us
 
 HIDDEN = "[hidden]"
 # A second net: what we log on purpose holds no secret, what a library logs may. Where a word may begin with anything,
@@ -325,6 +326,8 @@ def setup(config: Config, *, terminal: bool, coloured: bool = False, threaded: b
     root.setLevel(config.logs.level.upper())
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in CALM:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.captureWarnings(True)
     desk = Desk(handlers) if threaded else None
     if desk is not None:

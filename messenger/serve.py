@@ -33,14 +33,14 @@ def serve(config: Config, options: dict[str, Any]) -> int:
     terminal = sys.stdout.isatty()
     # Reloaded workers would inherit what the master has imported, so then it does not import what may change.
     ask = _ask_apart if options.get("reload") else _ask_here
-    _set_limits()
+    set_limits()
     with ExitStack() as kept:
         _share_metrics(config, kept)
         apps = ask(check_settings, config)
         listener = None
         if not options.get("bind") and not any(name in os.environ for name in BROUGHT_LISTENERS):
             listener = kept.enter_context(take_port(config.server.host, config.server.port, config.server.backlog))
-        private = _private_database(config, kept)
+        private = private_database(config, kept)
         dsn = private.url if private else config.database.dsn()
         version, unsafe = check_database(config, dsn)
         schema = ask(check_schema, config, str(config.database.direct_url) or dsn)
@@ -64,7 +64,7 @@ def serve(config: Config, options: dict[str, Any]) -> int:
             private=private,
             on_ready=say_ready,
         )
-        for warning in (*config.warnings, *_forgetful(unsafe)):
+        for warning in (*config.warnings, *forgetful(unsafe)):
             log.warning("%s", warning)
         code = _run(service, master)
     if code:
@@ -98,7 +98,7 @@ def _ask_apart(question: Callable[..., T], *arguments: Any) -> T:
         return pool.submit(question, *arguments).result()
 
 
-def _set_limits() -> None:
+def set_limits() -> None:
     os.umask(0o077)
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold keys and messages
@@ -115,7 +115,7 @@ def _share_metrics(config: Config, kept: ExitStack) -> None:
         kept.callback(_in_this_process_only(os.getpid(), shutil.rmtree), folder, ignore_errors=True)
 
 
-def _private_database(config: Config, kept: ExitStack) -> PrivatePostgres | None:
+def private_database(config: Config, kept: ExitStack) -> PrivatePostgres | None:
     if not config.database.is_private:
         return None
     return kept.enter_context(PrivatePostgres.lease(config.data_dir, bin_dir=config.database.bin_dir))
@@ -131,7 +131,7 @@ def _in_this_process_only(pid: int, action: Callable[..., None]) -> Callable[...
     return act
 
 
-def _forgetful(unsafe: list[str]) -> list[str]:
+def forgetful(unsafe: list[str]) -> list[str]:
     if not unsafe:
         return []
     settings = ", ".join(f"{name}=off" for name in unsafe)

@@ -175,7 +175,12 @@ class Config:
     search_delay: int = setting(
         "SEARCH_DELAY", 0, "Seconds before and after the work of a search task, to watch its states", at_least=0
     )
-    redis_url: Secret = setting("REDIS_URL", Secret(), "Redis, where there is one: the wire of many machines")
+    redis_url: Secret = setting(
+        "REDIS_URL", Secret(), "Redis, where there is one: the wire of many machines, and what search tasks found"
+    )
+    rmq_url: Secret = setting(
+        "RMQ_URL", Secret(), "RabbitMQ, where there is one: messenger-consumer does the search tasks, not messenger-api"
+    )
     server: ServerSettings = group(ServerSettings)
     database: DatabaseSettings = group(DatabaseSettings)
     auth: AuthSettings = group(AuthSettings)
@@ -308,6 +313,8 @@ def _parse(knob: Knob, raw: str) -> Any:
         raise SettingError(f"LOG_LEVEL={raw!r} is not DEBUG, INFO, WARNING or ERROR.")
     if knob.name == "WIRE" and value not in {"auto", "none", "postgres", "redis"}:
         raise SettingError(f"WIRE={raw!r} is not auto, none, postgres or redis.")
+    if knob.name == "RMQ_URL" and not value.startswith(("amqp://", "amqps://")):
+        raise SettingError("RMQ_URL is not an address like amqp://user:password@host:5672/.")
     return value
 
 

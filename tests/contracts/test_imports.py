@@ -78,6 +78,13 @@ ROOMS = (
         may=(*WORDS, *DB, *WEB, "messenger.subapp", "messenger.logs", "messenger.apps.auth.keys"),
         libraries=("alembic", "asyncpg"),
     ),
+    # Does the work of one sub-app, without its front to the web.
+    Room(
+        "messenger.consume",
+        may=ALL,
+        libraries=("uvloop",),
+        never=("messenger.apps.*.handlers", "messenger.apps.*.store", "messenger.web.*"),
+    ),
     Room(
         "messenger.*[!.]",
         may=ALL,
@@ -136,11 +143,11 @@ APP_ROOMS = (
     # The index is a follower of the log.
     Room("messenger.apps.search.index", may=(*WORDS, *OWN, *WEB, *FOLLOWED), libraries=("aiohttp", "asyncpg")),
     Room("messenger.apps.search.words", may=(*WORDS, *OWN), never=("asyncio",)),
-    Room("messenger.apps.search.engines*", may=(*WORDS, *OWN, *DB), libraries=("asyncpg", "sqlalchemy")),
+    Room("messenger.apps.search.engines*", may=(*WORDS, *OWN, *DB), libraries=("aio_pika",)),
     Room(
         "messenger.apps.search.*",
         may=(*WORDS, *OWN, *DB, ENTRIES, "messenger.subapp"),
-        libraries=("aio_pika", "redis"),
+        libraries=("redis",),
     ),
     Room(
         "messenger.apps.cache.*", may=(*WORDS, *OWN, *WEB, "messenger.subapp"), libraries=("aiohttp_cache", "aiohttp")

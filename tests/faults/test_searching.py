@@ -102,6 +102,28 @@ async def test_what_was_acknowledged_is_found_soon(
         print(f"\nfound after the ack within {max(took):.2f} s, at the median {sorted(took)[10]:.2f} s", end="")
 
 
+async def test_a_search_whose_worker_was_killed_is_finished_by_another(
+    searching: House, first: Process, reader: Client, rows: asyncpg.Connection
+) -> None:
+    # Its longer delay keeps it from taking up what waits, so the first is the one that works.
+    second = await searching.process(SEARCH_DELAY=str(4 * int(DELAY))).ready()
+    chat = await reader.opens_chat(first, new_name("chat"))
+    await reader.says(first, chat, "pizza")
+    await indexed(rows)
+    task = (await reader.post(first, "/v1/chats/search", {"message": "pizza"}))["task_id"]
+
+    async def status(process: Process, wanted: str) -> bool:
+        return bool((await reader.get(process, f"/v1/chats/search/status/{task}"))["status"] == wanted)
+
+    await happens(lambda: status(first, "IN_PROCESS"), "the first works on it")
+    first.kill()
+    await happens(lambda: status(second, "SUCCESS"), "it is finished by the second")
+
+    assert await rows.fetchval("select attempts from search_tasks where id = $1", int(task)) == 2
+    page = await reader.get(second, f"/v1/chats/search/{task}/messages?limit=10")
+    assert [hit["text"] for hit in page["messages"]] == ["pizza"]
+
+
 async def test_a_crash_of_the_database_leaves_no_search_standing_and_no_wrong_answer(
     searching: House, first: Process, reader: Client, rows: asyncpg.Connection
 ) -> None:

@@ -1,24 +1,26 @@
 """Search: at once, and as tasks. The index follows the log; nothing here slows sending."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 from aiohttp import web
 
-from messenger.apps.search import handlers, index, shows, tasks
-from messenger.apps.search.engines.local import LocalEngine
+from messenger.apps.search import engines, handlers, index, results, shows, tasks
 from messenger.subapp import SubApp
 from messenger.web.keys import ACCOUNT_DELETED, CONFIG, DATABASE
 
 
 async def engine(root: web.Application) -> AsyncIterator[None]:
-    working = root[handlers.ENGINE] = LocalEngine(root[DATABASE], root[CONFIG].search_delay)
+    working = root[handlers.ENGINE] = engines.make(root[CONFIG], root[DATABASE], root[handlers.RESULTS])
     working.start()
     yield
     await working.stop()
+    await root[handlers.RESULTS].close()
 
 
 def setup(root: web.Application) -> None:
-    root[ACCOUNT_DELETED].append(tasks.forget)
+    found = root[handlers.RESULTS] = results.make(root[CONFIG])
+    root[ACCOUNT_DELETED].append(partial(tasks.forget, found))
 
 
 app = SubApp(

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from messenger.apps.search import service, tasks
 from messenger.apps.search.engines import Engine
+from messenger.apps.search.results import Results
 from messenger.apps.search.schemas import LONGEST, NewSearch, Place, Wanted
 from messenger.errors import BadCursor, TaskNotFound
 from messenger.identity import MAX_ID
@@ -15,6 +16,7 @@ from messenger.web.body import read
 from messenger.web.keys import DATABASE, IDENTITY, MESSAGES_NOW
 
 ENGINE: web.AppKey[Engine] = web.AppKey("search_engine")
+RESULTS: web.AppKey[Results] = web.AppKey("search_results")
 
 PAGE, LONGEST_PAGE = 20, 100
 TASK_PAGE = 1000
@@ -51,8 +53,8 @@ async def fetch(request: web.Request) -> web.Response:
         raise paging.bad_parameter("limit", "is required")
     limit = paging.whole_number(given, "limit", 0, least=1, most=TASK_PAGE)
     first = paging.whole_number(given, "from", 1, least=0, most=MAX_ID)
-    db, show = request.app[DATABASE], request.app[MESSAGES_NOW]
-    page = await tasks.fetch(db, show, request.get(IDENTITY), task_id, first, limit)
+    db, results, show = request.app[DATABASE], request.app[RESULTS], request.app[MESSAGES_NOW]
+    page = await tasks.fetch(db, results, show, request.get(IDENTITY), task_id, start=first, limit=limit)
     return reply.json({"messages": page.hits, "next": {"iterator": str(page.next)}}, headers=reply.PRIVATE)
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 LONGEST = 256  # characters of a question
 SHORTEST_TASK = 4
 MOST_HITS = 100  # of a task
+LIFETIME = 3600.0  # seconds until a task and what is left of its results are forgotten
 
 Order = Literal["rank", "recent"]
 Status = Literal["WAITING", "IN_PROCESS", "SUCCESS", "FAILED"]
@@ -70,6 +71,7 @@ class Task:
     status: Status
     progress: int
     text: str
+    attempt: int  # the last one; of a task that is done the one that did it
 
 
 @dataclass(frozen=True, slots=True)

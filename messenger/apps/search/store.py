@@ -130,6 +130,24 @@ async def find_lexemes(tx: Transaction, words: Sequence[str]) -> dict[str, froze
 
 # --- tasks. Their clock is the database's, the same for all who work on them.
 
+TASK = "id, status, progress, text, attempts"
+
+
+async def wait_for_turn(tx: Transaction, asker: int) -> None:
+    """Who else counts the tasks of this person waits until this transaction has ended."""
+    await tx.session.execute(
+        text("select pg_advisory_xact_lock(hashtextextended('search ' || cast(:asker as text), 0))"),
+        {"asker": str(asker)},
+    )
+
+
+async def count_open(tx: Transaction, asker: int) -> int:
+    rows = await tx.session.execute(
+        text("select count(*) from search_tasks where asker_id = :asker and status in ('WAITING', 'IN_PROCESS')"),
+        {"asker": asker},
+    )
+    return int(rows.scalar_one())
+
 
 async def add_task(tx: Transaction, asker: int | None, words: str, lifetime: float) -> int:
     row = await tx.session.execute(
@@ -146,14 +164,17 @@ async def find_task(tx: Transaction, asker: int | None, task_id: int) -> Task | 
     row = (
         await tx.session.execute(
             text(
-                "select id, status, progress, text from search_tasks"
-                " where id = :id and asker_id is not distinct from cast(:asker as bigint)"
-                " and expires_at > clock_timestamp()"
+                f"select {TASK} from search_tasks where id = :id"
+                " and asker_id is not distinct from cast(:asker as bigint) and expires_at > clock_timestamp()"
             ),
             {"id": task_id, "asker": asker},
         )
     ).one_or_none()
-    return Task(row.id, row.status, row.progress, row.text) if row else None
+    return _task(row) if row else None
+
+
+def _task(row: Any) -> Task:
+    return Task(row.id, row.status, row.progress, row.text, row.attempts)
 
 
 async def is_anything_open(tx: Transaction) -> bool:
@@ -161,29 +182,87 @@ async def is_anything_open(tx: Transaction) -> bool:
     return bool((await tx.session.execute(statement)).scalar_one())
 
 
-async def claim(tx: Transaction, delay: float, lease: float, most_attempts: int) -> Work | None:
-    """The oldest that waits, or whose worker has died. Whoever else is choosing takes another one."""
+async def is_open(tx: Transaction, task_id: int) -> bool:
+    statement = text("select exists(select from search_tasks where id = :id and status in ('WAITING', 'IN_PROCESS'))")
+    return bool((await tx.session.execute(statement, {"id": task_id})).scalar_one())
+
+
+# What waits for long enough, and what was held by somebody who has died.
+UNHELD = (
+    "(o.status = 'WAITING' and o.created_at <= clock_timestamp() - make_interval(secs => :delay)"
+    " or o.status = 'IN_PROCESS' and o.lease_until < clock_timestamp())"
+)
+
+
+async def claim(
+    tx: Transaction, delay: float, lease: float, most_attempts: int, task_id: int | None = None
+) -> Work | None:
+    """This one or the oldest that nobody holds. Whoever else is choosing takes another one."""
     row = (
         await tx.session.execute(
             text(
-                """
+                f"""
                 update search_tasks t
                    set status = 'IN_PROCESS', attempts = attempts + 1, progress = 0,
                        lease_until = clock_timestamp() + make_interval(secs => :lease)
                  where t.id = (
                        select o.id from search_tasks o
-                        where o.attempts < :most
-                          and (o.status = 'WAITING'
-                               and o.created_at <= clock_timestamp() - make_interval(secs => :delay)
-                               or o.status = 'IN_PROCESS' and o.lease_until < clock_timestamp())
+                        where o.attempts < :most and {UNHELD}
+                          {"" if task_id is None else "and o.id = :task"}
                         order by o.id limit 1 for update skip locked)
                 returning t.id, t.asker_id, t.text, t.attempts
                 """
             ),
-            {"delay": delay, "lease": lease, "most": most_attempts},
+            {"delay": delay, "lease": lease, "most": most_attempts} | ({} if task_id is None else {"task": task_id}),
         )
     ).one_or_none()
     return Work(row.id, row.asker_id, row.text, row.attempts) if row else None
+
+
+async def hand_over(tx: Transaction, delay: float, lease: float, most_attempts: int, limit: int) -> list[int]:
+    """Tasks that nobody holds, neither a worker nor the broker: from now on the broker does, for a while."""
+    rows = await tx.session.execute(
+        text(
+            f"""
+            update search_tasks t
+               set status = 'WAITING', progress = 0,
+                   lease_until = clock_timestamp() + make_interval(secs => :lease)
+             where t.id in (
+                   select o.id from search_tasks o
+                    where o.attempts < :most and {UNHELD}
+                      and (o.lease_until is null or o.lease_until < clock_timestamp())
+                    order by o.id limit :limit for update skip locked)
+            returning t.id
+            """
+        ),
+        {"delay": delay, "lease": lease, "most": most_attempts, "limit": limit},
+    )
+    return list(rows.scalars())
+
+
+async def take_back(tx: Transaction, task_ids: Sequence[int]) -> None:
+    """The broker did not get them."""
+    await tx.session.execute(
+        text(
+            "update search_tasks set lease_until = null where id = any(cast(:ids as bigint[])) and status = 'WAITING'"
+        ),
+        {"ids": list(task_ids)},
+    )
+
+
+async def give_up(tx: Transaction, task_id: int) -> tuple[int, int | None] | None:
+    """Failed, unless somebody is alive who works on it: the task and its asker."""
+    row = (
+        await tx.session.execute(
+            text(
+                "update search_tasks set status = 'FAILED', lease_until = null where id = :id"
+                " and (status = 'WAITING' or status = 'IN_PROCESS' and lease_until < clock_timestamp())"
+                " returning id, asker_id"
+            ),
+            {"id": task_id},
+        )
+    ).one_or_none()
+    return (row.id, row.asker_id) if row else None
 
 
 async def fail_hopeless(tx: Transaction, most_attempts: int, deadline: float) -> list[tuple[int, int | None]]:
@@ -261,26 +340,42 @@ async def put_back(tx: Transaction, work: Work) -> None:
     )
 
 
-async def forget_tasks(tx: Transaction, asker: int) -> None:
+async def forget_tasks(tx: Transaction, asker: int) -> list[Task]:
+    rows = await tx.session.execute(
+        text(f"delete from search_tasks where asker_id = :asker returning {TASK}"), {"asker": asker}
+    )
+    return [_task(row) for row in rows]
+
+
+async def forget_expired(tx: Transaction) -> list[Task]:
+    rows = await tx.session.execute(
+        text(f"delete from search_tasks where expires_at < clock_timestamp() returning {TASK}")
+    )
+    return [_task(row) for row in rows]
+
+
+async def fail(tx: Transaction, task_id: int) -> None:
+    await tx.session.execute(text("update search_tasks set status = 'FAILED' where id = :id"), {"id": task_id})
+
+
+# --- what tasks found, until it is fetched. The row of the task says how much that is.
+
+
+async def lock_results(tx: Transaction, task_id: int) -> int:
+    """How much is to be fetched yet; nobody else counts until the transaction ends."""
+    rows = await tx.session.execute(
+        text("select hits from search_tasks where id = :id for no key update"), {"id": task_id}
+    )
+    return int(rows.scalar_one_or_none() or 0)
+
+
+async def count_taken(tx: Transaction, task_id: int, taken: int) -> None:
     await tx.session.execute(
-        text(
-            "with gone as (delete from search_tasks where asker_id = :asker returning id)"
-            " delete from search_results where task_id in (select id from gone)"
-        ),
-        {"asker": asker},
+        text("update search_tasks set hits = hits - :taken where id = :id"), {"id": task_id, "taken": taken}
     )
 
 
-async def sweep(tx: Transaction) -> None:
-    await tx.session.execute(
-        text(
-            "with gone as (delete from search_tasks where expires_at < clock_timestamp() returning id)"
-            " delete from search_results where task_id in (select id from gone)"
-        )
-    )
-
-
-# --- what tasks found, until it is fetched
+# --- the same in a table
 
 
 async def keep_results(tx: Transaction, task_id: int, found: Sequence[Found]) -> None:
@@ -299,34 +394,43 @@ async def keep_results(tx: Transaction, task_id: int, found: Sequence[Found]) ->
     )
 
 
-async def take_results(tx: Transaction, task_id: int, start: int, limit: int) -> list[Result]:
-    """Read and removed in one statement; whoever fetches at the same time gets others."""
+async def is_anything_lost(tx: Transaction, task_id: int) -> bool:
+    """A crash of the database empties the table: what is not there any more is not called an empty result."""
     rows = await tx.session.execute(
         text(
-            """
-            with chosen as (
-                select r.place from search_results r where r.task_id = :task and r.place >= cast(:start as bigint)
-                 order by r.place limit :limit for update skip locked),
-            taken as (
-                delete from search_results r using chosen c where r.task_id = :task and r.place = c.place
-                returning r.place, r.chat_id, r.message_id),
-            counted as (
-                update search_tasks set hits = hits - (select count(*) from taken) where id = :task)
-            select * from taken order by place
-            """
+            "select hits > (select count(*) from search_results where task_id = :task) from search_tasks"
+            " where id = :task"
+        ),
+        {"task": task_id},
+    )
+    return bool(rows.scalar_one_or_none())
+
+
+async def choose_results(tx: Transaction, task_id: int, start: int, limit: int) -> list[Result]:
+    """Whoever chooses at the same time gets others."""
+    rows = await tx.session.execute(
+        text(
+            "select place, chat_id, message_id from search_results"
+            " where task_id = :task and place >= cast(:start as bigint)"
+            " order by place limit :limit for update skip locked"
         ),
         {"task": task_id, "start": start, "limit": limit},
     )
     return [Result(row.place, row.chat_id, row.message_id) for row in rows]
 
 
-async def fail_if_lost(tx: Transaction, task_id: int) -> bool:
-    """A crash of the database empties the store: what is not there any more is not called an empty result."""
-    found = await tx.session.execute(
+async def take_results(tx: Transaction, task_id: int, places: Sequence[int]) -> None:
+    await tx.session.execute(
         text(
-            "update search_tasks set status = 'FAILED' where id = :task and status = 'SUCCESS'"
-            " and hits > (select count(*) from search_results where task_id = :task) returning id"
+            "with taken as (delete from search_results"
+            " where task_id = :task and place = any(cast(:places as int[])) returning 1)"
+            " update search_tasks set hits = hits - (select count(*) from taken) where id = :task"
         ),
-        {"task": task_id},
+        {"task": task_id, "places": list(places)},
     )
-    return found.first() is not None
+
+
+async def forget_results(tx: Transaction, task_ids: Sequence[int]) -> None:
+    await tx.session.execute(
+        text("delete from search_results where task_id = any(cast(:ids as bigint[]))"), {"ids": list(task_ids)}
+    )

@@ -41,7 +41,7 @@ class SearchTask(Table):
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")
     hits: Mapped[int] = mapped_column(Integer, server_default="0")
     created_at: Mapped[datetime] = mapped_column(server_default=sql("clock_timestamp()"))
-    lease_until: Mapped[datetime | None]
+    lease_until: Mapped[datetime | None]  # until then somebody holds it: a worker, or a broker while it waits
     expires_at: Mapped[datetime] = mapped_column(index=True)
     __table_args__ = (
         CheckConstraint("status in ('WAITING', 'IN_PROCESS', 'SUCCESS', 'FAILED')", name="status"),

@@ -10,11 +10,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from messenger.apps.search import store
+from messenger.apps.search.results import Results
 from messenger.apps.search.schemas import (
+    LIFETIME,
     LONGEST,
     MOST_HITS,
     SHORTEST_TASK,
     Found,
+    Result,
     Status,
     Task,
     TaskHit,
@@ -22,10 +25,10 @@ from messenger.apps.search.schemas import (
     Wanted,
     Work,
 )
-from messenger.apps.search.service import eyes, look
+from messenger.apps.search.service import Answer, eyes, look
 from messenger.apps.search.words import Question
 from messenger.db.engine import Database, Transaction
-from messenger.errors import BadParameters, Flaw, TaskNotFound
+from messenger.errors import BadParameters, Flaw, TaskNotFound, TooManyRequests, Unavailable
 from messenger.identity import Caller, Identity, UserId
 from messenger.log.entries import News
 
@@ -34,13 +37,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LIFETIME = 3600.0  # seconds until a task and what is left of its results are forgotten
 DEADLINE = 60.0  # after which a task has failed, whatever became of those who worked on it
 LEASE = 5.0  # a worker that was not heard of for so long is dead
 BEAT = 1.5
 ATTEMPTS = 3
 PAUSE = 1.0  # before another try
+LOOK = 0.5  # for what has come, and for what was left by whoever died
+SWEEP = 60.0
+TRUST = 10.0  # in a broker: what it was handed and nobody has taken up by then is handed over again
+HANDFUL = 100
 CHATS_AT_ONCE = 100
+MOST_WAITING = 20  # of one person; they end within the deadline
+COME_BACK = 5.0
 
 
 def check_words(words: str) -> str:
@@ -53,6 +61,10 @@ def check_words(words: str) -> str:
 
 async def add(db: Database, me: Identity | None, words: str) -> int:
     async with db.transaction() as tx:
+        if me is not None:
+            await store.wait_for_turn(tx, me.user_id)
+            if await store.count_open(tx, me.user_id) >= MOST_WAITING:
+                raise TooManyRequests(f"{MOST_WAITING} searches of yours are not done yet.", retry_after=COME_BACK)
         return await store.add_task(tx, owner(me), words, LIFETIME)
 
 
@@ -61,30 +73,51 @@ async def status(db: Database, me: Identity | None, task_id: int) -> Task:
         return await _get(tx, me, task_id)
 
 
-async def fetch(db: Database, show: "Show", me: Identity | None, task_id: int, start: int, limit: int) -> TaskPage:
+async def fetch(
+    db: Database, results: Results, show: "Show", me: Identity | None, task_id: int, *, start: int, limit: int
+) -> TaskPage:
     """A page of what may be read now; what it holds, and what may not be read any more, is gone from the store."""
     hits: list[TaskHit] = []
     start = max(start, 1)
     while len(hits) < limit:
-        # What cannot be shown now because the database is away stays in the store: nothing was committed.
-        async with db.transaction() as tx:
-            task = await _get(tx, me, task_id)
-            if task.status != "SUCCESS":
-                break
-            if await store.fail_if_lost(tx, task_id):
-                log.warning("the results of a search were lost task=%s", task_id)
-                tell(tx, task_id, owner(me), "search_finished", "FAILED", 100)
-                break
-            taken = await store.take_results(tx, task_id, start, limit - len(hits))
-            answers = await look(tx, show, eyes(me), Question.typed(task.text), taken)
+        taken, answers = await _take(db, results, show, me, task_id, start=start, limit=limit - len(hits))
         if not taken:
             break
         start = taken[-1].place + 1
+        mine = {str(one.message_id) for one in taken}
         hits += [
             TaskHit(one.shown.message.id, one.shown.message.chat_id, one.shown.message.text, one.spans)
             for one in answers
+            if one.shown.message.id in mine
         ]
     return TaskPage(hits, start)
+
+
+async def _take(
+    db: Database, results: Results, show: "Show", me: Identity | None, task_id: int, *, start: int, limit: int
+) -> tuple[list[Result], list[Answer]]:
+    """What cannot be shown now because the database is away stays in the store, or comes back to it."""
+    taken: list[Result] = []
+    try:
+        async with db.transaction() as tx:
+            task = await _get(tx, me, task_id)
+            if task.status != "SUCCESS":
+                return [], []
+            if await results.is_lost(tx, task):
+                log.warning("the results of a search were lost task=%s", task_id)
+                await store.fail(tx, task_id)
+                tell(tx, task_id, owner(me), "search_finished", "FAILED", 100)
+                return [], []
+            chosen = await results.choose(tx, task, start, limit)
+            answers = await look(tx, show, eyes(me), Question.typed(task.text), chosen)
+            taken = await results.take(tx, task, chosen)
+            if chosen and not taken:
+                raise Unavailable("Somebody else has just fetched these.", retry_after=1)
+    except BaseException:
+        if taken:
+            await results.put_back(task, taken)
+        raise
+    return taken, answers
 
 
 async def _get(tx: Transaction, me: Identity | None, task_id: int) -> Task:
@@ -98,9 +131,14 @@ def owner(me: Identity | None) -> UserId | None:
     return me.user_id if me is not None else None
 
 
-async def forget(tx: Transaction, me: Identity, caller: Caller) -> None:
+async def forget(results: Results, tx: Transaction, me: Identity, caller: Caller) -> None:
     """With the account goes what it looked for."""
-    await store.forget_tasks(tx, me.user_id)
+    await results.forget(tx, await store.forget_tasks(tx, me.user_id))
+
+
+async def sweep(db: Database, results: Results) -> None:
+    async with db.transaction() as tx:
+        await results.forget(tx, await store.forget_expired(tx))
 
 
 # --- the work
@@ -108,22 +146,64 @@ async def forget(tx: Transaction, me: Identity, caller: Caller) -> None:
 
 async def take_up(db: Database, delay: float) -> Work | None:
     """The next task to be done, if there is one; those that nobody can do any more have failed."""
-    async with db.reading() as tx:
-        if not await store.is_anything_open(tx):
-            return None
+    if not await fail_hopeless(db, delay):
+        return None
+    return await _claim(db, delay)
+
+
+async def take_up_this(db: Database, task_id: int) -> Work | None:
+    """None: somebody works on it, or it is over."""
+    return await _claim(db, 0, task_id)
+
+
+async def _claim(db: Database, delay: float, task_id: int | None = None) -> Work | None:
     async with db.transaction() as tx:
-        for task_id, asker in await store.fail_hopeless(tx, ATTEMPTS, DEADLINE + 2 * delay):
-            log.warning("a search failed task=%s", task_id)
-            tell(tx, task_id, asker, "search_finished", "FAILED", 100)
-        work = await store.claim(tx, delay, LEASE, ATTEMPTS)
+        work = await store.claim(tx, delay, LEASE, ATTEMPTS, task_id)
         if work is not None:
             tell(tx, work.task_id, work.asker_id, "search_progress", "IN_PROCESS", 0)
     return work
 
 
-async def do(db: Database, work: Work, delay: float) -> None:
+async def fail_hopeless(db: Database, delay: float) -> bool:
+    """Is there anything to do at all?"""
+    async with db.reading() as tx:
+        if not await store.is_anything_open(tx):
+            return False
+    async with db.transaction() as tx:
+        for task_id, asker in await store.fail_hopeless(tx, ATTEMPTS, DEADLINE + 2 * delay):
+            _tell_failed(tx, task_id, asker)
+    return True
+
+
+async def hand_over(db: Database, delay: float) -> list[int]:
+    """To the broker, which holds them for a while as a worker would."""
+    async with db.transaction() as tx:
+        return await store.hand_over(tx, delay, TRUST, ATTEMPTS, HANDFUL)
+
+
+async def take_back(db: Database, task_ids: Sequence[int]) -> None:
+    async with db.reading() as tx:
+        await store.take_back(tx, task_ids)
+
+
+async def give_up(db: Database, task_id: int) -> bool:
+    """Nobody tries it again. False: somebody still does."""
+    async with db.transaction() as tx:
+        failed = await store.give_up(tx, task_id)
+        if failed is not None:
+            _tell_failed(tx, *failed)
+            return True
+        return not await store.is_open(tx, task_id)
+
+
+async def is_over(db: Database, task_id: int) -> bool:
+    async with db.reading() as tx:
+        return not await store.is_open(tx, task_id)
+
+
+async def do(db: Database, results: Results, work: Work, delay: float) -> None:
     """From the question to the stored results, while it is told again and again that somebody is alive here."""
-    doing = asyncio.ensure_future(_search(db, work, delay))
+    doing = asyncio.ensure_future(_search(db, results, work, delay))
     try:
         while not (await asyncio.wait({doing}, timeout=BEAT))[0]:
             async with db.reading() as tx:
@@ -134,7 +214,7 @@ async def do(db: Database, work: Work, delay: float) -> None:
         doing.cancel()
 
 
-async def _search(db: Database, work: Work, delay: float) -> None:
+async def _search(db: Database, results: Results, work: Work, delay: float) -> None:
     question = Question.typed(work.text)
     found: list[Found] = []
     if question.wanted:
@@ -150,7 +230,7 @@ async def _search(db: Database, work: Work, delay: float) -> None:
     await asyncio.sleep(delay)
     async with db.transaction() as tx:
         if await store.finish(tx, work, len(found[:MOST_HITS])):
-            await store.keep_results(tx, work.task_id, found[:MOST_HITS])
+            await results.keep(tx, work, found[:MOST_HITS])
             tell(tx, work.task_id, work.asker_id, "search_finished", "SUCCESS", 100)
 
 
@@ -181,9 +261,9 @@ async def put_back(db: Database, work: Work) -> None:
         await store.put_back(tx, work)
 
 
-async def sweep(db: Database) -> None:
-    async with db.reading() as tx:
-        await store.sweep(tx)
+def _tell_failed(tx: Transaction, task_id: int, asker: int | None) -> None:
+    log.warning("a search failed task=%s", task_id)
+    tell(tx, task_id, asker, "search_finished", "FAILED", 100)
 
 
 def tell(tx: Transaction, task_id: int, asker: int | None, kind: str, status: Status, progress: int) -> None:

@@ -53,3 +53,31 @@ async def marks(person: Person, q: str) -> list[list[str]]:
 async def is_true(sql: asyncpg.Connection) -> bool:
     """Does the index say what a full recount of the messages says?"""
     return not await sql.fetch(DIFFERENCES)
+
+
+# --- in the background
+
+
+async def begins(person: Person, words: str = "pizza") -> str:
+    return str((await person.post("/v1/chats/search", {"message": words})).expecting(201).json["task_id"])
+
+
+async def state(person: Person, task: str, server: Server | None = None) -> str:
+    path = f"/v1/chats/search/status/{task}"
+    return str((await person.get(path, server=server or person.server)).expecting(200).json["status"])
+
+
+async def ends(person: Person, task: str, seconds: float = PATIENCE) -> str:
+    async with asyncio.timeout(seconds):
+        while (now := await state(person, task)) in {"WAITING", "IN_PROCESS"}:
+            await asyncio.sleep(STEP)
+    return now
+
+
+async def page(person: Person, task: str, limit: int = 1000, **more: Any) -> dict[str, Any]:
+    params = {"limit": limit, **more}
+    return dict((await person.get(f"/v1/chats/search/{task}/messages", params=params)).expecting(200).json)
+
+
+async def fetches(person: Person, task: str, limit: int = 1000) -> list[str]:
+    return [hit["text"] for hit in (await page(person, task, limit))["messages"]]

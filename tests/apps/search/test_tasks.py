@@ -1,49 +1,15 @@
 """Searches in the background: their states from outside, pages that are fetched once, and who may see what."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from messenger.apps.search import tasks
+from messenger.apps.search.results.postgres import PostgresResults
 from messenger.db.engine import Database
-from tests.actors import Person, Server
-from tests.apps.search.finding import PATIENCE, STEP, indexed
-from tests.apps.talk import fill, says
-
-
-async def begins(person: Person, words: str = "pizza") -> str:
-    return str((await person.post("/v1/chats/search", {"message": words})).expecting(201).json["task_id"])
-
-
-async def state(person: Person, task: str, server: Server | None = None) -> str:
-    path = f"/v1/chats/search/status/{task}"
-    return str((await person.get(path, server=server or person.server)).expecting(200).json["status"])
-
-
-async def ends(person: Person, task: str) -> str:
-    async with asyncio.timeout(PATIENCE):
-        while (now := await state(person, task)) in {"WAITING", "IN_PROCESS"}:
-            await asyncio.sleep(STEP)
-    return now
-
-
-async def page(person: Person, task: str, limit: int = 1000, **more: Any) -> dict[str, Any]:
-    params = {"limit": limit, **more}
-    return dict((await person.get(f"/v1/chats/search/{task}/messages", params=params)).expecting(200).json)
-
-
-async def fetches(person: Person, task: str, limit: int = 1000) -> list[str]:
-    return [hit["text"] for hit in (await page(person, task, limit))["messages"]]
-
-
-@pytest.fixture
-async def lunch(alice: Person, bob: Person, sql: Any) -> str:
-    chat = await alice.opens_chat("lunch", [bob])
-    for number in range(5):
-        await says(alice, chat, f"pizza {number}")
-    await indexed(sql)
-    return chat
+from tests.actors import Person
+from tests.apps.search.finding import PATIENCE, begins, ends, fetches, indexed, page, state
+from tests.apps.talk import says
 
 
 async def test_a_search_is_begun_ends_and_its_hits_are_fetched_newest_first_and_once(bob, lunch, sql) -> None:
@@ -119,6 +85,22 @@ async def test_what_is_too_short_or_too_long_is_refused(alice) -> None:
         assert await ends(alice, await begins(alice, words)) == "SUCCESS"
 
 
+@pytest.mark.parametrize("settings", [{"SEARCH_DELAY": "60"}])
+async def test_somebody_has_only_so_many_searches_open_and_others_are_not_hindered(alice, bob, sql) -> None:
+    await sql.execute(
+        "insert into search_tasks (asker_id, text, expires_at)"
+        " select $1, 'pizza', clock_timestamp() + interval '1 hour' from generate_series(1, 15)",
+        int(bob.user_id),
+    )
+
+    answers = await asyncio.gather(*(bob.post("/v1/chats/search", {"message": "pizza"}) for _ in range(12)))
+
+    refused = [answer for answer in answers if answer.status == 429]
+    assert len(refused) == 7, "they come at the same time and are counted one after the other"
+    assert {(one.code, one.headers["Retry-After"]) for one in refused} == {("request-limit-exceeded", "5")}
+    (await alice.post("/v1/chats/search", {"message": "pizza"})).expecting(201)
+
+
 async def test_somebody_elses_search_is_not_there(alice, bob, mallory, lunch) -> None:
     task = await begins(bob)
     await ends(bob, task)
@@ -148,25 +130,6 @@ async def test_a_chat_left_after_the_search_does_not_show_its_hits(alice, bob, l
     assert await fetches(bob, task, 1) == ["pizza elsewhere"]
     assert await fetches(bob, task, 1) == []
     assert await sql.fetchval("select count(*) from search_results") == 0
-
-
-async def test_pages_fetched_at_the_same_time_never_overlap(alice, sql, start) -> None:
-    servers = [alice.server, await start()]
-    lunch = await alice.opens_chat("lunch")
-    await fill(sql, lunch, alice, 120)
-    await indexed(sql)
-    task = await begins(alice, "filled")
-    await ends(alice, task)
-    path = f"/v1/chats/search/{task}/messages?limit=7"
-
-    answers = await asyncio.gather(*(alice.get(path, server=servers[n % 2]) for n in range(24)))
-
-    hits = [hit["message_id"] for answer in answers for hit in answer.expecting(200).json["messages"]]
-    assert len(hits) == len(set(hits)) == 100  # as many as a task ever shows
-    newest = await sql.fetch("select m.id::text from messages m order by m.id desc limit 100")
-    assert set(hits) == {row["id"] for row in newest}
-    assert await sql.fetchval("select count(*) from search_results") == 0
-    assert await state(alice, task) == "SUCCESS"
 
 
 async def test_many_chats_are_searched_in_parts_and_progress_is_told(alice, sql) -> None:
@@ -222,47 +185,11 @@ async def test_a_worker_that_comes_late_finishes_nothing(bob, lunch, dsn, sql) -
     late = tasks.Work(int(task), int(bob.user_id), "pizza", row["attempts"] - 1)
     db = Database(dsn)
 
-    await tasks.do(db, late, 0)
+    await tasks.do(db, PostgresResults(), late, 0)
 
     await db.close()
     assert len(await fetches(bob, task)) == 5
     assert await fetches(bob, task) == []
-
-
-async def test_results_that_a_crash_took_are_a_failure_and_not_an_empty_answer(bob, lunch, sql) -> None:
-    task = await begins(bob)
-    await ends(bob, task)
-    await fetches(bob, task, 2)
-    await sql.execute("truncate search_results")
-
-    async with bob.connects() as socket:
-        assert await fetches(bob, task) == []
-        assert (await socket.hears("search_finished"))["status"] == "FAILED"
-
-    assert await state(bob, task) == "FAILED"
-
-
-async def test_what_nobody_fetches_is_forgotten(bob, lunch, dsn, sql) -> None:
-    task = await begins(bob)
-    await ends(bob, task)
-    await sql.execute("update search_tasks set expires_at = clock_timestamp() - interval '1 ms'")
-    db = Database(dsn)
-
-    assert (await bob.get(f"/v1/chats/search/status/{task}")).expecting(404).code == "task-not-found"
-    await tasks.sweep(db)
-
-    await db.close()
-    assert await sql.fetchval("select count(*) from search_tasks") == 0
-    assert await sql.fetchval("select count(*) from search_results") == 0
-
-
-async def test_with_an_account_goes_what_it_looked_for(bob, lunch, sql) -> None:
-    await ends(bob, await begins(bob))
-
-    (await bob.asks("DELETE", "/v1/users/me")).expecting(204)
-
-    assert await sql.fetchval("select count(*) from search_tasks") == 0
-    assert await sql.fetchval("select count(*) from search_results") == 0
 
 
 async def test_without_sign_in_everything_is_searched(lunch, start) -> None:

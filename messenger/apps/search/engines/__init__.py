@@ -2,6 +2,10 @@
 
 from typing import Protocol
 
+from messenger.apps.search.results import Results
+from messenger.db.engine import Database
+from messenger.settings import Config
+
 
 class Engine(Protocol):
     def start(self) -> None: ...
@@ -11,3 +15,14 @@ class Engine(Protocol):
 
     async def stop(self) -> None:
         """What was begun and not finished is left to others."""
+
+
+def make(config: Config, db: Database, results: Results) -> Engine:
+    """RabbitMQ when the settings name one; its driver is imported only then."""
+    if config.rmq_url:
+        from messenger.apps.search.engines.rabbit import RabbitEngine  # noqa: PLC0415
+
+        return RabbitEngine(str(config.rmq_url), db, results, config.search_delay)
+    from messenger.apps.search.engines.local import LocalEngine  # noqa: PLC0415
+
+    return LocalEngine(db, results, config.search_delay)

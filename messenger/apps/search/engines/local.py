@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 
 from messenger.apps.search import tasks
+from messenger.apps.search.results import Results
 from messenger.apps.search.schemas import Work
 from messenger.db.engine import Database
 from messenger.errors import Unavailable
@@ -13,13 +14,12 @@ from messenger.errors import Unavailable
 log = logging.getLogger(__name__)
 
 AT_ONCE = 4
-LOOK = 0.5  # seconds: for tasks that another process was told of, and for those whose worker has died
-SWEEP = 60.0
 
 
 class LocalEngine:
-    def __init__(self, db: Database, delay: float) -> None:
+    def __init__(self, db: Database, results: Results, delay: float) -> None:
         self._db = db
+        self._results = results
         self._delay = delay
         self._news = asyncio.Event()
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -48,9 +48,9 @@ class LocalEngine:
             await self._slots.acquire()
             work = None
             try:
-                if time.monotonic() > swept_at + SWEEP:
+                if time.monotonic() > swept_at + tasks.SWEEP:
                     swept_at = time.monotonic()
-                    await tasks.sweep(self._db)
+                    await tasks.sweep(self._db, self._results)
                 work = await tasks.take_up(self._db, self._delay)
             except Unavailable:
                 pass
@@ -59,7 +59,7 @@ class LocalEngine:
             if work is None:
                 self._slots.release()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK):
+                    async with asyncio.timeout(tasks.LOOK):
                         await self._news.wait()
                 self._news.clear()
             else:
@@ -73,8 +73,9 @@ class LocalEngine:
 
     async def _do(self, work: Work) -> None:
         try:
-            await tasks.do(self._db, work, self._delay)
-        except Exception:
-            log.exception("a search stumbled task=%s attempt=%s", work.task_id, work.attempt)
+            await tasks.do(self._db, self._results, work, self._delay)
+        except Exception as error:
+            trace = not isinstance(error, Unavailable)
+            log.error("a search stumbled task=%s attempt=%s: %s", work.task_id, work.attempt, error, exc_info=trace)
             with suppress(Unavailable):
                 await tasks.give_back(self._db, work)

@@ -1,0 +1,78 @@
+"""The connection to RabbitMQ, made anew whenever it breaks, and the two queues of search tasks.
+
+A message is the number of a task and nothing else: what there is to do, and whether, says the row.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import NoReturn
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+
+log = logging.getLogger(__name__)
+
+QUEUE = "messenger.search"
+DEAD = "messenger.search.dead"  # tasks that were delivered three times and done by nobody
+REDELIVERIES = 2
+DEAD_FOR = 3600  # seconds until a dead letter that nobody read is nobody's concern any more
+CONNECT_TIMEOUT = 5.0
+HEARTBEAT = 5  # seconds; three without an answer, and the line is dead
+RETRY = 0.5
+GOODBYE = 2.0
+AWAY = (*CONNECTION_EXCEPTIONS, TimeoutError)
+
+
+class QueueLost(ConnectionError):
+    """The connection stands, but what was declared over it is gone."""
+
+
+async def keep(url: str, use: Callable[[AbstractChannel], Awaitable[NoReturn]]) -> NoReturn:
+    """A channel with both queues, again and again: `use` ends by raising when they are not to be had any more."""
+    trouble = ""
+    while True:
+        try:
+            async with _connected(url) as connection:
+                channel = await connection.channel()
+                await declare(channel)
+                if trouble:
+                    log.warning("RabbitMQ is there again")
+                    trouble = ""
+                await use(channel)
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            if said != trouble:  # once, not at every try
+                expected = isinstance(error, AWAY)
+                log.warning("RabbitMQ is away, search tasks wait: %s", said, exc_info=not expected)
+            trouble = said
+        await asyncio.sleep(RETRY)
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[AbstractConnection]:
+    connection = await aio_pika.connect(url, timeout=CONNECT_TIMEOUT, heartbeat=HEARTBEAT)
+    try:
+        yield connection
+    finally:
+        with suppress(*AWAY):  # a broker that stands still does not say good-bye
+            async with asyncio.timeout(GOODBYE):
+                await connection.close()
+
+
+async def declare(channel: AbstractChannel) -> None:
+    await channel.declare_queue(
+        DEAD, durable=True, arguments={"x-queue-type": "quorum", "x-message-ttl": DEAD_FOR * 1000}
+    )
+    await channel.declare_queue(
+        QUEUE,
+        durable=True,
+        arguments={
+            "x-queue-type": "quorum",
+            "x-delivery-limit": REDELIVERIES,
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": DEAD,
+        },
+    )

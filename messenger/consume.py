@@ -1,0 +1,149 @@
+"""messenger-consumer: does the search tasks that messenger-api hands to RabbitMQ. As many of them as one likes.
+
+Settings, database and refusals are those of messenger-api; it has no port.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import messenger
+from messenger.__main__ import told
+
+if TYPE_CHECKING:
+    from messenger.db.embedded import PrivatePostgres
+    from messenger.settings import Config
+
+log = logging.getLogger(__name__)
+
+LOOK = 1.0  # seconds between looks after the private database
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="messenger-consumer",
+        description="Does the search tasks that messenger-api hands to RabbitMQ.",
+        epilog="Settings: environment and .env. Exit codes: 0 fine, 2 usage, 3 database, 4 schema, 1 other.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"messenger {messenger.__version__}")
+    parser.parse_args(argv)
+    return told(consume)
+
+
+def consume() -> int:
+    from messenger import logs  # noqa: PLC0415
+    from messenger.serve import forgetful, private_database, set_limits  # noqa: PLC0415
+    from messenger.settings import read  # noqa: PLC0415
+    from messenger.start import check_database, check_schema  # noqa: PLC0415
+
+    config = read(os.environ, dotenv=Path(".env"))
+    _refuse_idleness(config)
+    set_limits()
+    with ExitStack() as kept:
+        private = private_database(config, kept)
+        dsn = private.url if private else config.database.dsn()
+        _, unsafe = check_database(config, dsn)
+        check_schema(config, str(config.database.direct_url) or dsn)
+        terminal = sys.stdout.isatty()
+        coloured = terminal and not os.environ.get("NO_COLOR")
+        kept.callback(logs.setup(config, terminal=terminal, coloured=coloured, threaded=True))
+        for warning in (*config.warnings, *forgetful(unsafe)):
+            log.warning("%s", warning)
+
+        import uvloop  # noqa: PLC0415  (of no use to a refusal)
+
+        uvloop.run(_work(config, dsn, private))
+    return 0
+
+
+def _refuse_idleness(config: "Config") -> None:
+    from messenger.start import USAGE, Refusal  # noqa: PLC0415
+
+    if not config.rmq_url:
+        raise Refusal(
+            USAGE,
+            "RMQ_URL is not set: without RabbitMQ messenger-api does the search tasks itself.",
+            "Try: RMQ_URL=amqp://guest:guest@127.0.0.1:5672/ messenger-consumer",
+        )
+    if "search" not in config.apps:
+        raise Refusal(USAGE, "APPS leaves out search: there is nothing to do.", "Add search to APPS.")
+
+
+async def _work(config: "Config", dsn: str, private: "PrivatePostgres | None") -> None:
+    from messenger.apps.search import results  # noqa: PLC0415
+    from messenger.apps.search.engines.consumer import Consumer  # noqa: PLC0415
+    from messenger.db.engine import Database  # noqa: PLC0415
+    from messenger.db.watch import Watch  # noqa: PLC0415
+    from messenger.log import wires  # noqa: PLC0415
+
+    stop = _stop_signal()
+    direct = str(config.database.direct_url) or dsn
+    watch = Watch(direct)
+    db = Database(dsn, pool_size=config.database.pool_size, pooled=bool(config.database.direct_url), watch=watch)
+    wire = wires.make(config.wire, direct, str(config.redis_url))
+    store = results.make(config)
+    consumer = Consumer(str(config.rmq_url), db, store, config.search_delay)
+    db.on_news = wire.ring  # whoever asked hears at once how it goes on
+    watch.start()
+    await wire.start(lambda position: None, lambda note: None)
+    consumer.start()
+    log.info("ready")
+    await _until(stop, private)
+    log.info("leaves")
+    await consumer.stop()
+    await wire.stop()
+    await store.close()
+    await watch.stop()
+    await db.close()
+
+
+def _stop_signal() -> asyncio.Event:
+    """The first one drains, the second one is now."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    signals = (signal.SIGTERM, signal.SIGINT)
+
+    def leave() -> None:
+        stop.set()
+        for one in signals:
+            loop.remove_signal_handler(one)
+
+    for one in signals:
+        loop.add_signal_handler(one, leave)
+    return stop
+
+
+async def _until(stop: asyncio.Event, private: "PrivatePostgres | None") -> None:
+    """Meanwhile the private database is looked after, as the server does it."""
+    from messenger.db.embedded import EmbeddedError  # noqa: PLC0415
+
+    trouble = ""
+    while not stop.is_set():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK):
+                await stop.wait()
+        if private is None or stop.is_set():
+            continue
+        found = ""
+        try:
+            await asyncio.to_thread(private.watch)
+        except EmbeddedError as error:
+            found = str(error).replace("\n", " ")
+        if found and found != trouble:
+            log.error("the private PostgreSQL is away: %s", found)
+        trouble = found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+"""Search tasks over a real RabbitMQ: killed consumers, killed brokers, lost queues, poison. The rows are the truth."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+import asyncpg
+import pytest
+
+from bench.house import PATIENCE, Process, happens
+from messenger.apps.search import tasks
+from messenger.apps.search.engines import broker
+from messenger.apps.search.engines.consumer import Consumer
+from messenger.apps.search.results.postgres import PostgresResults
+from messenger.db.engine import Database
+from tests.actors import Person
+from tests.apps.search.finding import begins, ends, fetches, state
+from tests.apps.talk import says
+from tests.rabbit import Rabbit, program
+
+pytestmark = pytest.mark.skipif(program() is None, reason="needs Debian's rabbitmq-server: apt-get install it")
+
+FOREVER = "600"  # seconds of a work that ends by a kill
+
+
+class Worker(Process):
+    """One `messenger-consumer`."""
+
+    module = "messenger.consume"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
+    one = Rabbit(tmp_path_factory.mktemp("rabbit"))
+    one.start()
+    yield one
+    one.kill()
+
+
+@pytest.fixture
+async def rabbit(running: Rabbit) -> Rabbit:
+    """Without what the tests before have left."""
+    await running.ready()
+    async with await aio_pika.connect(running.url) as connection:
+        channel = await connection.channel()
+        for name in (broker.QUEUE, broker.DEAD):
+            await channel.queue_delete(name)
+    return running
+
+
+@pytest.fixture
+def settings(rabbit: Rabbit) -> dict[str, str]:
+    return {"RMQ_URL": rabbit.url}
+
+
+class Workers:
+    def __init__(self, dsn: str, url: str, folder: Path) -> None:
+        self._dsn = dsn
+        self._url = url
+        self._folder = folder
+        self.processes: list[Worker] = []
+
+    def start(self, **settings: str) -> Worker:
+        """A process of its own, to be killed."""
+        one = Worker(self._folder, {"DATABASE_URL": self._dsn, "RMQ_URL": self._url, "LOG_LEVEL": "INFO", **settings})
+        self.processes.append(one)
+        one.start()
+        return one
+
+    @asynccontextmanager
+    async def here(self) -> AsyncIterator[None]:
+        """In this process: started in no time."""
+        db = Database(self._dsn)
+        consumer = Consumer(self._url, db, PostgresResults(), 0)
+        consumer.start()
+        yield
+        await consumer.stop()
+        await db.close()
+
+
+@pytest.fixture
+def workers(dsn: str, rabbit: Rabbit, tmp_path: Path) -> Iterator[Workers]:
+    all_of_them = Workers(dsn, rabbit.url, tmp_path)
+    yield all_of_them
+    for one in all_of_them.processes:
+        one.kill()
+
+
+async def comes_to(person: Person, task: str, wanted: str) -> None:
+    async def is_so() -> bool:
+        return await state(person, task) == wanted
+
+    await happens(is_so, f"task {task} comes to {wanted}")
+
+
+async def waits_in_the_queue(rabbit: Rabbit, name: str = broker.QUEUE) -> int:
+    async with await aio_pika.connect(rabbit.url) as connection:
+        channel = await connection.channel()
+        return int((await channel.declare_queue(name, passive=True)).declaration_result.message_count or 0)
+
+
+async def test_without_a_consumer_a_task_waits_and_with_one_all_are_done(bob, lunch, rabbit, workers) -> None:
+    waiting = [await begins(bob) for _ in range(3)]
+
+    async def are_there() -> bool:
+        return await waits_in_the_queue(rabbit) == 3
+
+    await happens(are_there, "the tasks are in the queue")
+    assert [await state(bob, task) for task in waiting] == ["WAITING"] * 3
+
+    async with bob.connects() as socket, workers.here():
+        assert [await ends(bob, task, PATIENCE) for task in waiting] == ["SUCCESS"] * 3
+        assert (await socket.hears("search_finished"))["task_id"] in waiting
+        assert await ends(bob, await begins(bob), PATIENCE) == "SUCCESS"
+    assert await fetches(bob, waiting[0]) == [f"pizza {number}" for number in (4, 3, 2, 1, 0)]
+    assert await waits_in_the_queue(rabbit) == 0
+
+
+async def test_a_task_that_is_delivered_twice_is_done_once(bob, lunch, rabbit, workers, sql) -> None:
+    task = await begins(bob)
+    async with await aio_pika.connect(rabbit.url) as connection:
+        channel = await connection.channel()
+        await broker.declare(channel)
+        for body in (task.encode(), task.encode(), b"no number", b"9" * 40, b""):
+            await channel.default_exchange.publish(aio_pika.Message(body), broker.QUEUE)
+
+        async with workers.here():
+            assert await ends(bob, task, PATIENCE) == "SUCCESS"
+
+            async def is_empty() -> bool:
+                return await waits_in_the_queue(rabbit) == 0
+
+            await happens(is_empty, "everything is taken out of the queue")
+
+    assert await sql.fetchval("select attempts from search_tasks where id = $1", int(task)) == 1
+    assert len(await fetches(bob, task)) == 5
+
+
+async def test_a_task_whose_consumer_was_killed_is_finished_by_another(bob, lunch, workers, sql) -> None:
+    killed = workers.start(SEARCH_DELAY=FOREVER)
+    task = await begins(bob)
+    await comes_to(bob, task, "IN_PROCESS")
+
+    async with workers.here():
+        killed.kill()
+
+        assert await ends(bob, task, PATIENCE) == "SUCCESS"
+    assert await sql.fetchval("select attempts from search_tasks where id = $1", int(task)) == 2
+    assert len(await fetches(bob, task)) == 5
+
+
+async def test_a_consumer_that_is_told_to_leave_puts_its_work_back(bob, lunch, workers, sql) -> None:
+    leaving = workers.start(SEARCH_DELAY=FOREVER)
+    task = await begins(bob)
+    await comes_to(bob, task, "IN_PROCESS")
+    assert leaving.popen is not None
+
+    leaving.popen.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(leaving.popen.wait, PATIENCE) == 0, leaving.said
+    assert await state(bob, task) == "WAITING"
+
+    async with workers.here():
+        assert await ends(bob, task, PATIENCE) == "SUCCESS"
+    assert await sql.fetchval("select attempts from search_tasks where id = $1", int(task)) == 1
+    assert "Traceback" not in leaving.said
+
+
+async def test_a_task_that_always_stumbles_fails_after_three_tries_and_others_go_on(
+    bob, lunch, rabbit, workers, sql
+) -> None:
+    await sql.execute("alter table search_tasks add constraint no check (status <> 'SUCCESS' or text <> 'poison')")
+
+    async with workers.here():
+        poison = await begins(bob, "poison")
+        assert await ends(bob, await begins(bob), PATIENCE) == "SUCCESS"
+
+        assert await ends(bob, poison, PATIENCE) == "FAILED"
+        assert await ends(bob, await begins(bob), PATIENCE) == "SUCCESS"
+    assert await sql.fetchval("select attempts from search_tasks where id = $1", int(poison)) == 3
+    assert await waits_in_the_queue(rabbit) == await waits_in_the_queue(rabbit, broker.DEAD) == 0
+
+
+async def test_a_task_that_kills_three_consumers_is_a_dead_letter_and_fails(bob, lunch, rabbit, workers, sql) -> None:
+    poison = await begins(bob, "poison")
+    for attempt in (1, 2, 3):
+        victim = workers.start(SEARCH_DELAY=FOREVER)
+
+        async def is_tried(attempt: int = attempt) -> bool:
+            return bool(await sql.fetchval("select attempts from search_tasks where id = $1", int(poison)) == attempt)
+
+        await happens(is_tried, f"try {attempt}")
+        victim.kill()
+
+    async def is_dead() -> bool:
+        return await waits_in_the_queue(rabbit, broker.DEAD) == 1
+
+    await happens(is_dead, "it is among the dead letters")
+    async with workers.here():
+        assert await ends(bob, await begins(bob), PATIENCE) == "SUCCESS"
+        assert await ends(bob, poison, PATIENCE) == "FAILED"
+
+
+async def test_a_broker_that_is_killed_loses_nothing_and_hinders_nobody(bob, lunch, rabbit, workers) -> None:
+    before = await begins(bob)
+    async with workers.here():
+        assert await ends(bob, before, PATIENCE) == "SUCCESS"
+        in_the_queue = await begins(bob)
+
+        rabbit.kill()
+
+        async with asyncio.timeout(5):
+            while_dead = [await begins(bob) for _ in range(3)]
+            await says(bob, lunch, "sending goes on")
+        rabbit.start()
+        await rabbit.ready()
+
+        ended = [await ends(bob, task, PATIENCE) for task in (in_the_queue, *while_dead, await begins(bob))]
+    assert ended == ["SUCCESS"] * 5
+
+
+async def test_a_queue_that_was_deleted_is_made_again_and_its_tasks_with_it(
+    bob, lunch, rabbit, workers, monkeypatch
+) -> None:
+    monkeypatch.setattr(tasks, "TRUST", 2.0)
+    lost = await begins(bob)
+
+    async def is_there() -> bool:
+        return await waits_in_the_queue(rabbit) == 1
+
+    await happens(is_there, "the task is in the queue")
+    async with await aio_pika.connect(rabbit.url) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete(broker.QUEUE)
+        async with workers.here():
+            assert await ends(bob, lost, PATIENCE) == "SUCCESS"
+
+            await channel.queue_delete(broker.QUEUE)
+            assert await ends(bob, await begins(bob), PATIENCE) == "SUCCESS"
+
+
+@pytest.mark.parametrize("settings", [{"RMQ_URL": "amqp://guest:guest@127.0.0.1:9/"}])
+async def test_with_no_broker_at_all_a_task_waits_until_its_time_is_up(
+    bob: Person, lunch: str, sql: asyncpg.Connection, settings: Any
+) -> None:
+    task = await begins(bob)
+    assert await state(bob, task) == "WAITING"
+
+    await sql.execute("update search_tasks set created_at = created_at - interval '61 s'")
+
+    assert await ends(bob, task) == "FAILED"
