@@ -19,46 +19,11 @@ ALONE = "select pg_advisory_lock(7236840)"  # the server's own follower steps ba
 STEMS = 12_000  # of each language
 AT_ONCE = 20_000
 FOLLOWED = 5_000
-SYLLABLES = {
-    "russian": (
-        "ба",
-        "ве",
-        "го",
-        "ду",
-        "жи",
-        "за",
-        "ко",
-        "ле",
-        "мо",
-        "ну",
-        "пе",
-        "ра",
-        "си",
-        "та",
-        "фи",
-        "хо",
-        "че",
-        "шу",
-    ),
-    "english": (
-        "ba",
-        "con",
-        "der",
-        "el",
-        "for",
-        "gra",
-        "hin",
-        "in",
-        "jo",
-        "kel",
-        "lom",
-        "mer",
-        "nor",
-        "per",
-        "ran",
-        "sto",
-    ),
+LETTERS = {  # consonants, vowels; the first ones often
+    "russian": ("нтсрвлкмдпгзбчжшхцфщ", "оаеиыуяюэ"),
+    "english": ("tnsrhldcmfpgbvkwjxz", "eaoiuy"),
 }
+CLOSED = 0.3  # syllables that end in a consonant
 ENDINGS = {
     "russian": ("", "а", "ы", "ов", "ами", "ение", "ения", "ать", "ает", "ный", "ного"),
     "english": ("", "s", "ing", "ed", "er", "tion", "ly"),
@@ -99,14 +64,24 @@ class Archive:
 def words(choice: random.Random) -> list[str]:
     """The commonest first, both languages mixed."""
     found: dict[str, None] = {}
-    for language, syllables in SYLLABLES.items():
+    for language, letters in LETTERS.items():
         for _ in range(STEMS):
-            stem = "".join(choice.choices(syllables, k=choice.choice((2, 2, 3, 3, 4))))
+            stem = "".join(syllable(choice, *letters) for _ in range(choice.choice((1, 2, 2, 3, 3, 4))))
             for ending in choice.sample(ENDINGS[language], 2):
                 found[stem + ending] = None
     mixed = list(found)
     choice.shuffle(mixed)
     return mixed
+
+
+def syllable(choice: random.Random, consonants: str, vowels: str) -> str:
+    """Some letters are frequent and most combinations rare, as in words that people have."""
+    first, last = (often(choice, consonants) for _ in range(2))
+    return first + often(choice, vowels) + (last if choice.random() < CLOSED else "")
+
+
+def often(choice: random.Random, letters: str) -> str:
+    return choice.choices(letters, weights=[1 / (rank + 3) for rank in range(len(letters))])[0]
 
 
 def sentences(choice: random.Random, number: int, known: Sequence[str]) -> Iterator[list[str]]:
