@@ -7,10 +7,11 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from messenger.apps.metrics.registry import METRICS, SHARED
-from messenger.web.access import public
+from messenger.web.access import free, public
 from messenger.web.keys import DATABASE, LOG, WATCH
 
 
+@free
 @public
 async def metrics(request: web.Request) -> web.Response:
     _look(request.app)

@@ -19,7 +19,7 @@ NOT_UTF8 = Closing(1007, "not text", "A text frame was not UTF-8.")
 TOO_BIG = Closing(1009, "too big", "A message was larger than 64 KiB.")
 HEARTBEAT_LOST = Closing(4000, "heartbeat lost", "Two pings in a row were not answered.")
 TOO_SLOW = Closing(4001, "too slow", "Events gathered faster than the client read them; resume from your cursor.")
-RATE_LIMITED = Closing(4002, "rate limited", "Too many frames, and more after being told so.")
+RATE_LIMITED = Closing(4002, "rate limited", "Fifty frames within ten seconds were refused as too many.")
 DRAINING = Closing(
     4004, "draining", "The server stops; the reason carries the milliseconds to wait before coming back."
 )

@@ -4,11 +4,12 @@ import asyncio
 import inspect
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType, web
 
@@ -16,19 +17,24 @@ from messenger.apps.ws import closing, protocol
 from messenger.apps.ws.closing import Closing
 from messenger.apps.ws.outbox import Outbox, Post
 from messenger.apps.ws.resuming import Resuming
-from messenger.errors import BadCursor, InternalError, MessengerError, Unavailable
+from messenger.errors import BadCursor, InternalError, MessengerError, TooManyRequests, Unavailable
 from messenger.identity import Identity
 from messenger.log.entries import Cursor, Entry
 from messenger.log.follow import Log
 from messenger.log.line import LineLost
+from messenger.web.access import action_of
 from messenger.web.body import BODY_LIMIT
 from messenger.web.call import Call
 from messenger.web.keys import REQUEST_ID
+
+if TYPE_CHECKING:
+    from messenger.apps.throttling.limits import Limit
 
 log = logging.getLogger(__name__)
 
 MOST_UNDER_WAY = 100  # sends of one socket that wait for their batch
 MOST_MALFORMED = 10
+MOST_REFUSED, REFUSED_WITHIN = 50, 10.0  # frames beyond the limit, in seconds: who does not listen is closed
 MINUTE = 60.0
 MOST_PINGS = 2  # unanswered ones in a row
 COME_BACK_MS = "1000"
@@ -40,10 +46,11 @@ class Command:
 
     run: Callable[[Call], Any]
     waits: bool
+    action: str  # that it is limited as
 
     @classmethod
     def of(cls, function: Callable[[Call], Any]) -> "Command":
-        return cls(function, inspect.iscoroutinefunction(function))
+        return cls(function, inspect.iscoroutinefunction(function), action_of(function))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +71,14 @@ class Switchboard:
     commands: Mapping[str, Command]
     pace: Pace
     post: Post
+    limit: "Limit | None"  # of everything but messages, which are charged where all of them meet
 
 
 class Connection:
     __slots__ = (
-        "__weakref__", "_closer", "_commands", "_heard_at", "_heartbeat", "_malformed", "_outbox", "_pace", "_pings",
-        "_request_id", "_resuming", "_settled", "_socket", "_stream", "_transport", "_under_way", "app", "closed_with",
-        "me", "subscription",
+        "__weakref__", "_closer", "_commands", "_heard_at", "_heartbeat", "_limit", "_malformed", "_outbox", "_pace",
+        "_pings", "_refused", "_request_id", "_resuming", "_settled", "_socket", "_stream", "_transport",
+        "_under_way", "app", "closed_with", "me", "subscription",
     )  # fmt: skip
 
     def __init__(
@@ -85,6 +93,7 @@ class Connection:
         self._stream = switchboard.log
         self._commands = switchboard.commands
         self._pace = switchboard.pace
+        self._limit = switchboard.limit
         overflow = partial(self.close, closing.TOO_SLOW)
         self._outbox = Outbox(request.transport, switchboard.post, request.protocol._drain_helper, overflow)
         self.subscription = self._stream.subscribe(me.user_id, me.session_id, self)
@@ -92,6 +101,7 @@ class Connection:
         self._under_way = 0
         self._settled: asyncio.Event | None = None  # while somebody waits for it
         self._malformed: list[float] = []  # when the last ones came
+        self._refused: deque[float] | None = None  # when the last frames were too many
         self._heard_at = time.monotonic()
         self._pings = 0
         self._heartbeat: asyncio.TimerHandle | None = None
@@ -199,15 +209,33 @@ class Connection:
             return None
         try:
             command = self._commands.get(frame.verb)
-            if command is None:
-                self._obey_itself(frame)
-            elif command.waits or self._under_way >= MOST_UNDER_WAY:
-                return self._obey_in_turn(command, frame)
-            else:
-                self._begin(command, frame)
+            if self._limit is None or (command is not None and command.action == "send"):
+                return self._obey(command, frame)
+            if self._limit.passes(self.me.user_id):
+                return self._obey(command, frame)
+            return self._obey_if_allowed(self._limit, command, frame)
         except MessengerError as error:
             self._refuse(frame.ref, error)
         return None
+
+    def _obey(self, command: Command | None, frame: protocol.Frame) -> Coroutine[Any, Any, None] | None:
+        if command is None:
+            self._obey_itself(frame)
+        elif command.waits or self._under_way >= MOST_UNDER_WAY:
+            return self._obey_in_turn(command, frame)
+        else:
+            self._begin(command, frame)
+        return None
+
+    async def _obey_if_allowed(self, limit: "Limit", command: Command | None, frame: protocol.Frame) -> None:
+        try:
+            await limit.enter(self.me.user_id)
+            waits = self._obey(command, frame)
+        except MessengerError as error:
+            self._refuse(frame.ref, error)
+            return
+        if waits is not None:
+            await waits
 
     async def _obey_in_turn(self, command: Command, frame: protocol.Frame) -> None:
         try:
@@ -288,6 +316,16 @@ class Connection:
 
     def _refuse(self, ref: str | None, error: MessengerError) -> None:
         self._outbox.put(protocol.error(ref, error, self._request_id))
+        if isinstance(error, TooManyRequests):
+            self._count_refusal()
+
+    def _count_refusal(self) -> None:
+        now = time.monotonic()
+        if self._refused is None:
+            self._refused = deque(maxlen=MOST_REFUSED)
+        self._refused.append(now)
+        if len(self._refused) == MOST_REFUSED and now - self._refused[0] < REFUSED_WITHIN:
+            self.close(closing.RATE_LIMITED)
 
     def _refuse_malformed(self, ref: str | None, error: MessengerError) -> None:
         self._refuse(ref, error)

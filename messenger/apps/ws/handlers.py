@@ -12,7 +12,7 @@ from messenger.apps.ws.upgrade import Socket
 from messenger.errors import BadParameters, Unavailable
 from messenger.web import paging, seats
 from messenger.web.access import me, streaming
-from messenger.web.keys import ARRANGED, DRAINING, LOG
+from messenger.web.keys import ARRANGED, DRAINING, LIMITS, LOG
 
 SPREAD_MS = 3000  # a thousand clients must not come back in one instant
 
@@ -45,7 +45,8 @@ async def socket(request: web.Request) -> web.StreamResponse:
 async def context(root: web.Application) -> AsyncIterator[None]:
     root[CONNECTIONS] = set()
     commands = {verb: Command.of(function) for one in root[ARRANGED] for verb, function in one.app.commands.items()}
-    root[SWITCHBOARD] = Switchboard(root[LOG], commands, root[PACE], Post())
+    limit = root[LIMITS].default if LIMITS in root else None
+    root[SWITCHBOARD] = Switchboard(root[LOG], commands, root[PACE], Post(), limit)
     yield
 
 
