@@ -37,22 +37,28 @@ class Clearing:
         self._waits = waits
         self._news = asyncio.Event()
         self._told_at = time.monotonic()
-        self.is_answered = True
+        self.is_answered = False
         for limit in limits:
             limit.share(self._news.set)
 
     async def run(self) -> None:
+        while True:
+            try:
+                await self._keep_books()
+            except Exception as error:  # nobody may wait for ever because of a mistake here
+                log.exception("limits could not be settled")
+                self._count_alone(error)
+                await asyncio.sleep(RETRY)
+
+    async def _keep_books(self) -> None:
         await self._sweep()
         swept_at = time.monotonic()
-        while True:
+        while time.monotonic() - swept_at < SWEEP:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LATEST):
                     await self._news.wait()
             self._news.clear()
             await self._settle()
-            if time.monotonic() - swept_at > SWEEP:
-                swept_at = time.monotonic()
-                await self._sweep()
 
     async def _settle(self) -> None:
         everything = time.monotonic() - self._told_at >= LATEST
@@ -96,7 +102,7 @@ class Clearing:
         try:
             done, _ = await asyncio.wait({asking}, timeout=PATIENCE)
             if not done:
-                self._count_alone("it is slow")
+                self._count_alone("the store is slow")
             return await asking
         finally:
             asking.cancel()
@@ -110,7 +116,7 @@ class Clearing:
 
     def _count_together(self) -> None:
         if not self.is_answered:
-            log.info("limits are counted together again")
+            log.info("limits are counted by all processes together")
         self.is_answered = True
         for limit in self._limits.values():
             limit.waits = self._waits

@@ -122,10 +122,10 @@ class Limit:
             self._refuse(refuse, delay - self._patience)
             return True
         if self._tell is not None:
-            if self.waits and not self._may_go_first(who, self.rule.span - max(0.0, full_at - now)):
-                return False
             self._urgent[who] = None
             self._tell()
+            if self.waits and not self._may_go_first(who, self.rule.span - max(0.0, full_at - now)):
+                return False
         self._keep(who, self.rule.spend(full_at, now), now)
         if delay > 0:
             asyncio.get_running_loop().call_later(delay, go)
@@ -196,7 +196,6 @@ class Limit:
         while queue:
             go, refuse = queue[0]
             if not self._decide(who, go, refuse):
-                self._urgent[who] = None
                 return
             queue.popleft()
         self._queues.pop(who, None)

@@ -101,6 +101,7 @@ async def test_those_who_look_after_the_server_are_not_limited(start):
         for path in ("/ping", "/ping_db", "/healthz", "/readyz", "/metrics", "/docs", "/docs/errors", "/swagger.yml"):
             for _ in range(3):
                 assert "RateLimit" not in (await nobody.get(path)).expecting(200).headers, path
+        assert b"\nmessenger_rate_limited_total 1.0\n" in (await nobody.get("/metrics")).body
 
 
 async def test_a_socket_that_does_not_listen_is_closed(alice, bob):
