@@ -14,12 +14,13 @@ HAIR = 1e-6  # seconds: whoever comes exactly in time must not fail by the last 
 @dataclass(frozen=True, slots=True)
 class Rule:
     tokens: int
+    per_second: float
     interval: float  # seconds until one token is back
     span: float  # seconds until all of them are
 
     @classmethod
     def of(cls, rate: Rate) -> "Rule":
-        return cls(rate.tokens, 1 / rate.per_second, rate.tokens / rate.per_second)
+        return cls(rate.tokens, rate.per_second, 1 / rate.per_second, rate.tokens / rate.per_second)
 
     def spend(self, full_at: float, now: float) -> float:
         """When it is full again, with a token less; it may be overdrawn: see `delay`."""
@@ -31,7 +32,9 @@ class Rule:
 
     def state(self, full_at: float, now: float) -> tuple[int, float]:
         """Whole tokens left, and the seconds until there is one more."""
-        missing = max(0.0, full_at - now) / self.interval
-        left = self.tokens - missing + HAIR / self.interval
-        whole = max(0, min(self.tokens, int(left))) if left > 0 else 0
-        return whole, max(0.0, (whole + 1 - self.tokens + missing) * self.interval) if missing > 0 else 0.0
+        missing = (full_at - now) * self.per_second
+        if missing <= 0:
+            return self.tokens, 0.0
+        left = self.tokens - missing
+        whole = int(left + HAIR) if left > 0 else 0
+        return whole, (whole + 1 - left) * self.interval
