@@ -200,6 +200,7 @@ class Config:
         "SEARCH_DELAY", 0, "Seconds before and after the work of a search task, to watch its states", at_least=0
     )
     redis_url: Secret = setting("REDIS_URL", Secret(), "Redis, where there is one: the wire of many machines")
+    cache_type: str = setting("CACHE_TYPE", "memory", "Where pages are kept: memory (of each worker) or redis (shared)")
     server: ServerSettings = group(ServerSettings)
     database: DatabaseSettings = group(DatabaseSettings)
     auth: AuthSettings = group(AuthSettings)
@@ -281,6 +282,7 @@ def read(environ: Mapping[str, str], *, dotenv: Path | None = None, flags: Mappi
     if ("data_dir",) not in values:
         values["data_dir",] = default_data_dir(environ)
     config = _build(Config, values, sources, tuple(_look_alikes(every, layers)))
+    _refuse_incomplete(config)
     _refuse_unsafe(config)
     return config
 
@@ -325,6 +327,7 @@ PARSERS: dict[Any, tuple[Callable[[str], Any], str]] = {
 CHOICES = {
     "WIRE": ("auto", "none", "postgres", "redis"),
     "THROTTLING_MODE": ("reject", "delay"),
+    "CACHE_TYPE": ("memory", "redis"),
 }
 
 
@@ -372,6 +375,11 @@ def _look_alikes(every: list[Knob], layers: list[tuple[str, Mapping[str, str]]])
             close = difflib.get_close_matches(name, known, n=1, cutoff=0.87)
             if close:
                 yield f"{name} ({source}) is not a setting; did you mean {close[0]}?"
+
+
+def _refuse_incomplete(config: Config) -> None:
+    if config.cache_type == "redis" and not config.redis_url:
+        raise SettingError("CACHE_TYPE='redis' needs REDIS_URL, which is not set: redis://host:port is expected.")
 
 
 def _refuse_unsafe(config: Config) -> None:

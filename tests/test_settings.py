@@ -57,6 +57,8 @@ def test_an_empty_variable_is_an_unset_one() -> None:
         ("THROTTLE_SEND", "10 per second", "tokens/back in a second, as 10/1s"),
         ("THROTTLE_SEND", "0/1s", "as 10/1s"),
         ("THROTTLE_DEFAULT", "100/0s", "as 10/1s"),
+        ("CACHE_TYPE", "paper", "memory or redis"),
+        ("CACHE_TYPE", "redis", "needs REDIS_URL"),
         ("NGINX_THROTTLING", "perhaps", "true or false"),
         ("WORKERS_NUM", "-1", "at least 1"),
         ("DATA_DIR", "~no-such-user/data", "is not a path"),

@@ -142,7 +142,9 @@ APP_ROOMS = (
         libraries=("aio_pika", "redis"),
     ),
     Room(
-        "messenger.apps.cache.*", may=(*WORDS, *OWN, *WEB, "messenger.subapp"), libraries=("aiohttp_cache", "aiohttp")
+        "messenger.apps.cache.*",
+        may=(*WORDS, *OWN, *WEB, "messenger.subapp"),
+        libraries=("aiohttp_cache", "aiohttp", "redis"),
     ),
     # Transports hold a subscription to the log; its hub, tail and wires stay inside.
     *(
