@@ -15,7 +15,7 @@ from messenger.web.keys import ARRANGED, CONFIG, DATABASE, LOG, WATCH
 
 
 def create_app(config: Config, dsn: str, *, placed: list[Placed] | None = None) -> web.Application:
-    placed = load(config.apps) if placed is None else placed
+    placed = load(config.served_apps) if placed is None else placed
     root = web.Application(client_max_size=BODY_LIMIT)
     root[CONFIG] = config
     root[ARRANGED] = placed

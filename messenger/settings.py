@@ -28,6 +28,27 @@ class Mode(StrEnum):
     PRODUCTION = "production"
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many tokens at once, and so many back in a second."""
+
+    tokens: int
+    per_second: float
+
+    @classmethod
+    def parse(cls, raw: str) -> "Rate":
+        found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9}(?:\.[0-9]{1,6})?)s", raw.strip())
+        if found is None:
+            raise ValueError(raw)
+        rate = cls(int(found[1]), float(found[2]))
+        if rate.tokens < 1 or rate.per_second <= 0:
+            raise ValueError(raw)
+        return rate
+
+    def __str__(self) -> str:
+        return f"{self.tokens}/{f'{self.per_second:.6f}'.rstrip('0').rstrip('.')}s"
+
+
 class Secret(str):
     """Text that must never be shown: its repr is a mask."""
 
@@ -132,6 +153,18 @@ class AuthSettings:
 
 
 @dataclass(frozen=True)
+class ThrottlingSettings:
+    nginx: bool = setting("NGINX_THROTTLING", False, "nginx limits, so this server does not; login limits stay")
+    mode: str = setting("THROTTLING_MODE", "reject", "What is too much: reject (429 at once) or delay (up to 5 s)")
+    send: Rate = setting("THROTTLE_SEND", Rate(10, 1), "Messages a person may send: at once / back in a second")
+    default: Rate = setting(
+        "THROTTLE_DEFAULT",
+        Rate(100, 50),
+        "Other requests of a person, else of an address: at once / back in a second",
+    )
+
+
+@dataclass(frozen=True)
 class LogsSettings:
     level: str = setting("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")
     dir: Path | None = setting("LOG_DIR", None, "Folder of debug.log and error.log; unset: DATA_DIR/logs")
@@ -143,23 +176,14 @@ class Config:
     Database: ClassVar = DatabaseSettings
     Auth: ClassVar = AuthSettings
     Logs: ClassVar = LogsSettings
+    Throttling: ClassVar = ThrottlingSettings
 
     mode: Mode = setting("MODE", Mode.STANDARD, "dev (loopback, easy), standard, or production (strict)")
     apps: tuple[str, ...] = setting(
         "APPS",
         (
-            "health",
-            "docs",
-            "metrics",
-            "auth",
-            "chats",
-            "messages",
-            "search",
-            "ws",
-            "events",
-            "presence",
-            "classic",
-            "cache",
+            *("health", "docs", "metrics", "auth", "throttling", "chats", "messages", "search"),
+            *("ws", "events", "presence", "classic", "cache"),
         ),
         "Sub-apps to run (comma list); what is left out is not imported",
     )
@@ -181,12 +205,18 @@ class Config:
     rmq_url: Secret = setting(
         "RMQ_URL", Secret(), "RabbitMQ, where there is one: messenger-consumer does the search tasks, not messenger-api"
     )
+    cache_type: str = setting("CACHE_TYPE", "memory", "Where pages are kept: memory (of each worker) or redis (shared)")
     server: ServerSettings = group(ServerSettings)
     database: DatabaseSettings = group(DatabaseSettings)
     auth: AuthSettings = group(AuthSettings)
     logs: LogsSettings = group(LogsSettings)
+    throttling: ThrottlingSettings = group(ThrottlingSettings)
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     warnings: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def served_apps(self) -> tuple[str, ...]:
+        return tuple(name for name in self.apps if name != "throttling" or not self.throttling.nginx)
 
     @property
     def log_dir(self) -> Path:
@@ -257,6 +287,7 @@ def read(environ: Mapping[str, str], *, dotenv: Path | None = None, flags: Mappi
     if ("data_dir",) not in values:
         values["data_dir",] = default_data_dir(environ)
     config = _build(Config, values, sources, tuple(_look_alikes(every, layers)))
+    _refuse_incomplete(config)
     _refuse_unsafe(config)
     return config
 
@@ -296,6 +327,12 @@ PARSERS: dict[Any, tuple[Callable[[str], Any], str]] = {
     Path | None: (lambda raw: Path(raw).expanduser(), "a path"),
     tuple[str, ...]: (lambda raw: tuple(part.strip() for part in raw.split(",") if part.strip()), "a comma list"),
     Mode: (lambda raw: Mode(raw.strip().lower()), "dev, standard or production"),
+    Rate: (Rate.parse, "tokens/back in a second, as 10/1s"),
+}
+CHOICES = {
+    "WIRE": ("auto", "none", "postgres", "redis"),
+    "THROTTLING_MODE": ("reject", "delay"),
+    "CACHE_TYPE": ("memory", "redis"),
 }
 
 
@@ -311,10 +348,10 @@ def _parse(knob: Knob, raw: str) -> Any:
         raise SettingError(f"PORT={raw!r} is too large: a port is at most 65535.")
     if knob.name == "LOG_LEVEL" and value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise SettingError(f"LOG_LEVEL={raw!r} is not DEBUG, INFO, WARNING or ERROR.")
-    if knob.name == "WIRE" and value not in {"auto", "none", "postgres", "redis"}:
-        raise SettingError(f"WIRE={raw!r} is not auto, none, postgres or redis.")
     if knob.name == "RMQ_URL" and not value.startswith(("amqp://", "amqps://")):
         raise SettingError("RMQ_URL is not an address like amqp://user:password@host:5672/.")
+    if value not in (choices := CHOICES.get(knob.name, (value,))):
+        raise SettingError(f"{knob.name}={raw!r} is not {', '.join(choices[:-1])} or {choices[-1]}.")
     return value
 
 
@@ -345,6 +382,11 @@ def _look_alikes(every: list[Knob], layers: list[tuple[str, Mapping[str, str]]])
             close = difflib.get_close_matches(name, known, n=1, cutoff=0.87)
             if close:
                 yield f"{name} ({source}) is not a setting; did you mean {close[0]}?"
+
+
+def _refuse_incomplete(config: Config) -> None:
+    if config.cache_type == "redis" and not config.redis_url:
+        raise SettingError("CACHE_TYPE='redis' needs REDIS_URL, which is not set: redis://host:port is expected.")
 
 
 def _refuse_unsafe(config: Config) -> None:

@@ -65,7 +65,7 @@ def arranged(config: Config) -> "list[Placed]":
     from messenger.subapp import ArrangementError, load  # noqa: PLC0415
 
     try:
-        return load(config.apps)
+        return load(config.served_apps)
     except ArrangementError as error:
         raise Refusal(USAGE, str(error), "See what is set: messenger-api --print-config") from None
 

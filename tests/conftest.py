@@ -122,6 +122,8 @@ engine.CONNECT_TIMEOUT = line.CONNECT_TIMEOUT = watch.CONNECT_TIMEOUT = watch.PA
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
+# Tests are in a hurry that no person is in: limits are counted, and what is about them sets its own.
+UNLIMITED = {"THROTTLE_SEND": "100000000/100000000s", "THROTTLE_DEFAULT": "100000000/100000000s"}
 SECRET_KEY = Fernet.generate_key().decode()
 
 
@@ -137,7 +139,7 @@ def config(tmp_path: Path, settings: dict[str, str]) -> Config:
 
 
 def configured(folder: Path, settings: dict[str, str]) -> Config:
-    return read({"DATA_DIR": str(folder), "SECRET_KEY": SECRET_KEY, **settings})
+    return read({"DATA_DIR": str(folder), "SECRET_KEY": SECRET_KEY, **UNLIMITED, **settings})
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""Every route is closed unless it is marked public; who is asking is found out by the auth sub-app."""
+"""What is special about a route: every one is closed unless it is marked public, has a deadline, and is limited.
+
+Who is asking is found out by the auth sub-app, how often one may ask is counted by the throttling sub-app.
+"""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -35,6 +38,25 @@ def takes_token(request: web.Request) -> bool:
 
 def is_stream(handler: Callable[..., Any]) -> bool:
     return getattr(handler, "is_stream", False)
+
+
+def charged(action: str) -> Callable[[Handler], Handler]:
+    """What a route or a verb is limited as; all others count as `default`."""
+
+    def mark(handler: Handler) -> Handler:
+        handler.action = action  # type: ignore[attr-defined]
+        return handler
+
+    return mark
+
+
+def free(handler: Handler) -> Handler:
+    """Never limited: for those who look after the server."""
+    return charged("")(handler)
+
+
+def action_of(handler: Callable[..., Any]) -> str:
+    return getattr(handler, "action", "default")
 
 
 def is_public(request: web.Request) -> bool:

@@ -18,6 +18,7 @@ from messenger.identity import Caller
 from messenger.web.keys import ADDRESS, REQUEST_ID, root_of
 
 UNIX = "unix"
+IPV6_PREFIX = 64  # one household or server owns a whole /64
 FORWARDED_FOR = istr("X-Forwarded-For")
 FORWARDED_PROTO = istr("X-Forwarded-Proto")
 
@@ -78,6 +79,15 @@ def address_of(request: web.Request) -> str:
 
 def caller_of(request: web.Request) -> Caller:
     return Caller(address_of(request), request[REQUEST_ID])
+
+
+@lru_cache(maxsize=1024)
+def network_of(address: str) -> str:
+    """What one person can hop about in for free counts as one address."""
+    found = _parse(address)
+    if found is None:
+        return address[:64]
+    return str(ip_network((found.packed, IPV6_PREFIX), strict=False)) if isinstance(found, IPv6Address) else str(found)
 
 
 @lru_cache(maxsize=1024)

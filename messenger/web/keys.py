@@ -11,6 +11,7 @@ from messenger.settings import Config
 
 if TYPE_CHECKING:
     from messenger.apps.messages.schemas import Shown
+    from messenger.apps.throttling.limits import Limits
     from messenger.db.engine import Database, Transaction
     from messenger.db.watch import Watch
     from messenger.log.follow import Log
@@ -28,6 +29,8 @@ ACCOUNT_DELETED: web.AppKey["list[Callable[[Transaction, Identity, Caller], Awai
 NAME_CHANGED: web.AppKey["list[Callable[[Transaction, UserId], Awaitable[None]]]"] = web.AppKey("name_changed")
 # Messages by their ids as they are now, the same for everybody; filled by the sub-app that keeps them.
 MESSAGES_NOW: web.AppKey["Callable[[Collection[int]], Awaitable[Mapping[int, Shown]]]"] = web.AppKey("messages_now")
+# How often what may be done; filled by the sub-app that counts, absent where nothing is limited.
+LIMITS: web.AppKey["Limits"] = web.AppKey("limits")
 ARRANGED: web.AppKey["list[Placed]"] = web.AppKey("arranged")  # the sub-apps in their order
 DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)  # set: not ready, about to stop
 

@@ -1,6 +1,10 @@
 """How an answer is written: JSON encoded once, problems in one shape, headers of every answer."""
 
 import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from math import ceil
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -15,6 +19,8 @@ PROBLEM = "application/problem+json"
 # Names that are known beforehand need not be made comparable for each answer: that is what `istr` keeps.
 REQUEST_ID = istr("X-Request-ID")
 SERVER = istr("Server")
+RATE_LIMIT_POLICY, RATE_LIMIT = istr("RateLimit-Policy"), istr("RateLimit")
+X_LIMIT, X_REMAINING, X_RESET = (istr(f"X-RateLimit-{what}") for what in ("Limit", "Remaining", "Reset"))
 # No page of ours is embedded, sniffed or scripted; pages of client and docs carry their own policy.
 SAFETY: dict[str, str] = {
     SERVER: "messenger",
@@ -45,15 +51,18 @@ def fresh_bytes(request: web.Request, body: bytes, tag: str) -> web.Response:
     return web.Response(body=body, content_type="application/json", headers=headers)
 
 
-def quota_headers(quota: Quota, *, remaining: int, reset: str) -> dict[str, str]:
+@lru_cache(maxsize=4096)
+def quota_headers(quota: Quota, remaining: int, reset: int) -> Mapping[str, str]:
     """In the form of the IETF's draft, and in the one that came before it; `reset`: seconds until there is more."""
-    return {
-        "RateLimit-Policy": f'"{quota.name}";q={quota.most};w={quota.window}',
-        "RateLimit": f'"{quota.name}";r={remaining};t={reset}',
-        "X-RateLimit-Limit": str(quota.most),
-        "X-RateLimit-Remaining": str(remaining),
-        "X-RateLimit-Reset": reset,
-    }
+    return MappingProxyType(
+        {
+            RATE_LIMIT_POLICY: f'"{quota.name}";q={quota.most};w={quota.window}',
+            RATE_LIMIT: f'"{quota.name}";r={remaining};t={reset}',
+            X_LIMIT: str(quota.most),
+            X_REMAINING: str(remaining),
+            X_RESET: str(reset),
+        }
+    )
 
 
 def nothing() -> web.Response:
@@ -63,9 +72,10 @@ def nothing() -> web.Response:
 def problem(error: MessengerError, request_id: str | None) -> web.Response:
     headers = {}
     if error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, -int(-error.retry_after // 1)))
+        seconds = max(1, ceil(error.retry_after))
+        headers["Retry-After"] = str(seconds)
         if isinstance(error, TooManyRequests) and error.quota is not None:
-            headers |= quota_headers(error.quota, remaining=0, reset=headers["Retry-After"])
+            headers |= quota_headers(error.quota, 0, seconds)
     return web.Response(
         body=ENCODER.encode(error.problem(request_id)), status=error.status, content_type=PROBLEM, headers=headers
     )

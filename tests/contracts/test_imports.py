@@ -140,6 +140,10 @@ APP_ROOMS = (
         Room(f"messenger.apps.*.{pure}", may=(*WORDS, *OWN), libraries=("msgspec",), never=("asyncio",))
         for pure in ("bucket", "protocol", "gate", "schemas")
     ),
+    Room("messenger.apps.throttling.bucket", may=(*WORDS, *OWN), never=("asyncio",)),
+    # What processes share of their limits lies in Redis, or in PostgreSQL over a line of its own.
+    Room("messenger.apps.throttling.stores*", may=(*WORDS, *OWN, "messenger.log.line"), libraries=("asyncpg", "redis")),
+    Room("messenger.apps.throttling.clearing", may=(*WORDS, *OWN, *WEB, "messenger.log.line"), libraries=("aiohttp",)),
     # The index is a follower of the log.
     Room("messenger.apps.search.index", may=(*WORDS, *OWN, *WEB, *FOLLOWED), libraries=("aiohttp", "asyncpg")),
     Room("messenger.apps.search.words", may=(*WORDS, *OWN), never=("asyncio",)),
@@ -150,7 +154,9 @@ APP_ROOMS = (
         libraries=("redis",),
     ),
     Room(
-        "messenger.apps.cache.*", may=(*WORDS, *OWN, *WEB, "messenger.subapp"), libraries=("aiohttp_cache", "aiohttp")
+        "messenger.apps.cache.*",
+        may=(*WORDS, *OWN, *WEB, "messenger.subapp"),
+        libraries=("aiohttp_cache", "aiohttp", "redis"),
     ),
     # Transports hold a subscription to the log; its hub, tail and wires stay inside.
     *(

@@ -1,15 +1,14 @@
 """How many wrong passwords are too many, and for whom. Counted in the database, so all workers share the count."""
 
 import hashlib
-import ipaddress
 from dataclasses import dataclass
 
 from messenger.errors import Quota
 from messenger.settings import AuthSettings
 from messenger.text import name_key
+from messenger.web.clients import network_of
 
 WINDOW = 15 * 60  # seconds, sliding
-IPV6_PREFIX = 64  # one household or server owns a whole /64
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +47,4 @@ class Wait:
 
 
 def guess(name: str, address: str) -> Guess:
-    return Guess(hashlib.sha256(name_key(name).encode("utf-8", "surrogatepass")).digest(), network(address))
-
-
-def network(address: str) -> str:
-    """What one person can hop about in for free counts as one address."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return address[:64]
-    if isinstance(found, ipaddress.IPv4Address):
-        return str(found)
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
-    return str(ipaddress.ip_network((found.packed, IPV6_PREFIX), strict=False))
+    return Guess(hashlib.sha256(name_key(name).encode("utf-8", "surrogatepass")).digest(), network_of(address))

@@ -1,6 +1,6 @@
 """Cache: keeps answers that are dear to make. Without it everything is made anew, and nothing else changes."""
 
-from messenger.apps.cache import memory
+from messenger.apps.cache import shelves
 from messenger.subapp import SubApp
 
-app = SubApp(name="cache", setup=memory.setup)
+app = SubApp(name="cache", setup=shelves.setup, contexts=[shelves.context])

@@ -6,22 +6,27 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from messenger.apps.classic import closing, service, views
 from messenger.apps.classic.receipts import Receipts
 from messenger.apps.classic.schemas import unknown, verb_of
-from messenger.errors import InternalError, MessengerError, Unavailable
+from messenger.errors import InternalError, MessengerError, TooManyRequests, Unavailable
 from messenger.identity import Identity
 from messenger.log.entries import Entry
 from messenger.log.follow import Log
 from messenger.log.line import LineLost
+from messenger.web.access import action_of
 from messenger.web.body import parse
-from messenger.web.sockets.closing import SESSION_ENDED, Closing
+from messenger.web.sockets.closing import RATE_LIMITED, SESSION_ENDED, Closing
 from messenger.web.sockets.link import Link, Pace
 from messenger.web.sockets.outbox import Post
+from messenger.web.sockets.refusals import Refusals
+
+if TYPE_CHECKING:
+    from messenger.apps.throttling.limits import Limit
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +80,14 @@ class Switchboard:
     log: Log
     pace: Pace
     post: Post
+    limit: "Limit | None"  # of everything but messages, which are charged where all of them meet
 
 
 class Connection:
-    __slots__ = ("_link", "_log", "_only", "_outbox", "_pace", "_place", "_receipts", "_speech", "subscription")
+    __slots__ = (
+        "_limit", "_link", "_log", "_only", "_outbox", "_pace", "_place", "_receipts", "_refusals", "_speech",
+        "subscription",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -95,6 +104,8 @@ class Connection:
         self._speech = speech
         self._log = switchboard.log
         self._pace = switchboard.pace
+        self._limit = switchboard.limit
+        self._refusals = Refusals()
         self._link = Link(request, socket, switchboard.post, switchboard.pace, _nothing)
         self._outbox = self._link.outbox
         self.subscription = self._log.subscribe(me.user_id, me.session_id, self)
@@ -165,11 +176,16 @@ class Connection:
         try:
             frame = parse(text.encode())
             verb = verb_of(frame, self._speech.field)
-            if verb not in self._speech.verbs:
+            act = self._speech.verbs.get(verb)
+            if self._limit is not None and (act is None or action_of(act) != "send"):
+                await self._limit.enter(self._place.me.user_id)
+            if act is None:
                 raise unknown(self._speech.field, verb)
-            await self._obey(self._speech.verbs[verb], frame)
+            await self._obey(act, frame)
         except MessengerError as refusal:
             self._outbox.put(views.error(refusal))
+            if isinstance(refusal, TooManyRequests) and self._refusals.note():
+                self.close(RATE_LIMITED)
 
     async def _obey(self, verb: Verb, frame: dict[str, Any]) -> None:
         try:

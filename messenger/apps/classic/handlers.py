@@ -7,7 +7,7 @@ from messenger.apps.classic.schemas import NewGroup, NewMessage, Registration, S
 from messenger.errors import ChatNotFound, GroupNotFound, MessageNotFound, UserNotFound
 from messenger.identity import MAX_ID
 from messenger.web import paging, reply
-from messenger.web.access import me, public
+from messenger.web.access import charged, me, public
 from messenger.web.body import read
 from messenger.web.clients import caller_of
 from messenger.web.keys import CAME, DATABASE, IDENTITY
@@ -80,6 +80,7 @@ async def create_group(request: web.Request) -> web.Response:
 
 
 @routes.post("/messages/user/{user_id}")
+@charged("send")
 async def send_to_person(request: web.Request) -> web.Response:
     person = paging.path_id(request, "user_id", UserNotFound)
     wanted = await read(request, NewMessage)
@@ -89,6 +90,7 @@ async def send_to_person(request: web.Request) -> web.Response:
 
 
 @routes.post("/messages/group/{group_id}")
+@charged("send")
 async def send_to_group(request: web.Request) -> web.Response:
     group_id = paging.path_id(request, "group_id", GroupNotFound)
     wanted = await read(request, NewMessage)

@@ -9,9 +9,9 @@ from messenger.apps.classic import closing, service, views
 from messenger.apps.classic.connection import Connection, Place, Speech, Switchboard
 from messenger.apps.classic.schemas import Read, ReadHere, Say, SayHere
 from messenger.web import paging, seats
-from messenger.web.access import by_token, me, streaming
+from messenger.web.access import by_token, charged, me, streaming
 from messenger.web.body import convert
-from messenger.web.keys import LOG
+from messenger.web.keys import LIMITS, LOG
 from messenger.web.sockets.link import Pace
 from messenger.web.sockets.outbox import Post
 from messenger.web.sockets.upgrade import upgraded
@@ -53,6 +53,7 @@ async def hold(request: web.Request, speech: Speech, chat_id: int | None) -> web
 # --- what is said on them
 
 
+@charged("send")
 async def say(place: Place, frame: dict[str, Any]) -> None:
     said = convert(frame, Say)
     await service.say(place.root, place.me, int(said.chat_id), said.text)
@@ -63,6 +64,7 @@ async def read(place: Place, frame: dict[str, Any]) -> None:
     await service.read(place.root, place.me, int(mark.chat_id), int(mark.id))
 
 
+@charged("send")
 async def say_here(place: Place, frame: dict[str, Any]) -> None:
     said = convert(frame, SayHere)
     await service.say_named(place.root, place.me, place.chat_id, said.message_id, said.text)
@@ -95,7 +97,8 @@ def speeches() -> tuple[Speech, Speech]:
 async def context(root: web.Application) -> AsyncIterator[None]:
     root[OLDER] = set()
     root[SPEECHES] = speeches()
-    root[SWITCHBOARD] = Switchboard(root[LOG], root[PACE], Post())
+    limit = root[LIMITS].default if LIMITS in root else None
+    root[SWITCHBOARD] = Switchboard(root[LOG], root[PACE], Post(), limit)
     yield
 
 

@@ -8,7 +8,7 @@ from messenger import errors
 from messenger.apps.docs import contract, pages
 from messenger.errors import NotFound
 from messenger.subapp import Placed
-from messenger.web.access import public
+from messenger.web.access import free, public
 from messenger.web.keys import ARRANGED
 
 STATIC = Path(__file__).parent / "static"
@@ -40,11 +40,13 @@ POLICY = {
 }
 
 
+@free
 @public
 async def index(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(INDEX, headers={"Content-Type": "text/html; charset=utf-8", **POLICY})
 
 
+@free
 @public
 async def asset(request: web.Request) -> web.StreamResponse:
     path = ASSETS.get(request.match_info["name"])
@@ -53,22 +55,26 @@ async def asset(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(path, headers={"Content-Type": TYPES[path.suffix], "Cache-Control": "no-cache"})
 
 
+@free
 @public
 async def error_page(request: web.Request) -> web.Response:
     return _page(pages.errors(errors.catalogue()))
 
 
+@free
 @public
 async def apps_page(request: web.Request) -> web.Response:
     placed: list[Placed] = request.config_dict[ARRANGED]
     return _page(pages.apps(placed))
 
 
+@free
 @public
 async def swagger(request: web.Request) -> web.Response:
     return _contract(contract.swagger(_enabled(request)))
 
 
+@free
 @public
 async def asyncapi(request: web.Request) -> web.Response:
     return _contract(contract.asyncapi(_enabled(request)))

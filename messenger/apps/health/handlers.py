@@ -9,7 +9,7 @@ from messenger.apps.health import service
 from messenger.apps.health.pulse import Pulse
 from messenger.errors import Unavailable
 from messenger.web import reply
-from messenger.web.access import public
+from messenger.web.access import free, public
 from messenger.web.keys import DATABASE, DRAINING
 
 PULSES: web.AppKey[dict[str, Pulse]] = web.AppKey("pulses")
@@ -26,11 +26,13 @@ async def pulses(app: web.Application) -> AsyncIterator[None]:
         await pulse.stop()
 
 
+@free
 @public
 async def ping(request: web.Request) -> web.Response:
     return reply.json({"message": "pong"}, headers=reply.FRESH)
 
 
+@free
 @public
 async def ping_db(request: web.Request) -> web.Response:
     beat = await request.app[PULSES]["database"].take()
@@ -39,11 +41,13 @@ async def ping_db(request: web.Request) -> web.Response:
     return reply.json({"message": "pong"}, headers=reply.FRESH)
 
 
+@free
 @public
 async def healthz(request: web.Request) -> web.Response:
     return reply.json({"message": "alive"}, headers=reply.FRESH)
 
 
+@free
 @public
 async def readyz(request: web.Request) -> web.Response:
     draining = request.app[DRAINING].is_set()

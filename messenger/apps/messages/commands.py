@@ -10,11 +10,13 @@ from messenger.apps.messages.history import HISTORY
 from messenger.apps.messages.schemas import SPOKEN, EditFrame, MessageFrame, ReactFrame, ReadFrame, SendFrame
 from messenger.apps.messages.sender import SENDER, Draft, Mark, Sent
 from messenger.errors import MessengerError
+from messenger.web.access import charged
 from messenger.web.body import convert
 from messenger.web.call import Call
 from messenger.web.keys import DATABASE
 
 
+@charged("send")
 def send(call: Call) -> None:
     frame = convert(call.frame, SendFrame)
     service.check_text(frame.text)

@@ -12,7 +12,7 @@ from messenger.apps.messages.service import Words
 from messenger.errors import BadParameters, ChatNotFound, Flaw, GroupNotFound, MessageNotFound, UserNotFound
 from messenger.identity import UserId
 from messenger.web import paging, reply
-from messenger.web.access import me
+from messenger.web.access import charged, me
 from messenger.web.body import convert, parse, read, read_bytes
 from messenger.web.keys import CAME, DATABASE, IDENTITY
 
@@ -20,6 +20,7 @@ PAGE = 1000
 HISTORY_PAGE = 100
 
 
+@charged("send")
 async def send(request: web.Request) -> web.Response:
     chat_id = paging.path_id(request, "chat_id", ChatNotFound)
     words = await read_words(request)
@@ -27,6 +28,7 @@ async def send(request: web.Request) -> web.Response:
     return answer(await service.send(request.app[SENDER], user_id, session_id, chat_id, words))
 
 
+@charged("send")
 async def send_to_person(request: web.Request) -> web.Response:
     person = paging.path_id(request, "user_id", UserNotFound)
     words = await read_words(request)
@@ -34,6 +36,7 @@ async def send_to_person(request: web.Request) -> web.Response:
     return answer(await service.send_to_person(db, sender, me(request), UserId(person), words))
 
 
+@charged("send")
 async def send_to_group(request: web.Request) -> web.Response:
     group_id = paging.path_id(request, "group_id", GroupNotFound)
     words = await read_words(request)

@@ -156,15 +156,17 @@ class History:
 
     async def page(self, me: Identity | None, chat_id: int, where: Where, limit: int, came: float) -> Answer:
         """Ascending. `next.iterator` is the number to go on from: a page at the end repeats it, so it can be polled."""
-        chat = await self._enter(me, chat_id, came)
+        follows = await self._follows(came)
+        chat = await self._enter(me, chat_id, follows)
         viewer = me.user_id if me is not None else 0
-        common = f"{chat_id} {where.name} {limit}"
+        common = f"{self._log.place.epoch} {chat_id} {where.name} {limit}"
         own = f"{common} {viewer}"
-        kept = await self._find(common, chat_id)
-        if kept is None or viewer in kept.senders:
-            kept = await self._find(own, chat_id)
-        if kept is not None:
-            return Answer(kept.body, kept.tag)
+        if follows:
+            kept = await self._find(common, chat_id)
+            if kept is None or viewer in kept.senders:
+                kept = await self._find(own, chat_id)
+            if kept is not None:
+                return Answer(kept.body, kept.tag)
         body, senders = await self._read(chat, me, where, limit)
         tag = hashlib.sha256(body).hexdigest()[:32]
         if self._shelf is not None:
@@ -176,14 +178,14 @@ class History:
         self, me: Identity | None, chat_id: int, later_than: int | None, offset: int, limit: int, came: float
     ) -> list[Message]:
         """Numbers have no holes, so an offset is a number: the cost of a page does not grow with it."""
-        chat = await self._enter(me, chat_id, came)
+        chat = await self._enter(me, chat_id, await self._follows(came))
         start = 0 if later_than is None else await self._seq_of(chat_id, later_than)
         rows = await self._rows(chat, me, FORWARD, start + offset + 1, limit)
         return await self._shown(chat, me, rows)
 
     async def read_cursors(self, me: Identity | None, chat_id: int, came: float) -> list[ReadCursor]:
         """How far everybody has read."""
-        return (await self._enter(me, chat_id, came)).marks
+        return (await self._enter(me, chat_id, await self._follows(came))).marks
 
     async def own(self, user_id: int, chat_id: int, from_seq: int, to_seq: int, most: int) -> list[Own]:
         """What this person said within a run of messages, for whoever tells of the run message by message."""
@@ -198,26 +200,29 @@ class History:
         found = await self._shelf.find(name) if self._shelf is not None else None
         if found is None:
             return None
-        kept = UNPACK.decode(found)
+        try:
+            kept = UNPACK.decode(found)
+        except msgspec.MsgspecError:  # of another version
+            return None
         return kept if self._log.is_quiet(Cursor(kept.epoch, kept.position), chat_id=chat_id) else None
 
-    async def _enter(self, me: Identity | None, chat_id: int, came: float) -> Chat:
-        chat = await self._known(chat_id, came) if self._shelf is not None else None
-        if chat is None:
+    async def _follows(self, came: float) -> bool:
+        """Has this process followed the log to a head read since? What is remembered may be believed only then."""
+        if self._shelf is None:
+            return False
+        try:
+            await self._log.barrier(came)
+        except LineLost:
+            return False  # the database itself says what is wrong
+        return True
+
+    async def _enter(self, me: Identity | None, chat_id: int, follows: bool) -> Chat:
+        chat = self._young.get(chat_id) or self._old.get(chat_id) if follows else None
+        if chat is None or not self._log.is_quiet(chat.place, chat_id=chat_id):
             chat = await self._look(chat_id)
         if me is not None and not me.reads_all and me.user_id not in chat.members:
             raise ChatNotFound
         return chat
-
-    async def _known(self, chat_id: int, came: float) -> Chat | None:
-        found = self._young.get(chat_id) or self._old.get(chat_id)
-        if found is None:
-            return None
-        try:
-            await self._log.barrier(came)
-        except LineLost:
-            return None  # the database itself says what is wrong
-        return found if self._log.is_quiet(found.place, chat_id=chat_id) else None
 
     async def _look(self, chat_id: int) -> Chat:
         place = self._log.place

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +38,10 @@ from messenger.log.follow import Log
 from messenger.log.hub import Listener
 from messenger.log.line import Line, LineLost
 from messenger.text import rfc3339
-from messenger.web.keys import CONFIG, DATABASE, LOG, WATCH
+from messenger.web.keys import CONFIG, DATABASE, LIMITS, LOG, WATCH
 
 if TYPE_CHECKING:
+    from messenger.apps.throttling.limits import Limit
     from messenger.db.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -131,10 +133,17 @@ class Mark:
 
 class Sender:
     def __init__(
-        self, dsn: str, stream: Log, look_up: LookUp, operation_window: float, watch: "Watch | None" = None
+        self,
+        dsn: str,
+        stream: Log,
+        look_up: LookUp,
+        operation_window: float,
+        watch: "Watch | None" = None,
+        limit: "Limit | None" = None,
     ) -> None:
         self._dsn = dsn
         self._watch = watch
+        self._limit = limit
         self._stream = stream
         self._look_up = look_up
         self._window = timedelta(seconds=operation_window)
@@ -168,7 +177,17 @@ class Sender:
         self._line.close()
 
     def submit(self, draft: Draft | Mark) -> None:
-        """Never waits; the draft's `answer` is called once, whatever becomes of it."""
+        """Never waits; the draft's `answer` is called once, whatever becomes of it.
+
+        Messages from everywhere meet here, so here they cost their sender a token (without sign-in, see middleware).
+        """
+        limit = self._limit
+        if limit is None or isinstance(draft, Mark) or draft.session_id is None or limit.passes(draft.sender_id):
+            self._accept(draft)
+        else:
+            limit.ask(draft.sender_id, partial(self._accept, draft), partial(self._settle, draft))
+
+    def _accept(self, draft: Draft | Mark) -> None:
         if len(self._waiting) >= MOST_WAITING:
             self._settle(draft, Unavailable("Too much is waiting to be stored.", retry_after=1))
             return
@@ -476,7 +495,8 @@ async def context(root: web.Application) -> AsyncIterator[None]:
     config = root[CONFIG]
     dsn = str(config.database.direct_url) or root[DATABASE].dsn
 
-    sender = Sender(dsn, root[LOG], root[HISTORY].now, config.operation_id_window, root[WATCH])
+    limit = root[LIMITS].send if LIMITS in root else None
+    sender = Sender(dsn, root[LOG], root[HISTORY].now, config.operation_id_window, root[WATCH], limit)
     root[SENDER] = sender
     await sender.start()
     yield

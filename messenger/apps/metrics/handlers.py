@@ -7,10 +7,11 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from messenger.apps.metrics.registry import METRICS, SHARED
-from messenger.web.access import public
-from messenger.web.keys import DATABASE, LOG, WATCH
+from messenger.web.access import free, public
+from messenger.web.keys import DATABASE, LIMITS, LOG, WATCH
 
 
+@free
 @public
 async def metrics(request: web.Request) -> web.Response:
     _look(request.app)
@@ -44,6 +45,8 @@ def _look(app: web.Application) -> None:
     found.doorbells_rung.reaches(wire.rung)
     found.doorbells_heard.reaches(wire.heard)
     found.silences.reaches(app[WATCH].silences)
+    if LIMITS in app:
+        found.limited.reaches(app[LIMITS].refused)
 
 
 routes = [web.get("/metrics", metrics)]

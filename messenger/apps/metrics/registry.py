@@ -83,6 +83,13 @@ class Metrics:
                 registry=self.registry,
             )
         )
+        self.limited = Followed(
+            Counter(
+                "messenger_rate_limited",
+                "Requests, messages and frames that were refused as too many",
+                registry=self.registry,
+            )
+        )
         build = Gauge(
             "messenger_build_info",
             "Always 1; the version is in the label",

@@ -2,10 +2,9 @@
 
 from messenger.web.sockets.closing import COMMON, Closing
 
-RATE_LIMITED = Closing(4002, "rate limited", "Too many frames, and more after being told so.")
 DRAINING = Closing(
     4004, "draining", "The server stops; the reason carries the milliseconds to wait before coming back."
 )
 PROTOCOL_ERROR = Closing(4503, "protocol error", "Ten malformed or unknown frames within a minute.")
 
-CLOSINGS = tuple(sorted((*COMMON, RATE_LIMITED, DRAINING, PROTOCOL_ERROR), key=lambda one: one.code))
+CLOSINGS = tuple(sorted((*COMMON, DRAINING, PROTOCOL_ERROR), key=lambda one: one.code))

@@ -7,24 +7,29 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from messenger.apps.ws import closing, protocol
 from messenger.apps.ws.resuming import Resuming
-from messenger.errors import BadCursor, InternalError, MessengerError, Unavailable
+from messenger.errors import BadCursor, InternalError, MessengerError, TooManyRequests, Unavailable
 from messenger.identity import Identity
 from messenger.log.entries import Cursor, Entry
 from messenger.log.follow import Log
 from messenger.log.line import LineLost
+from messenger.web.access import action_of
 from messenger.web.body import BODY_LIMIT
 from messenger.web.call import Call
 from messenger.web.keys import REQUEST_ID
-from messenger.web.sockets.closing import SESSION_ENDED, Closing
+from messenger.web.sockets.closing import RATE_LIMITED, SESSION_ENDED, Closing
 from messenger.web.sockets.frames import framed
 from messenger.web.sockets.link import Link, Pace
 from messenger.web.sockets.outbox import Post
+from messenger.web.sockets.refusals import Refusals
+
+if TYPE_CHECKING:
+    from messenger.apps.throttling.limits import Limit
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +45,11 @@ class Command:
 
     run: Callable[[Call], Any]
     waits: bool
+    action: str  # that it is limited as
 
     @classmethod
     def of(cls, function: Callable[[Call], Any]) -> "Command":
-        return cls(function, inspect.iscoroutinefunction(function))
+        return cls(function, inspect.iscoroutinefunction(function), action_of(function))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +60,13 @@ class Switchboard:
     commands: Mapping[str, Command]
     pace: Pace
     post: Post
+    limit: "Limit | None"  # of everything but messages, which are charged where all of them meet
 
 
 class Connection:
     __slots__ = (
-        "__weakref__", "_commands", "_link", "_malformed", "_outbox", "_pace", "_request_id", "_resuming", "_settled",
-        "_stream", "_under_way", "app", "me", "subscription",
+        "__weakref__", "_commands", "_limit", "_link", "_malformed", "_outbox", "_pace", "_refusals", "_request_id",
+        "_resuming", "_settled", "_stream", "_under_way", "app", "me", "subscription",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +78,7 @@ class Connection:
         self._stream = switchboard.log
         self._commands = switchboard.commands
         self._pace = switchboard.pace
+        self._limit = switchboard.limit
         self._link = Link(request, socket, switchboard.post, self._pace, self._gives_up)
         self._outbox = self._link.outbox
         self.subscription = self._stream.subscribe(me.user_id, me.session_id, self)
@@ -78,6 +86,7 @@ class Connection:
         self._under_way = 0
         self._settled: asyncio.Event | None = None  # while somebody waits for it
         self._malformed: list[float] = []  # when the last ones came
+        self._refusals: Refusals | None = None
 
     # --- the log's side: a Sink; nothing here waits or raises
 
@@ -163,15 +172,33 @@ class Connection:
             return None
         try:
             command = self._commands.get(frame.verb)
-            if command is None:
-                self._obey_itself(frame)
-            elif command.waits or self._under_way >= MOST_UNDER_WAY:
-                return self._obey_in_turn(command, frame)
-            else:
-                self._begin(command, frame)
+            if self._limit is None or (command is not None and command.action == "send"):
+                return self._obey(command, frame)
+            if self._limit.passes(self.me.user_id):
+                return self._obey(command, frame)
+            return self._obey_if_allowed(self._limit, command, frame)
         except MessengerError as error:
             self._refuse(frame.ref, error)
         return None
+
+    def _obey(self, command: Command | None, frame: protocol.Frame) -> Coroutine[Any, Any, None] | None:
+        if command is None:
+            self._obey_itself(frame)
+        elif command.waits or self._under_way >= MOST_UNDER_WAY:
+            return self._obey_in_turn(command, frame)
+        else:
+            self._begin(command, frame)
+        return None
+
+    async def _obey_if_allowed(self, limit: "Limit", command: Command | None, frame: protocol.Frame) -> None:
+        try:
+            await limit.enter(self.me.user_id)
+            waits = self._obey(command, frame)
+        except MessengerError as error:
+            self._refuse(frame.ref, error)
+            return
+        if waits is not None:
+            await waits
 
     async def _obey_in_turn(self, command: Command, frame: protocol.Frame) -> None:
         try:
@@ -252,6 +279,10 @@ class Connection:
 
     def _refuse(self, ref: str | None, error: MessengerError) -> None:
         self._outbox.put(protocol.error(ref, error, self._request_id))
+        if isinstance(error, TooManyRequests):
+            self._refusals = self._refusals or Refusals()
+            if self._refusals.note():
+                self.close(RATE_LIMITED)
 
     def _refuse_malformed(self, ref: str | None, error: MessengerError) -> None:
         self._refuse(ref, error)

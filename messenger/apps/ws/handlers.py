@@ -9,7 +9,7 @@ from messenger.apps.ws import closing, protocol
 from messenger.apps.ws.connection import Command, Connection, Switchboard
 from messenger.web import paging, seats
 from messenger.web.access import me, streaming
-from messenger.web.keys import ARRANGED, LOG
+from messenger.web.keys import ARRANGED, LIMITS, LOG
 from messenger.web.sockets.link import Pace
 from messenger.web.sockets.outbox import Post
 from messenger.web.sockets.upgrade import upgraded
@@ -38,7 +38,8 @@ async def socket(request: web.Request) -> web.StreamResponse:
 async def context(root: web.Application) -> AsyncIterator[None]:
     root[CONNECTIONS] = set()
     commands = {verb: Command.of(function) for one in root[ARRANGED] for verb, function in one.app.commands.items()}
-    root[SWITCHBOARD] = Switchboard(root[LOG], commands, root[PACE], Post())
+    limit = root[LIMITS].default if LIMITS in root else None
+    root[SWITCHBOARD] = Switchboard(root[LOG], commands, root[PACE], Post(), limit)
     yield
 
 

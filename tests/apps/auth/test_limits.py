@@ -2,7 +2,8 @@
 
 import pytest
 
-from messenger.apps.auth.limits import guess, network
+from messenger.apps.auth.limits import guess
+from messenger.web.clients import network_of
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,7 @@ from messenger.apps.auth.limits import guess, network
     ],
 )
 def test_addresses_that_one_person_can_change_between_count_as_one(address, counts_as):
-    assert network(address) == counts_as
+    assert network_of(address) == counts_as
 
 
 def test_spellings_of_a_name_count_as_one_and_the_name_is_not_kept():

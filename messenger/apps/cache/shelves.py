@@ -1,0 +1,114 @@
+"""The shelves of history pages: in this process, or in Redis for all of them. Neither fails or delays a request.
+
+Redis may lose everything, lie or die at any moment: that is a miss. When it does not answer within 50 ms nobody asks it
+for a second, and then one after the other tries again.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from aiohttp import web
+from redis.exceptions import RedisError
+
+from messenger.apps.cache.backends import BoundedMemory, CheckedRedis
+from messenger.web.keys import CONFIG
+from messenger.web.shelf import SHELF
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 0.05
+REST = 1.0  # seconds without Redis, after it did not answer
+MOST_WAITING = 100  # pages that are still to be written
+LOST = (RedisError, OSError, TimeoutError)
+
+
+class MemoryShelf:
+    def __init__(self, backend: BoundedMemory) -> None:
+        self._backend = backend
+
+    async def find(self, name: str) -> bytes | None:
+        return await self._backend.get(name)
+
+    async def keep(self, name: str, value: bytes) -> None:
+        await self._backend.set(name, value)
+
+
+class RedisShelf:
+    def __init__(self, backend: CheckedRedis) -> None:
+        self._backend = backend
+        self._waiting: dict[str, bytes] = {}
+        self._news = asyncio.Event()
+        self._rests_until = 0.0
+
+    async def find(self, name: str) -> bytes | None:
+        if self._rests:
+            return None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._backend.get(key(name))
+        except LOST as error:
+            self._rest(error)
+            return None
+
+    async def keep(self, name: str, value: bytes) -> None:
+        """Written soon: whoever has just read the page need not wait for that."""
+        if len(self._waiting) < MOST_WAITING and not self._rests:
+            self._waiting[key(name)] = value
+            self._news.set()
+
+    async def write(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._waiting:
+                name = next(iter(self._waiting))
+                value = self._waiting.pop(name)
+                try:
+                    async with asyncio.timeout(PATIENCE):
+                        await self._backend.set(name, value)
+                except LOST as error:
+                    self._rest(error)
+                    self._waiting.clear()
+
+    async def close(self) -> None:
+        with suppress(*LOST):
+            await self._backend.close()
+
+    @property
+    def _rests(self) -> bool:
+        return asyncio.get_running_loop().time() < self._rests_until
+
+    def _rest(self, why: Exception) -> None:
+        if not self._rests:
+            log.warning("pages are read without Redis for a moment: %s", why or type(why).__name__)
+        self._rests_until = asyncio.get_running_loop().time() + REST
+
+
+def key(name: str) -> str:
+    """Of one length, whatever the name holds."""
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def setup(root: web.Application) -> None:
+    config = root[CONFIG]
+    if config.cache_type == "redis":
+        root[SHELF] = RedisShelf(CheckedRedis(str(config.redis_url), PATIENCE))
+    else:
+        root[SHELF] = MemoryShelf(BoundedMemory())
+
+
+async def context(root: web.Application) -> AsyncIterator[None]:
+    shelf = root[SHELF]
+    if not isinstance(shelf, RedisShelf):
+        yield
+        return
+    writing = asyncio.create_task(shelf.write(), name="pages")
+    yield
+    writing.cancel()
+    with suppress(asyncio.CancelledError):
+        await writing
+    await shelf.close()

@@ -1,0 +1,15 @@
+"""Throttling: how often what may be done, by a person or else an address. Per process: the buckets that are not full.
+
+Wrong passwords are counted by auth, in the database, whatever becomes of this sub-app.
+"""
+
+from messenger.apps.throttling import clearing, middleware
+from messenger.subapp import SubApp
+
+app = SubApp(
+    name="throttling",
+    middlewares=[middleware.limited],
+    contexts=[clearing.context],
+    after=("auth",),
+    setup=middleware.setup,
+)
