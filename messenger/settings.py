@@ -199,7 +199,9 @@ class Config:
     search_delay: int = setting(
         "SEARCH_DELAY", 0, "Seconds before and after the work of a search task, to watch its states", at_least=0
     )
-    redis_url: Secret = setting("REDIS_URL", Secret(), "Redis, where there is one: the wire of many machines")
+    redis_url: Secret = setting(
+        "REDIS_URL", Secret(), "Redis, where there is one: wire, limits, pages of many machines"
+    )
     cache_type: str = setting("CACHE_TYPE", "memory", "Where pages are kept: memory (of each worker) or redis (shared)")
     server: ServerSettings = group(ServerSettings)
     database: DatabaseSettings = group(DatabaseSettings)
