@@ -92,9 +92,7 @@ def test_a_bucket_is_what_the_model_says(kind: str, tmp_path: Path, dsn: str) ->
                 found = buckets.spend(bucket, spending, rule)
             else:
                 found = (await buckets.spend({bucket: spending}))[bucket]
-            slowest = max(
-                slowest, time.monotonic() - asked
-            )  # it is spent so much later at most
+            slowest = max(slowest, time.monotonic() - asked)  # it is spent so much later at most
             assert found == pytest.approx(model.full_in - age, abs=slowest + 0.001)
 
     with asyncio.Runner() as runner:
