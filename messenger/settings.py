@@ -200,7 +200,7 @@ class Config:
         "SEARCH_DELAY", 0, "Seconds before and after the work of a search task, to watch its states", at_least=0
     )
     redis_url: Secret = setting(
-        "REDIS_URL", Secret(), "Redis, where there is one: the wire of many machines, and what search tasks found"
+        "REDIS_URL", Secret(), "Redis, where there is one: wire, limits, pages, search results of many machines"
     )
     rmq_url: Secret = setting(
         "RMQ_URL", Secret(), "RabbitMQ, where there is one: messenger-consumer does the search tasks, not messenger-api"

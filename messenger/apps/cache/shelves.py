@@ -1,7 +1,7 @@
 """The shelves of history pages: in this process, or in Redis for all of them. Neither fails or delays a request.
 
 Redis may lose everything, lie or die at any moment: that is a miss. When it does not answer within 50 ms nobody asks it
-for a second, and then one after the other tries again.
+for a second; then one tries again, and the others only after him.
 """
 
 import asyncio
@@ -41,17 +41,22 @@ class RedisShelf:
         self._backend = backend
         self._waiting: dict[str, bytes] = {}
         self._news = asyncio.Event()
+        self._is_lost = False
         self._rests_until = 0.0
 
     async def find(self, name: str) -> bytes | None:
         if self._rests:
             return None
+        if self._is_lost:
+            self._rest()  # one tries, the others need not wait with him
         try:
             async with asyncio.timeout(PATIENCE):
-                return await self._backend.get(key(name))
+                found = await self._backend.get(key(name))
         except LOST as error:
-            self._rest(error)
+            self._lose(error)
             return None
+        self._is_lost, self._rests_until = False, 0.0
+        return found
 
     async def keep(self, name: str, value: bytes) -> None:
         """Written soon: whoever has just read the page need not wait for that."""
@@ -71,7 +76,7 @@ class RedisShelf:
                     async with asyncio.timeout(PATIENCE):
                         await self._backend.set(name, value)
                 except LOST as error:
-                    self._rest(error)
+                    self._lose(error)
                     self._waiting.clear()
 
     async def close(self) -> None:
@@ -82,9 +87,13 @@ class RedisShelf:
     def _rests(self) -> bool:
         return asyncio.get_running_loop().time() < self._rests_until
 
-    def _rest(self, why: Exception) -> None:
-        if not self._rests:
-            log.warning("pages are read without Redis for a moment: %s", why or type(why).__name__)
+    def _lose(self, why: Exception) -> None:
+        if not self._is_lost:
+            log.warning("pages are read without Redis: %s", str(why) or type(why).__name__)
+        self._is_lost = True
+        self._rest()
+
+    def _rest(self) -> None:
         self._rests_until = asyncio.get_running_loop().time() + REST
 
 

@@ -102,7 +102,7 @@ class Clearing:
         try:
             done, _ = await asyncio.wait({asking}, timeout=PATIENCE)
             if not done:
-                self._count_alone("the store is slow")
+                self._wait_no_longer()
             return await asking
         finally:
             asking.cancel()
@@ -111,6 +111,9 @@ class Clearing:
         if self.is_answered:
             log.warning("limits are counted by each process alone: %s", why)
         self.is_answered = False
+        self._wait_no_longer()
+
+    def _wait_no_longer(self) -> None:
         for limit in self._limits.values():
             limit.hear_nothing()
 

@@ -48,9 +48,8 @@ class Limit:
         self._clock = clock
         self._full_at: dict[Who, float] = {}  # of buckets that are not full, or were not when last looked at
         self._at_once = self.rule.span + HAIR
-        # For the others:
-        self._tell: Callable[[], None] | None = None
         self.waits = False  # for the others, where a burst draws deep
+        self._tell: Callable[[], None] | None = None
         self._owed: dict[Who, Owed] = {}
         self._in_flight: dict[Who, float] = {}
         self._urgent: dict[Who, None] = {}
@@ -102,13 +101,10 @@ class Limit:
         left, more = self.rule.state(self._full_at.get(who, 0.0), self._clock())
         return left, ceil(more)
 
-    def is_empty(self, who: Who) -> bool:
-        full_at = self._full_at.get(who)
-        return full_at is not None and self.rule.delay(full_at, self._clock()) > 0
-
     def sweep(self) -> None:
         now = self._clock()
         self._full_at = {who: full_at for who, full_at in self._full_at.items() if full_at > now}
+        self._owed = {who: owed for who, owed in self._owed.items() if who in self._full_at or not self._is_crumb(owed)}
 
     def __len__(self) -> int:
         return len(self._full_at)
@@ -164,10 +160,12 @@ class Limit:
     def take_owed(self, most: int, everything: bool) -> dict[Who, Spending]:
         """What is to be told now, and is then taken for told."""
         now = self._clock()
-        crumbs = CRUMBS * self.rule.span
-        names = [who for who, owed in self._owed.items() if owed.seconds >= crumbs] if everything else self._urgent
+        names = list(islice(self._urgent, most))
+        if everything:
+            others = (who for who, owed in self._owed.items() if who not in self._urgent and not self._is_crumb(owed))
+            names += islice(others, most - len(names))
         taken = {}
-        for who in list(islice(names, most)):
+        for who in names:
             self._urgent.pop(who, None)
             owed = self._owed.pop(who, None)
             if owed is not None:
@@ -177,11 +175,18 @@ class Limit:
                 self._in_flight[who] = taken[who].seconds
         return taken
 
+    def _is_crumb(self, owed: Owed) -> bool:
+        return owed.seconds < CRUMBS * self.rule.span
+
     def hear(self, who: Who, seconds: float) -> None:
         """Of all together: so long until this bucket is full."""
         self._in_flight.pop(who, None)
         owed = self._owed.get(who)
-        self._full_at[who] = self._clock() + max(0.0, seconds) + (owed.seconds if owed is not None else 0.0)
+        missing = max(0.0, seconds) + (owed.seconds if owed is not None else 0.0)
+        if missing > 0:
+            self._full_at[who] = self._clock() + missing
+        else:
+            self._full_at.pop(who, None)
         self._release(who)
 
     def hear_nothing(self) -> None:

@@ -37,9 +37,10 @@ async def limited_strangers(request: web.Request, handler: Handler) -> web.Strea
     try:
         return await handler(request)
     except STRANGERS:
-        limit, who = root_of(request)[LIMITS].default, network_of(address_of(request))
-        request[COUNTED] = limit, who
-        await limit.enter(who)
+        if COUNTED not in request:
+            limit, who = root_of(request)[LIMITS].default, network_of(address_of(request))
+            request[COUNTED] = limit, who
+            await limit.enter(who)
         raise
 
 

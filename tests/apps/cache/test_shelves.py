@@ -26,7 +26,7 @@ from tests.apps.talk import says
 from tests.conftest import configured
 from tests.log.test_wires import running_valkey
 
-PROBES, CHANGES = 1_000, 100
+PROBES, CHANGES = 5_000, 250  # in each of the two
 
 
 def page(chat: str, limit: int = 50) -> str:
