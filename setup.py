@@ -90,6 +90,7 @@ setup(
         "console_scripts": [
             "messenger-api = messenger.__main__:main",
             "messenger-db = messenger.db.__main__:main",
+            "messenger-admin = messenger.admin.__main__:main",
         ],
         "messenger.apps": [],
     },
