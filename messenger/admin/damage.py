@@ -61,7 +61,7 @@ KINDS = (
         "Chat {chat_id}: message {id} (number {seq}) stands after message {before}, which has a later position.",
         """
         select x.* from (select chat_id, seq, id, lag(id) over w as before
-                           from messages window w as (partition by chat_id order by seq)) x
+                           from messages window w as (partition by chat_id order by seq, id)) x
          where x.id <= x.before
         """,
     ),
@@ -70,7 +70,7 @@ KINDS = (
         "Chat {chat_id}: user {user_id} has read up to {read_seq} of {last}.",
         """
         select m.chat_id, m.user_id, m.read_seq, c.last
-          from (select id, coalesce((select max(g.seq) from messages g where g.chat_id = h.id), 0) as last from chats h) c
+          from (select h.id, coalesce((select max(seq) from messages where chat_id = h.id), 0) as last from chats h) c
           join members m on m.chat_id = c.id
          where m.read_seq is null or m.read_seq not between 0 and c.last
         """,
