@@ -92,6 +92,7 @@ setup(
             "messenger-api = messenger.__main__:main",
             "messenger-consumer = messenger.consume:main",
             "messenger-db = messenger.db.__main__:main",
+            "messenger-admin = messenger.admin.__main__:main",
         ],
         "messenger.apps": [],
     },

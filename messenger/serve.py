@@ -44,6 +44,7 @@ def serve(config: Config, options: dict[str, Any]) -> int:
         dsn = private.url if private else config.database.dsn()
         version, unsafe = check_database(config, dsn)
         schema = ask(check_schema, config, str(config.database.direct_url) or dsn)
+        seeded = _seed(config, str(config.database.direct_url) or dsn) if config.seed_demo else ""
         facts = Facts(tuple(apps), version, schema)
 
         from messenger.master import Service  # noqa: PLC0415  (gunicorn is of no use to a refusal)
@@ -66,6 +67,8 @@ def serve(config: Config, options: dict[str, Any]) -> int:
         )
         for warning in (*config.warnings, *forgetful(unsafe)):
             log.warning("%s", warning)
+        if seeded:
+            log.info("demo people, password test: %s", seeded)
         code = _run(service, master)
     if code:
         print(f"The server stopped by itself. Why: {config.log_dir / 'error.log'}", file=sys.stderr)
@@ -119,6 +122,13 @@ def private_database(config: Config, kept: ExitStack) -> PrivatePostgres | None:
     if not config.database.is_private:
         return None
     return kept.enter_context(PrivatePostgres.lease(config.data_dir, bin_dir=config.database.bin_dir))
+
+
+def _seed(config: Config, dsn: str) -> str:
+    from messenger.admin.seed import seed_now  # noqa: PLC0415
+
+    # Apart: the threads it hashes in must not be there when workers are forked.
+    return _ask_apart(seed_now, config, dsn)
 
 
 def _in_this_process_only(pid: int, action: Callable[..., None]) -> Callable[..., None]:

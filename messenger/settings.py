@@ -199,6 +199,7 @@ class Config:
     search_delay: int = setting(
         "SEARCH_DELAY", 0, "Seconds before and after the work of a search task, to watch its states", at_least=0
     )
+    seed_demo: bool = setting("SEED_DEMO", False, "Make demo people and chats at start; refused in production")
     redis_url: Secret = setting(
         "REDIS_URL", Secret(), "Redis, where there is one: wire, limits, pages, search results of many machines"
     )
@@ -396,6 +397,8 @@ def _refuse_unsafe(config: Config) -> None:
         raise SettingError(config.warnings[0])
     if config.auth.disabled:
         raise SettingError("AUTH_DISABLED=true is for test rigs; it is refused when MODE=production.")
+    if config.seed_demo:
+        raise SettingError("SEED_DEMO=true makes people whose password everybody knows; refused when MODE=production.")
     if not config.auth.secret_key:
         raise SettingError(
             "MODE=production needs SECRET_KEY (or SECRET_KEY_FILE): a Fernet key that all workers share."

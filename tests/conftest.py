@@ -90,21 +90,30 @@ def template(postgres: str) -> str:
 
 
 @pytest.fixture
-async def dsn(postgres: str, template: str) -> AsyncIterator[str]:
+def origin(template: str) -> str:
+    """What a test's database is a copy of."""
+    return template
+
+
+@pytest.fixture
+async def dsn(postgres: str, origin: str) -> AsyncIterator[str]:
     """A migrated database for this test alone."""
     name = f"test_{os.getpid()}_{next(NUMBERS)}"
     connection = await asyncpg.connect(postgres)
-    for _ in range(200):  # the template is busy for a moment while another worker copies or checks it
-        try:
-            await connection.execute(f"create database {name} template {template} strategy file_copy")
-            break
-        except asyncpg.ObjectInUseError:
-            await asyncio.sleep(0.05)
-    else:
-        pytest.fail(f"{template} stayed in use")
+    await copy(connection, name, origin)
     yield named(postgres, name)
     await connection.execute(f"drop database {name} with (force)")
     await connection.close()
+
+
+async def copy(connection: asyncpg.Connection, name: str, template: str) -> None:
+    for _ in range(200):  # the template is busy for a moment while another worker copies or checks it
+        try:
+            await connection.execute(f"create database {name} template {template} strategy file_copy")
+            return
+        except asyncpg.ObjectInUseError:
+            await asyncio.sleep(0.05)
+    pytest.fail(f"{template} stayed in use")
 
 
 @pytest.fixture

@@ -312,6 +312,20 @@ async def test_a_schema_of_another_time_is_left_alone(
     assert "fsync=off" in refused(dsn, 3, MODE="production", SECRET_KEY=key)
 
 
+def test_with_seed_demo_the_first_start_has_people_to_sign_in_as(starts: Starts) -> None:
+    server = starts(SEED_DEMO="1", NO_COLOR="1").wait_until_ready()
+    body = json.dumps({"user_name": "test1@test.com", "password": "test"}).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{server.port}/v1/auth/login", data=body)
+
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        assert answer.status == 200
+
+    server.send(signal.SIGTERM)
+    code, said = server.end()
+    assert code == 0
+    assert "Made 3 people, 3 chats, 9 messages" in said
+
+
 def test_from_the_first_start_to_the_last_line(starts: Starts, tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     server = starts("--workers", "2", NO_COLOR="1", TMPDIR=str(tmp_path / "tmp")).wait_until_ready()

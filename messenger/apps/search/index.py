@@ -5,7 +5,7 @@ So whoever dies leaves nothing undone, and what was said while nobody followed i
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import asyncpg
@@ -23,10 +23,7 @@ GATHER = 0.05  # seconds: sorting many words into the index at once costs a frac
 MANY, GATHER_MANY = 50, 0.25  # documents in a step: whoever writes so much is soon found all the same
 LOOK = 0.5  # at the latest, whatever was heard
 FOLLOW = "select upto, head, changed from search_follow($1)"
-RESTART = "select search_restart()"
 BUSY = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-
-Progress = Callable[[int, int], None]  # how far of how many positions
 
 
 async def keep_following(line: Line, stream: Log) -> None:
@@ -50,19 +47,6 @@ async def keep_following(line: Line, stream: Log) -> None:
             await asyncio.sleep(pause)
         else:
             await asyncio.sleep(LOOK)
-
-
-async def rebuild(line: Line, progress: Progress) -> None:
-    """Everything anew, beside a server that may run; searching goes on meanwhile."""
-    await line.rows(RESTART)
-    while True:
-        step = await line.row(FOLLOW, AT_ONCE)
-        if step["upto"] is None:  # a server takes this step
-            await asyncio.sleep(GATHER)
-            continue
-        progress(step["upto"], step["head"])
-        if step["upto"] >= step["head"]:
-            return
 
 
 async def context(root: web.Application) -> AsyncIterator[None]:

@@ -50,6 +50,15 @@ class Found:
         return Place(self.rank, self.message_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Messages that a rebuilding looks at next: those after one up to another, or all the rest."""
+
+    after: int
+    upto: int | None
+    head: int
+
+
 class Hit(Struct, frozen=True):
     message: Any  # as the messages show it everywhere
     highlights: list[tuple[int, int]]

@@ -2,8 +2,10 @@
 
 import asyncio
 
-from messenger.apps.search.index import rebuild
-from messenger.log.line import Line
+import pytest
+
+from messenger.apps.search.rebuild import rebuild
+from messenger.db.engine import Database
 from tests.actors import Person
 from tests.apps.search.finding import PATIENCE, STEP, finds, indexed, is_true
 from tests.apps.talk import fill, says
@@ -59,14 +61,47 @@ async def test_an_index_that_is_wrong_is_made_anew_beside_a_running_server(alice
     await sql.execute("insert into search_documents values (1, 999, 1, 1, now(), 'of nobody', '')")
     assert not await is_true(sql)
     told: list[tuple[int, int]] = []
-    line = Line(dsn)
+    db = Database(dsn)
 
-    await rebuild(line, lambda done, of: told.append((done, of)))
+    await rebuild(db, lambda done, of: told.append((done, of)))
 
-    line.close()
+    await db.close()
     assert told and told[-1][0] >= told[-1][1]
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert await is_true(sql)
+
+
+class Interrupted(Exception):
+    pass
+
+
+async def test_a_rebuilding_goes_on_where_it_was_interrupted_and_what_is_said_meanwhile_is_found(
+    alice, dsn, sql
+) -> None:
+    lunch = await alice.opens_chat("lunch")
+    await fill(sql, lunch, alice, 2500)
+    await indexed(sql)
+    await sql.execute("update search_documents set ts = '', text = 'wrong'")
+    db = Database(dsn)
+
+    def interrupt(done: int, of: int) -> None:
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        await rebuild(db, interrupt)
+    left = await sql.fetchval("select count(*) from search_documents where text = 'wrong'")
+    assert 0 < left < 2500, "a step was taken, and the rest is still to come"
+    await says(alice, lunch, "needle")
+    await indexed(sql)
+    assert await finds(alice, "needle") == ["needle"]
+    told: list[int] = []
+
+    await rebuild(db, lambda done, of: told.append(done))
+
+    await db.close()
+    assert len(told) < 4, "the first step was not taken again"
+    assert await is_true(sql)
+    assert not await sql.fetchval("select count(*) from log_followers where name = 'search rebuild'")
 
 
 async def test_edits_that_were_pruned_before_the_index_followed_are_not_missed(start, sql) -> None:

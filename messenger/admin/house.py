@@ -1,0 +1,97 @@
+"""The way in for every command: settings, the database with the right schema, and the services without their doors."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+from messenger.apps.auth.desk import Desk
+from messenger.apps.messages.history import History
+from messenger.apps.messages.sender import Sender
+from messenger.db.embedded import PrivatePostgres
+from messenger.db.engine import Database
+from messenger.identity import Caller, Identity, SessionId, UserId
+from messenger.log.follow import Log
+from messenger.log.line import Lines
+from messenger.settings import Config, read
+from messenger.start import check_database, check_schema
+
+BY_HAND = Caller(address="messenger-admin", request_id="")  # what the audit says of where it came from
+NO_SESSION = SessionId(0)  # whoever sits at the server needs none
+
+
+def configure() -> Config:
+    return read(os.environ, dotenv=Path(".env"))
+
+
+def within(work: Callable[[Config, str], Awaitable[int]]) -> int:
+    """Do it with a database that is there and has this version's schema. The exit code."""
+    config = configure()
+    with database_of(config) as dsn:
+        check_database(config, dsn)
+        check_schema(config, dsn)
+
+        async def doing() -> int:
+            return await work(config, dsn)
+
+        return asyncio.run(doing())
+
+
+@contextmanager
+def database_of(config: Config) -> Iterator[str]:
+    """Never through a pooler: locks and snapshots must stay with one connection."""
+    if config.database.is_private:
+        with PrivatePostgres.lease(config.data_dir, bin_dir=config.database.bin_dir) as private:
+            yield private.url
+    else:
+        yield str(config.database.direct_url) or config.database.dsn()
+
+
+@asynccontextmanager
+async def opened(dsn: str) -> AsyncIterator[Database]:
+    db = Database(dsn, pool_size=2)
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+@asynccontextmanager
+async def desk_of(config: Config, db: Database, *, password_min_length: int | None = None) -> AsyncIterator[Desk]:
+    """No session is opened here, so the installation's keys are left alone: a key of the moment signs nothing."""
+    rules = (
+        config.auth if password_min_length is None else replace(config.auth, password_min_length=password_min_length)
+    )
+    desk = Desk.prepare(rules, db, [Fernet.generate_key().decode()])
+    try:
+        yield desk
+    finally:
+        desk.passwords.close()
+
+
+@asynccontextmanager
+async def sender_of(config: Config, dsn: str) -> AsyncIterator[Sender]:
+    """Sends as the server does. Servers find what was written by looking, four times a second."""
+    stream = Log(dsn, wire="none", redis_url="", retention_days=config.log_retention_days, shows={}, tools=None)
+    lines = Lines(dsn, 1)
+    sender = Sender(dsn, stream, History(lines, stream, None).now, config.operation_id_window)
+    await sender.start()
+    try:
+        yield sender
+    finally:
+        await sender.stop()
+        lines.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Somebody:
+    user_id: UserId
+    name: str
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(self.user_id, NO_SESSION)

@@ -1,0 +1,26 @@
+"""Whom a command is about: by name, by e-mail, or by the id that listings and reports show."""
+
+from messenger.admin.house import Somebody
+from messenger.apps.auth import store
+from messenger.db.engine import Database
+from messenger.errors import UserNotFound
+from messenger.identity import MAX_ID, UserId
+from messenger.text import name_key
+
+
+async def find(db: Database, who: str) -> Somebody | None:
+    async with db.reading() as tx:
+        account = await store.find_account(tx, name_key(who))
+        if account is not None:
+            return Somebody(account.user_id, account.name)
+        if who.isascii() and who.isdigit() and int(who) <= MAX_ID:
+            profile = await store.find_profile(tx, UserId(int(who)))
+            return Somebody(profile.user_id, profile.name) if profile is not None else None
+    return None
+
+
+async def get(db: Database, who: str) -> Somebody:
+    found = await find(db, who)
+    if found is None:
+        raise UserNotFound(f"There is nobody called {who!r}.")
+    return found

@@ -1,0 +1,64 @@
+"""Puts right what fsck found, as far as it follows from the rest. Whoever looks at a chat hears of it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from messenger.admin import store
+from messenger.admin.damage import Kind, Repair
+from messenger.admin.house import BY_HAND
+from messenger.apps.auth import sessions
+from messenger.apps.auth.desk import Desk
+from messenger.apps.auth.schemas import Which
+from messenger.apps.chats.service import tell
+from messenger.apps.search.rebuild import mend
+from messenger.db.engine import Database
+from messenger.identity import UserId
+from messenger.log.entries import News
+
+AT_ONCE = 50  # locked together, so that nobody waits long
+LOST = "missing positions"
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+async def repair(desk: Desk, found: Mapping[Kind, Rows]) -> None:
+    nothing_lost = all(kind.name != LOST for kind in found)
+    of: dict[Repair, list[Mapping[str, Any]]] = {}
+    for kind, rows in found.items():
+        if kind.repair is not None:
+            of.setdefault(kind.repair, []).extend(rows)
+    db = desk.db
+    for chats in _batches({row["chat_id"] for row in of.get("chats", ())}):
+        await _recount(db, chats, may_lower=nothing_lost)
+    if "followers" in of:
+        async with db.transaction() as tx:
+            await store.bring_followers_back(tx)
+    for messages in _batches({row["message_id"] for row in of.get("search", ())}):
+        await mend(db, messages)
+    for messages in _batches({row["message_id"] for row in of.get("reactions", ())}):
+        async with db.transaction() as tx:
+            await store.drop_reactions(tx, messages)
+    if "traces" in of:
+        pairs = [(row["chat_id"], row["user_id"]) for row in of["traces"]]
+        async with db.transaction() as tx:
+            await store.leave_traces(tx, *zip(*pairs, strict=True))
+    for person in sorted({row["user_id"] for row in of.get("sessions", ())}):
+        async with db.transaction() as tx:
+            await sessions.end(tx, UserId(person), Which(), BY_HAND, why="the account was deleted")
+
+
+async def _recount(db: Database, chats: Sequence[int], *, may_lower: bool) -> None:
+    """Everything of a chat that is a number, in the order in which one follows from the other."""
+    async with db.transaction() as tx:
+        await store.lock_chats(tx, chats)
+        await store.recount_heads(tx, chats, may_lower=may_lower)
+        await store.recount_markers(tx, chats)
+        await store.recount_floors(tx, chats)
+        # What others remember of the chat is worth nothing now, and whoever has it open looks again.
+        await tell(tx, *(News("chat_changed", chat_id) for chat_id in await store.find_living(tx, chats)))
+
+
+def _batches(ids: Collection[int]) -> list[list[int]]:
+    rest = iter(sorted(ids))
+    return list(iter(lambda: list(islice(rest, AT_ONCE)), []))

@@ -1,0 +1,76 @@
+"""The whole index made anew, a step at a time, beside servers that go on searching and following.
+
+A step takes the follower's lock and reads under it, so what it writes is never older than what the follower wrote; and
+after each step the follower has its turn. What is being said meanwhile is therefore found as soon as ever, within a
+step. How far it has come is kept with the step: whoever is interrupted goes on from there.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from messenger.apps.search import store
+from messenger.apps.search.schemas import Stretch
+from messenger.db.engine import Database, Transaction
+from messenger.errors import Unavailable
+from messenger.identity import MAX_ID
+
+AT_ONCE, FEWEST = 1000, 25  # messages in a step; fewer when a step takes longer than a statement may
+MOST_FAILURES = 20  # in a row
+PAUSE = 0.1
+
+Progress = Callable[[int, int], None]  # how far of how many positions
+
+
+async def rebuild(db: Database, progress: Progress, *, anew: bool = False) -> None:
+    """`anew`: from the beginning, though an earlier run was interrupted."""
+    if anew:
+        async with db.transaction() as tx:
+            await store.note_stretch(tx, None)
+    most, failures, is_done = AT_ONCE, 0, False
+    while True:
+        try:
+            if not is_done:
+                place = await _step(db, most)
+                is_done = place.upto is None
+                progress(place.head if place.upto is None else place.upto, place.head)
+            is_behind = await follow(db)
+        except Unavailable:  # nothing was done: a step is all or nothing
+            failures += 1
+            if failures == MOST_FAILURES:
+                raise
+            most = max(most // 4, FEWEST)
+            await asyncio.sleep(PAUSE)
+            continue
+        failures, most = 0, min(2 * most, AT_ONCE)
+        if is_done and not is_behind:
+            return
+
+
+async def _step(db: Database, most: int) -> Stretch:
+    async with db.transaction() as tx:
+        await store.keep_others_out(tx)
+        place = await store.find_stretch(tx, most)
+        await _index(tx, place.after, MAX_ID if place.upto is None else place.upto)
+        await store.note_stretch(tx, place.upto)
+        await store.sort_in(tx)
+    return place
+
+
+async def mend(db: Database, messages: list[int]) -> None:
+    """What the index says of these few."""
+    async with db.transaction() as tx:
+        await store.keep_others_out(tx)
+        for one in messages:
+            await _index(tx, one - 1, one)
+        await store.sort_in(tx)
+
+
+async def _index(tx: Transaction, after: int, upto: int) -> None:
+    await store.index_range(tx, after, upto)
+    await store.unindex_range(tx, after, upto)
+
+
+async def follow(db: Database) -> bool:
+    """The follower's turn. Is there more to follow, and nobody else who does it?"""
+    async with db.transaction() as tx:
+        return await store.follow(tx, AT_ONCE)
