@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 0.05
 REST = 1.0  # seconds without Redis, after it did not answer
-MOST_WAITING = 100  # pages that are still to be written
+MOST_WAITING = 32  # pages that are still to be written
 LOST = (RedisError, OSError, TimeoutError)
 
 

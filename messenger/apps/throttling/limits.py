@@ -81,7 +81,7 @@ class Limit:
         if len(queue) < MOST_WAITING:
             queue.append((go, refuse))
         else:
-            self._refuse(refuse, self.rule.interval)
+            refuse(self._too_much(self.rule.interval))
 
     async def enter(self, who: Who) -> None:
         """Returns when it may be done. Raises TooManyRequests."""
@@ -95,6 +95,12 @@ class Limit:
 
         self.ask(who, lambda: None if answer.done() else answer.set_result(None), refuse)
         await answer
+
+    def look(self, who: Who) -> None:
+        """Raises TooManyRequests where to ask would be in vain."""
+        delay = self.rule.delay(self._full_at.get(who, 0.0), self._clock())
+        if delay > self._patience:
+            raise self._too_much(delay - self._patience)
 
     def state(self, who: Who) -> tuple[int, int]:
         """Tokens left, and the seconds until there is one more."""
@@ -115,7 +121,7 @@ class Limit:
         full_at = self._full_at.get(who, 0.0)
         delay = self.rule.delay(full_at, now)
         if delay > self._patience:
-            self._refuse(refuse, delay - self._patience)
+            refuse(self._too_much(delay - self._patience))
             return True
         if self._tell is not None:
             self._urgent[who] = None
@@ -129,9 +135,9 @@ class Limit:
             go()
         return True
 
-    def _refuse(self, refuse: Refuse, delay: float) -> None:
+    def _too_much(self, seconds: float) -> TooManyRequests:
         self.refused += 1
-        refuse(TooManyRequests("Too much at once; go on a little later.", retry_after=delay, quota=self.quota))
+        return TooManyRequests("Too much at once; go on a little later.", retry_after=seconds, quota=self.quota)
 
     def _keep(self, who: Who, full_at: float, now: float) -> None:
         if len(self._full_at) >= MOST_BUCKETS and who not in self._full_at:

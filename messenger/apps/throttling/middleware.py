@@ -4,7 +4,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from messenger.apps.throttling.limits import Limit, Limits, Who
-from messenger.errors import AuthFailed, SessionExpired, SessionRevoked, TokenInvalid
+from messenger.errors import AuthFailed, MessengerError, SessionExpired, SessionRevoked, TokenInvalid, TooManyRequests
 from messenger.web import reply
 from messenger.web.access import action_of
 from messenger.web.clients import address_of, network_of
@@ -17,7 +17,7 @@ STRANGERS = (AuthFailed, SessionExpired, SessionRevoked, TokenInvalid)
 
 @web.middleware
 async def limited(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Behind auth. A message is charged where all messages meet (messages/sender.py), so here it is only shown."""
+    """Behind auth."""
     action = action_of(request.match_info.handler)
     if not action:
         return await handler(request)
@@ -26,9 +26,23 @@ async def limited(request: web.Request, handler: Handler) -> web.StreamResponse:
     identity = request.get(IDENTITY)
     who: Who = identity.user_id if identity is not None else network_of(address_of(request))
     request[COUNTED] = limit, who
-    if (identity is None or limit is not limits.send) and not limit.passes(who):
+    if limit is limits.send and identity is not None:
+        return await _send(request, handler, limits, who)
+    if not limit.passes(who):
         await limit.enter(who)
     return await handler(request)
+
+
+async def _send(request: web.Request, handler: Handler, limits: Limits, who: Who) -> web.StreamResponse:
+    """Charged where all messages meet (messages/sender.py); what never gets there is a request like all others."""
+    limits.send.look(who)
+    try:
+        return await handler(request)
+    except TooManyRequests:
+        raise
+    except MessengerError:
+        await limits.default.enter(who)
+        raise
 
 
 @web.middleware

@@ -170,15 +170,18 @@ class Connection:
         except MessengerError as error:
             self._refuse_malformed(None, error)
             return None
+        command, limit = self._commands.get(frame.verb), self._limit
+        is_send = command is not None and command.action == "send"
         try:
-            command = self._commands.get(frame.verb)
-            if self._limit is None or (command is not None and command.action == "send"):
+            if limit is None or is_send or limit.passes(self.me.user_id):
                 return self._obey(command, frame)
-            if self._limit.passes(self.me.user_id):
-                return self._obey(command, frame)
-            return self._obey_if_allowed(self._limit, command, frame)
+            return self._obey_if_allowed(limit, command, frame)
         except MessengerError as error:
-            self._refuse(frame.ref, error)
+            if limit is not None and is_send:  # it never came to where messages are charged
+                refuse = partial(self._refuse, frame.ref)
+                limit.ask(self.me.user_id, partial(refuse, error), refuse)
+            else:
+                self._refuse(frame.ref, error)
         return None
 
     def _obey(self, command: Command | None, frame: protocol.Frame) -> Coroutine[Any, Any, None] | None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.actors import Person
 from tests.contract import CONTRACT
+from tests.sockets import Refused
 
 
 @pytest.fixture
@@ -150,6 +151,18 @@ class TestOfEverythingElse:
         assert (await alice.get("/v1/users/me")).status == 200
         assert (await bob.get("/v1/users/me")).status == 200
         assert (await nobody.get("/v1/users/me")).expecting(429).headers["Retry-After"] in {"99", "100"}
+
+    async def test_what_is_no_message_at_all_is_a_request_like_others(self, alice):
+        chat = await alice.opens_chat("lunch")
+        async with alice.connects() as socket:
+            path = f"/v1/chats/{chat}/messages"
+            statuses = [(await alice.post(path, {"text": ""})).status for _ in range(14)]
+            with pytest.raises(Refused, match="request-limit-exceeded"):
+                await socket.asks("new_message", chat_id=chat, text="")
+
+            assert 8 <= statuses.count(400) <= 12
+            assert statuses[-1] == 429
+            assert await socket.asks("new_message", chat_id=chat, text="a real one")
 
 
 class TestBehindAProxy:
