@@ -53,6 +53,8 @@ def serve(config: Config, options: dict[str, Any]) -> int:
             seconds = time.monotonic() - began
             if terminal:
                 print(banner(config, facts, seconds), flush=True)
+                if seeded:
+                    print(f"  Demo people  test1@test.com … test3@test.com. {seeded}\n", flush=True)
             log.info("ready", extra={"keys": {"url": address(config), "seconds": round(seconds, 2)}})
 
         service = Service(
@@ -67,8 +69,6 @@ def serve(config: Config, options: dict[str, Any]) -> int:
         )
         for warning in (*config.warnings, *forgetful(unsafe)):
             log.warning("%s", warning)
-        if seeded:
-            log.info("demo people, password test: %s", seeded)
         code = _run(service, master)
     if code:
         print(f"The server stopped by itself. Why: {config.log_dir / 'error.log'}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Demo people: made once, through the services, and never at the cost of what is there."""
 
+import asyncio
 from pathlib import Path
 
 import asyncpg
@@ -62,8 +63,6 @@ async def test_somebody_who_has_the_name_keeps_it(admin: Admin, server: Server) 
 
 
 async def test_two_that_seed_at_once_make_one_set(admin: Admin, sql: asyncpg.Connection) -> None:
-    import asyncio
-
     both = await asyncio.gather(admin("seed"), admin("seed"))
 
     assert [done.returncode for done in both] == [0, 0]
