@@ -86,6 +86,8 @@ def examine() -> Iterator[Sign]:
         yield Sign("database", False, f"it went away meanwhile: {error or type(error).__name__}", "Look again")
     if config.redis_url:
         yield asyncio.run(_redis(str(config.redis_url)))
+    if config.rmq_url:
+        yield asyncio.run(_rabbitmq(str(config.rmq_url)))
 
 
 async def _all(signs: AsyncIterator[Sign]) -> list[Sign]:
@@ -298,6 +300,16 @@ async def _redis(url: str) -> Sign:
             await client.close()
 
     return await _reached("redis", ping, "Correct REDIS_URL, or unset it: PostgreSQL rings as well")
+
+
+async def _rabbitmq(url: str) -> Sign:
+    import aio_pika  # noqa: PLC0415  (only where there is one)
+
+    async def greet() -> None:
+        async with asyncio.timeout(PATIENCE):
+            await (await aio_pika.connect(url, timeout=PATIENCE)).close()
+
+    return await _reached("rabbitmq", greet, "Correct RMQ_URL, or unset it: the server does search tasks as well")
 
 
 async def _reached(name: str, reach: Callable[[], Awaitable[None]], remedy: str) -> Sign:

@@ -41,13 +41,20 @@ async def test_what_is_wrong_is_named_with_its_remedy(admin: Admin, sql: asyncpg
     await sql.execute("update alembic_version set version_num = '0001'")
     await sql.execute("drop extension btree_gin cascade")
 
-    done = await admin("doctor", "--json", WIRE="none", WORKERS_NUM="99", REDIS_URL="redis://127.0.0.1:1/0")
+    done = await admin(
+        "doctor",
+        "--json",
+        WIRE="none",
+        WORKERS_NUM="99",
+        REDIS_URL="redis://127.0.0.1:1/0",
+        RMQ_URL="amqp://127.0.0.1:1/",
+    )
 
     assert done.returncode == 1
     found = signs(done)
     bad = {name for name, one in found.items() if not one["ok"]}
     # The tests' server forgets what it knows at a power cut, which is said as well.
-    assert bad == {"durability", "schema", "extensions", "connections", "redis"}
+    assert bad == {"durability", "schema", "extensions", "connections", "redis", "rabbitmq"}
     assert all(found[name]["remedy"] for name in bad)
     assert found["schema"]["remedy"] == "messenger-db upgrade head"
 

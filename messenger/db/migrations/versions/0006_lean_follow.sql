@@ -81,3 +81,6 @@ begin
         perform gin_clean_pending_list('search_documents_ts_idx'), gin_clean_pending_list('search_documents_text_idx');
     end if;
 end $$;
+
+-- What was indexed before is looked at anew, beside what is searched meanwhile.
+select search_restart() from log_followers where name = 'search';
