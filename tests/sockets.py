@@ -75,7 +75,9 @@ class Listener:
                     assert not self._is_over, f"the stream is over, no {kind or 'event'} came; heard: {self.heard}"
                     await self._news.wait()
         except TimeoutError:
-            raise AssertionError(f"no {kind or 'event'} came within {within} s; heard: {self.heard}") from None
+            raise AssertionError(
+                f"no {kind or 'event'} came within {within} s; the last heard: {self.heard[-10:]}"
+            ) from None
 
     def hears_at_once(self) -> list[Event]:
         """What has come and was not taken yet."""

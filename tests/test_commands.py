@@ -367,12 +367,16 @@ def test_ctrl_c_twice_is_now(starts: Starts) -> None:
 
     os.killpg(server.process.pid, signal.SIGINT)  # a terminal tells the whole group
     wait_for(lambda: not is_listening(server.port))
-    os.killpg(server.process.pid, signal.SIGINT)
+    for _ in range(5):  # two that come at once are one to a process that had no time to look
+        os.killpg(server.process.pid, signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            server.process.wait(3)
+            break
     code, said = server.end()
     hanging.close()
 
     assert code == 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30, "and not the minute that requests in flight have"
     assert "for this machine only · mode dev" in said
     assert "1 request cut" in said.strip().splitlines()[-1]
 

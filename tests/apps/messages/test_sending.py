@@ -173,7 +173,7 @@ async def test_what_a_client_claims_of_its_message_is_ignored_and_never_obeyed(a
     rows = await sql.fetch("select seq, sender_id, sent_at, edited_at, deleted_at, key from messages where seq > 1")
     assert [(row["seq"], row["sender_id"]) for row in rows] == [(2, int(alice.user_id)), (3, int(alice.user_id))]
     assert all(row["sent_at"] >= started and row["edited_at"] is None and row["deleted_at"] is None for row in rows)
-    assert all(row["key"].startswith("i:") for row in rows)
+    assert all(not row["key"].startswith("c:") for row in rows), "no key of the client's choice"
     for one in sent:
         assert (one["sender_id"], one["sender_name"], one["is_read"]) == (alice.user_id, "alice", False)
         assert (one["deleted"], one["reactions"], one["edited_at"]) == (False, [], None)
