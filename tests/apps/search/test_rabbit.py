@@ -227,7 +227,7 @@ async def test_a_broker_that_is_killed_loses_nothing_and_hinders_nobody(bob, lun
         rabbit.start()
         await rabbit.ready()
 
-        ended = [await ends(bob, task, PATIENCE) for task in (in_the_queue, *while_dead, await begins(bob))]
+        ended = [await ends(bob, task, tasks.DEADLINE) for task in (in_the_queue, *while_dead, await begins(bob))]
     assert ended == ["SUCCESS"] * 5
 
 

@@ -22,6 +22,8 @@ DEAD_FOR = 3600  # seconds until a dead letter that nobody read is nobody's conc
 CONNECT_TIMEOUT = 5.0
 HEARTBEAT = 5  # seconds; three without an answer, and the line is dead
 RETRY = 0.5
+DEAF = 2  # times in a row that a queue which is there answered nothing; then it is made anew
+REMAKE_TIMEOUT = 20.0
 GOODBYE = 2.0
 AWAY = (*CONNECTION_EXCEPTIONS, TimeoutError)
 
@@ -32,17 +34,23 @@ class QueueLost(ConnectionError):
 
 async def keep(url: str, use: Callable[[AbstractChannel], Awaitable[NoReturn]]) -> NoReturn:
     """A channel with both queues, again and again: `use` ends by raising when they are not to be had any more."""
-    trouble = ""
+    trouble, deaf = "", 0
     while True:
+        is_there = False
         try:
             async with _connected(url) as connection:
                 channel = await connection.channel()
                 await declare(channel)
+                is_there = True
+                if deaf >= DEAF:
+                    deaf = 0
+                    await remake(channel)
                 if trouble:
                     log.warning("RabbitMQ is there again")
                     trouble = ""
                 await use(channel)
         except Exception as error:
+            deaf = deaf + 1 if is_there and isinstance(error, TimeoutError) else 0
             said = f"{type(error).__name__}: {error}"
             if said != trouble:  # once, not at every try
                 expected = isinstance(error, AWAY)
@@ -60,6 +68,17 @@ async def _connected(url: str) -> AsyncIterator[AbstractConnection]:
         with suppress(*AWAY):  # a broker that stands still does not say good-bye
             async with asyncio.timeout(GOODBYE):
                 await connection.close()
+
+
+async def remake(channel: AbstractChannel) -> None:
+    """A quorum queue may come out of a crash of its broker without ever finding its leader again, and then takes and
+    gives nothing. Tasks are rows, so nothing is lost with it.
+    """
+    log.warning("RabbitMQ has the queues of search tasks and does not serve them: they are made anew")
+    async with asyncio.timeout(REMAKE_TIMEOUT):
+        for name in (QUEUE, DEAD):
+            await channel.queue_delete(name)
+        await declare(channel)
 
 
 async def declare(channel: AbstractChannel) -> None:

@@ -74,7 +74,8 @@ class Consumer:
         await channel.set_qos(AT_ONCE)
         for name, handle in ((broker.QUEUE, self._do), (broker.DEAD, self._bury)):
             queue = await channel.get_queue(name, ensure=False)
-            await queue.consume(partial(self._begin, handle))
+            async with asyncio.timeout(broker.CONNECT_TIMEOUT):
+                await queue.consume(partial(self._begin, handle))
         raise broker.QueueLost(await ended)
 
     async def _begin(self, handle: Handle, message: AbstractIncomingMessage) -> None:
