@@ -132,10 +132,18 @@ async def test_slow_heads_do_not_slow_honest_people(house: House) -> None:
 
     assert (await house.gets("/ping")).status == 200
     async with asyncio.timeout(5):
-        assert await asyncio.gather(*(reader.read() for reader, _ in crowd)) == [b""] * 200
+        assert await asyncio.gather(*(what_is_left(reader) for reader, _ in crowd)) == [b""] * 200
 
     for _, writer in crowd:
         writer.close()
+
+
+async def what_is_left(reader: asyncio.StreamReader) -> bytes:
+    """Sent away before its first byte was read, a connection is reset instead of ended."""
+    try:
+        return await reader.read()
+    except ConnectionResetError:
+        return b""
 
 
 async def test_a_body_that_stops_half_way_is_a_timeout(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

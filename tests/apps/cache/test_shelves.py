@@ -208,6 +208,7 @@ class Changes:
         self.people = people
         self.chats = chats
         self.said: dict[str, list[str]] = {chat: [] for chat in chats}
+        self.authors: dict[str, Person] = {}
         self.kinds: set[str] = set()
 
     def somewhere(self) -> Where:
@@ -227,6 +228,7 @@ class Changes:
             answer = answer if answer.status != 409 else await who.post(f"{path}/messages", {"text": "other words"})
             if answer.status == 201:
                 self.said[chat].append(answer.json["message_id"])
+                self.authors[answer.json["message_id"]] = who
         elif kind == "rename":
             answer = await who.asks("PATCH", "/v1/users/me", {"user_name": f"{who.name} {self.chance.random()}"})
         elif kind == "kick":
@@ -238,7 +240,8 @@ class Changes:
         elif kind == "react":
             answer = await who.asks("PUT", f"{path}/messages/{message or 1}/reactions/!")
         elif kind == "edit":
-            answer = await who.asks("PATCH", f"{path}/messages/{message or 1}", {"text": "edited"})
+            author = self.authors.get(message, who)
+            answer = await author.asks("PATCH", f"{path}/messages/{message or 1}", {"text": "edited"})
         else:
             answer = await owner.asks("DELETE", f"{path}/messages/{message or 1}")
         if answer.status < 300:
