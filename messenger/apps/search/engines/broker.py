@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ async def keep(url: str, use: Callable[[AbstractChannel], Awaitable[NoReturn]]) 
                     trouble = ""
                 await use(channel)
         except Exception as error:
-            deaf = deaf + 1 if is_there and isinstance(error, TimeoutError) else 0
+            deaf = deaf + 1 if is_there and isinstance(error, (TimeoutError, DeliveryError)) else 0
             said = f"{type(error).__name__}: {error}"
             if said != trouble:  # once, not at every try
                 expected = isinstance(error, AWAY)
