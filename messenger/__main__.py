@@ -46,11 +46,11 @@ def told(act: Callable[[], int]) -> int:
     try:
         return act()
     except SettingError as error:
-        return _say(USAGE, str(error), "See all settings: messenger-api --print-config")
+        return say(USAGE, str(error), "See all settings: messenger-api --print-config")
     except EmbeddedError as error:
-        return _say(NO_DATABASE, str(error))
+        return say(NO_DATABASE, str(error))
     except Refusal as refusal:
-        return _say(refusal.code, *refusal.sentences)
+        return say(refusal.code, *refusal.sentences)
     except KeyboardInterrupt:
         return OTHER
 
@@ -179,7 +179,7 @@ def _versions() -> str:
     return f"messenger {messenger.__version__} · Python {python} · aiohttp {aiohttp.__version__} · schema {heads}"
 
 
-def _say(code: int, *sentences: str) -> int:
+def say(code: int, *sentences: str) -> int:
     print(*sentences, sep="\n", file=sys.stderr)
     return code
 

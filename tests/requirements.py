@@ -26,7 +26,7 @@ BREAKS = ROOT / "tests/requirements.toml"
 SECONDS = 300  # for one test, on a busy machine
 GREEN, RED = 0, 1  # exit codes of pytest; any other is a test that could not be asked
 # What stands in the place of a test where none is asked for, or not yet.
-STATES = {"overridden": "overridden", "open: next": "open", "(being built)": "being built"}
+STATES = {"overridden": "overridden", "open: next": "open"}
 
 
 @dataclass(frozen=True)

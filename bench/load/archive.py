@@ -14,8 +14,9 @@ import asyncpg
 
 from bench.house import House
 from bench.load.people import CHATS, MEMBERS, Person
+from messenger.apps.search.store import FOLLOWER_LOCK
 
-ALONE = "select pg_advisory_lock(7236840)"  # the server's own follower steps back while somebody else follows
+ALONE = f"select pg_advisory_lock({FOLLOWER_LOCK})"  # the server's own follower steps back while somebody else follows
 STEMS = 12_000  # of each language
 AT_ONCE = 20_000
 FOLLOWED = 5_000

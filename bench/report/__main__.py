@@ -24,14 +24,11 @@ def main() -> None:
         shutil.copyfile(folder / "results.json", PLACE / "results.json")
         results = Results.read(PLACE / "results.json")
         page = put(page, "run", "\n\n".join(run(results)))
-    if (folder / "soak.json").exists():
-        shutil.copyfile(folder / "soak.json", PLACE / "soak.json")
-        found = json.loads((PLACE / "soak.json").read_text())
-        page = put(page, "soak", f"{about(found['about'])}\n\n{soaks.everything(found)}")
-    if (folder / "search.json").exists():
-        shutil.copyfile(folder / "search.json", PLACE / "search.json")
-        found = json.loads((PLACE / "search.json").read_text())
-        page = put(page, "search", f"{about(found['about'])}\n\n{searches.everything(found)}")
+    for name, everything in (("soak", soaks.everything), ("search", searches.everything)):
+        if (folder / f"{name}.json").exists():
+            shutil.copyfile(folder / f"{name}.json", PLACE / f"{name}.json")
+            found = json.loads((PLACE / f"{name}.json").read_text())
+            page = put(page, name, f"{about(found['about'])}\n\n{everything(found)}")
     PAGE.write_text(page)
 
 

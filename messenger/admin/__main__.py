@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-OTHER, USAGE, NO_DATABASE = 1, 2, 3
+from messenger.__main__ import NO_DATABASE, OTHER, USAGE, say, told
 
 EXAMPLES = """\
 examples:
@@ -37,26 +37,21 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def run(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)  # --help ends here
-    from messenger.db.binaries import EmbeddedError  # noqa: PLC0415
+    return told(lambda: _act(options))
+
+
+def _act(options: argparse.Namespace) -> int:
     from messenger.errors import MessengerError, Unavailable  # noqa: PLC0415
-    from messenger.settings import SettingError  # noqa: PLC0415
-    from messenger.start import Refusal  # noqa: PLC0415
 
     try:
         code: int = import_module(f"messenger.admin.{options.command.replace('-', '_')}").run(options)
-    except SettingError as error:
-        return _say(USAGE, str(error), "See all settings: messenger-api --print-config")
-    except EmbeddedError as error:
-        return _say(NO_DATABASE, str(error))
-    except Refusal as refusal:
-        return _say(refusal.code, *refusal.sentences)
     except MessengerError as error:
         away = isinstance(error, Unavailable)
         flaws = [f"{flaw.pointer.strip('/')}: {flaw.detail}." for flaw in error.flaws[:2]]
         remedy = ["See: messenger-admin doctor"] if away else []
-        return _say(NO_DATABASE if away else OTHER, error.detail, *flaws, *remedy)
+        return say(NO_DATABASE if away else OTHER, error.detail, *flaws, *remedy)
     except KeyboardInterrupt:
-        return _say(OTHER, "Interrupted.")
+        return say(OTHER, "Interrupted.")
     return code
 
 
@@ -106,11 +101,6 @@ def _sessions(parser: argparse.ArgumentParser) -> None:
     which = revoking.add_mutually_exclusive_group(required=True)
     which.add_argument("--session", type=int, action="append", metavar="ID", help="this one (as listed); repeatable")
     which.add_argument("--all", action="store_true", help="all of them")
-
-
-def _say(code: int, *sentences: str) -> int:
-    print(*sentences, sep="\n", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":
