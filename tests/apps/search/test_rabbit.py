@@ -213,7 +213,10 @@ async def test_a_task_that_kills_three_consumers_is_a_dead_letter_and_fails(bob,
         assert await ends(bob, poison, PATIENCE) == "FAILED"
 
 
-async def test_a_broker_that_is_killed_leaves_no_task_stuck_and_hinders_nobody(bob, lunch, rabbit, workers) -> None:
+async def test_a_broker_that_is_killed_loses_nothing_and_hinders_nobody(
+    bob, lunch, rabbit, workers, monkeypatch
+) -> None:
+    monkeypatch.setattr(tasks, "TRUST", 2.0)
     before = await begins(bob)
     async with workers.here():
         assert await ends(bob, before, PATIENCE) == "SUCCESS"
@@ -227,19 +230,10 @@ async def test_a_broker_that_is_killed_leaves_no_task_stuck_and_hinders_nobody(b
         rabbit.start()
         await rabbit.ready()
 
-        # A lone broker's quorum queue may come out of this deaf; then a task fails when its time is up.
-        ended = {await ends(bob, task, 2 * tasks.DEADLINE) for task in (in_the_queue, *while_dead)}
-    assert ended <= {"SUCCESS", "FAILED"}
-    await forget_queues(rabbit)
-
-
-async def forget_queues(rabbit: Rabbit) -> None:
-    """For the next test, which is not to find a deaf one."""
-    async with asyncio.timeout(PATIENCE), await aio_pika.connect(rabbit.url) as connection:
-        channel = await connection.channel()
-        for name in (broker.QUEUE, broker.DEAD):
-            await channel.queue_delete(name)
-        await broker.declare(channel)
+        # Its queue often comes out of this deaf, and is made anew: half a minute, of the minute that a task has.
+        every = (in_the_queue, *while_dead, await begins(bob))
+        ended = [await ends(bob, task, tasks.DEADLINE) for task in every]
+    assert ended == ["SUCCESS"] * 5
 
 
 async def test_a_queue_that_was_deleted_is_made_again_and_its_tasks_with_it(
