@@ -376,7 +376,7 @@ def test_ctrl_c_twice_is_now(starts: Starts) -> None:
     hanging.close()
 
     assert code == 0
-    assert time.monotonic() - began < 30, "and not the minute that requests in flight have"
+    assert time.monotonic() - began < 10
     assert "for this machine only · mode dev" in said
     assert "1 request cut" in said.strip().splitlines()[-1]
 
