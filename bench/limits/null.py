@@ -1,6 +1,7 @@
 """`null`: the product with its sockets, sessions and hub, and the one database call of a send replaced by nothing.
 
-What is fabricated is the answer of `log_append`: everybody may, nothing is a repeat, positions and numbers rise. It
+What is fabricated is the answer of `log_append` and of `log_append_lone`: everybody may, nothing is a repeat, positions
+and numbers rise. It
 lives here and not in the product, and is started as `python -m bench.limits.null`.
 """
 
@@ -22,11 +23,12 @@ class NoDatabase(Line):
     numbers: defaultdict[int, int] = defaultdict(int)
 
     async def row(self, statement: str, *arguments: Any) -> Any:
-        assert statement == sender.APPEND, statement
+        assert statement in (sender.APPEND, sender.APPEND_LONE), statement
         if not self.epoch:
             head = await super().row(HEAD)
             NoDatabase.position, NoDatabase.epoch = head["position"], head["epoch"]
-        chats, marks = arguments[0], arguments[7]
+        is_lone = statement == sender.APPEND_LONE
+        chats, marks = ([arguments[0]], []) if is_lone else (arguments[0], arguments[7])
         first = self.position + 1
         NoDatabase.position += len(chats)
         numbers = []

@@ -1,6 +1,7 @@
 """The functions that write the log, asked directly: order, keys, floors, and what happens without a guard."""
 
 import asyncio
+import random
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 
 from messenger.apps.messages.sender import PLANS
 
-SQL = (Path(__file__).parents[2] / "messenger/db/migrations/versions/0004_lean_append.sql").read_text()
+VERSIONS = Path(__file__).parents[2] / "messenger/db/migrations/versions"
+SQL = (VERSIONS / "0004_lean_append.sql").read_text()
+LONE_SQL = (VERSIONS / "0008_lone_message.sql").read_text()
 
 
 @pytest.fixture
@@ -46,6 +49,12 @@ async def append(connection, *sends, marks=(), function="log_append", window=300
         [None] * len(marks),
         [one[2] for one in marks],
         window,
+    )
+
+
+async def append_lone(connection, chat_id, sender, key, text, *, session=None, function="log_append_lone"):
+    return await connection.fetchrow(
+        f"select * from {function}($1, $2, $3, $4, $5)", chat_id, sender, session, key, text
     )
 
 
@@ -113,6 +122,64 @@ TOUCHED = """
     select relname, seq_tup_read + coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tables
      where relname in ('chats', 'members', 'messages', 'users', 'sessions')
 """
+
+
+STATE = """
+    select c.head_seq, c.floor_seq, c.floor_count, c.read_seq, c.head_id = max(g.id) as points_to_its_last,
+           array(select m.read_seq from members m where m.chat_id = c.id order by m.user_id) as marks,
+           array_agg((g.seq, g.sender_id, g.key, g.body_hash, g.text)::text order by g.seq) as messages
+      from chats c left join messages g on g.chat_id = c.id where c.id = $1 group by c.id
+"""
+
+
+async def test_a_lone_message_is_stored_and_answered_as_in_a_batch_of_one(sql, chat):
+    """The same at random in two chats, by the one function and by the other: sends, copies, conflicts, strangers, ended
+    sessions, and marks in between, so that floors are held by many, by few, by the sender alone."""
+    await sql.execute("insert into users (id, name) overriding system value values (9, 'mallory')")
+    twin = await sql.fetchval("insert into chats (name) values ('lunch') returning id")
+    await sql.executemany("insert into members (chat_id, user_id) values ($1, $2)", [(twin, n) for n in (1, 2, 3)])
+    ended = await sql.fetchval(
+        "insert into sessions (user_id, token_hash, expires_at, ended_at)"
+        " values (1, 'x', now() + interval '1 day', now()) returning id"
+    )
+    dice = random.Random(8)
+    met = set()
+    for turn in range(300):
+        if dice.random() < 0.3 and (newest := await sql.fetchval("select head_seq from chats where id = $1", chat)):
+            reader, seq = dice.choice((1, 2, 3)), dice.randint(1, newest)
+            for place in (chat, twin):
+                message = await sql.fetchval("select id from messages where chat_id = $1 and seq = $2", place, seq)
+                await append(sql, marks=[(place, reader, message)])
+            continue
+        sender = dice.choice((1, 1, 1, 2, 3, 9))
+        key = f"c:{dice.randint(0, 9)}" if dice.random() < 0.2 else f"i:{turn}"
+        text, session = dice.choice(("yes", "no")), ended if dice.random() < 0.05 else None
+        batch = await sql.fetchrow(
+            "select * from log_append($1, $2, $3, $4, '{null}', $5, '{null}', '{}', '{}', '{}', '{}', interval '0')",
+            *([chat], [sender], [session], [key], [text]),
+        )
+        lone = await append_lone(sql, twin, sender, key, text, session=session)
+
+        for told in ("s_status", "e_kind"):
+            assert lone[told] == batch[told], (turn, told)
+        if batch["s_status"][0] in ("new", "replayed"):
+            assert (lone["s_seq"], lone["s_name"]) == (batch["s_seq"], batch["s_name"]), turn
+        assert await sql.fetchrow(STATE, twin) == await sql.fetchrow(STATE, chat), turn
+        met |= {batch["s_status"][0], *(batch["e_kind"] or ())}
+
+    verdicts = {"new", "replayed", "idempotency-conflict", "chat-not-found", "session-revoked"}
+    assert met == verdicts | {"message_read_by_all"}, "each of them came up"
+    end = await sql.fetchval("select max(position) from log_head")
+    assert await positions(sql) == list(range(1, end + 1))
+
+
+async def test_a_lone_message_to_a_chat_that_is_deleted_or_never_was_is_refused(sql, chat):
+    await sql.execute("update chats set deleted_at = 1 where id = $1", chat)
+
+    deleted, unknown = [await append_lone(sql, place, 1, "i:1", "words") for place in (chat, chat + 1)]
+
+    assert deleted["s_status"] == unknown["s_status"] == ["chat-not-found"]
+    assert deleted["last"] is None is unknown["last"] and await positions(sql) == []
 
 
 async def test_an_operation_is_remembered_for_its_window_only(sql, chat):
@@ -186,6 +253,31 @@ async def test_six_writers_make_one_order_without_holes_or_copies(sql, chat, wri
     assert failures == []
     assert await numbers(sql, chat) == list(range(1, 25 + 6 * 25 + 1))
     assert await positions(sql) == list(range(1, 25 + 6 * 25 + 1))
+
+
+async def hammer_alone(writers, chat, function="log_append_lone", rounds=40):
+    async def work(n: int, connection: asyncpg.Connection) -> None:
+        for turn in range(rounds):
+            sender, key = (1, f"c:shared{turn}") if turn % 2 else (1 + n % 2, f"i:{n}.{turn}")
+            await append_lone(connection, chat, sender, key, "words", function=function)
+
+    return await asyncio.gather(*(work(n, one) for n, one in enumerate(writers)), return_exceptions=True)
+
+
+async def test_lone_messages_of_six_writers_make_one_order_and_without_the_lock_they_break_it(sql, chat, writers):
+    unguarded = LONE_SQL.replace("and c.deleted_at is null for no key update;", "and c.deleted_at is null;")
+    assert unguarded != LONE_SQL
+    await sql.execute(unguarded.replace("log_append_lone", "log_append_lone_unguarded"))
+
+    assert [one for one in await hammer_alone(writers, chat) if one is not None] == []
+    stored = await numbers(sql, chat)
+    assert stored == list(range(1, len(stored) + 1)) and await positions(sql) == stored
+    assert len(stored) == 6 * 20 + 20, "each of its own, and one of what all of them sent"
+
+    other = await sql.fetchval("insert into chats (name) values ('dinner') returning id")
+    await sql.executemany("insert into members (chat_id, user_id) values ($1, $2)", [(other, n) for n in (1, 2, 3)])
+    failures = [one for one in await hammer_alone(writers, other, "log_append_lone_unguarded") if one is not None]
+    assert failures, "two of them met in one number or one key"
 
 
 async def test_without_the_lock_of_the_chat_the_same_writers_break_it(sql, chat, writers):

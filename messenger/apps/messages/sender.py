@@ -63,6 +63,7 @@ PLANS = {
     "statement_timeout": "5s",
 }
 APPEND = "select * from log_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+APPEND_LONE = "select * from log_append_lone($1, $2, $3, $4, $5)"
 FREE = "select id from chats where id = any($1) order by id for no key update skip locked"
 REFUSALS: dict[str, type[MessengerError]] = {
     "chat-not-found": ChatNotFound,
@@ -110,6 +111,10 @@ class Draft:
     @property
     def place(self) -> tuple[int, int, str]:
         return self.chat_id, self.sender_id, self.key
+
+    @property
+    def is_plain(self) -> bool:
+        return self.operation_id is None and self.reply_to is None
 
     @property
     def repeated(self) -> str | int | None:
@@ -261,7 +266,23 @@ class Sender:
             await self._single_out(line, batch, error)
 
     async def _append(self, line: Line, sends: list[Draft], marks: list[Mark]) -> None:
-        row = await line.row(
+        row = await self._write(line, sends, marks)
+        self.batches += 1
+        self.drafts += len(sends)
+        entries = self._answer_sends(row, sends) if sends else []
+        for mark, status, seq in zip(marks, row["r_status"] or (), row["r_seq"] or (), strict=True):
+            self._settle(mark, seq if status == "read" else REFUSALS[status]())
+        if row["last"] is not None:
+            entries += receipts(row)
+            self._stream.committed(entries, row["epoch"])
+        if sends:
+            await self._answer_replays(row, sends)
+
+    async def _write(self, line: Line, sends: list[Draft], marks: list[Mark]) -> Any:
+        if len(sends) == 1 and not marks and sends[0].is_plain:  # most of what people say
+            one = sends[0]
+            return await line.row(APPEND_LONE, one.chat_id, one.sender_id, one.session_id, one.key, one.text)
+        return await line.row(
             APPEND,
             [draft.chat_id for draft in sends],
             [draft.sender_id for draft in sends],
@@ -276,16 +297,6 @@ class Sender:
             [mark.message_id for mark in marks],
             self._window,
         )
-        self.batches += 1
-        self.drafts += len(sends)
-        entries = self._answer_sends(row, sends) if sends else []
-        for mark, status, seq in zip(marks, row["r_status"] or (), row["r_seq"] or (), strict=True):
-            self._settle(mark, seq if status == "read" else REFUSALS[status]())
-        if row["last"] is not None:
-            entries += receipts(row)
-            self._stream.committed(entries, row["epoch"])
-        if sends:
-            await self._answer_replays(row, sends)
 
     def _answer_sends(self, row: Any, sends: list[Draft]) -> list[Entry]:
         """Acks first, in the order of the drafts; then their entries are ready to be published."""
