@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from messenger.db.watch import Watch
 
 GATHER = 0.001  # seconds: where people come while a look goes on, more will come, and one look serves them all
+# What is asked after every doorbell is not planned anew each time, which would take longer than to read it.
+PLANS = {"plan_cache_mode": "force_generic_plan"}
 PATIENCE = 1.0  # for the tail to reach what is there; then whoever asks reads the database itself
 
 
@@ -34,9 +36,9 @@ class Log:
         watch: "Watch | None" = None,
     ) -> None:
         self.hub = Hub()
-        self._line = Line(dsn, watch=watch)
+        self._line = Line(dsn, PLANS, watch=watch)
         self._reading = Line(dsn, watch=watch)
-        self._looking = Line(dsn, watch=watch)
+        self._looking = Line(dsn, PLANS, watch=watch)
         self._looked_at = 0.0  # when the last look that was reached began
         self._this_look: asyncio.Task[None] | None = None
         self._next_look: asyncio.Task[None] | None = None
