@@ -8,17 +8,9 @@ from typing import Any
 import pytest
 
 from messenger.web.server import Deadlines
-from tests.web.conftest import House, request
+from tests.web.conftest import SAFE, House, request
 
 Opens = Callable[..., Awaitable[House]]
-
-SAFE = {
-    "x-content-type-options": "nosniff",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",
-    "server": "messenger",
-}
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
