@@ -64,6 +64,8 @@ async def test_whatever_changes_a_page_from_another_process_is_in_the_next_read(
         assert (await who.asks(method, what, body, server=elsewhere)).status < 300
         after = (await alice.get(page(lunch))).json
         assert before != after and shown(after), what
+        older = (await alice.get(f"/v1/history/{lunch}")).json  # kept before, like the other page
+        assert older == after["messages"], what
 
     def of_last(field):
         return lambda found: next(one for one in found["messages"] if one["message_id"] == last)[field]
