@@ -273,6 +273,16 @@ def unseen(answer: Answer) -> tuple[int, dict[str, str], dict[str, object]]:
     return answer.status, headers, {**answer.json, "request_id": ""}
 
 
+async def test_a_chat_named_in_a_query_is_no_more_seen_than_one_in_a_path(stage: Stage) -> None:
+    await stage.prepares()
+    for name in STRANGERS:
+        here, nowhere = [
+            await stage.people[name].get(f"/v1/search?q=pizza&chat_id={chat}") for chat in (stage.chat, OF_NOTHING)
+        ]
+        assert here.expecting(404).code == UNSEEN
+        assert unseen(here) == unseen(nowhere)
+
+
 async def test_every_verb_answers_everybody_as_the_same_request_would_be(stage: Stage) -> None:
     wrong, asked = [], 0
     async with AsyncExitStack() as stack:
