@@ -44,7 +44,7 @@ async def test_of_twelve_quick_messages_ten_pass_and_then_one_a_second(alice):
 class TestWhenToComeBack:
     @pytest.fixture
     def settings(self):
-        return {"THROTTLE_SEND": "2/0.3s"}  # one every three and a third seconds
+        return {"THROTTLE_SEND": "2/0.5s"}  # one every two seconds
 
     async def test_it_is_told_right_to_a_second_by_request_and_by_frame(self, alice):
         chat = await alice.opens_chat("lunch")
