@@ -179,6 +179,22 @@ def test_what_cannot_work_is_said_before_anything_is_started(
     assert not (tmp_path / "data" / "pg").exists()
 
 
+@pytest.mark.parametrize("flaw", ["0644", "empty", "link"])
+def test_a_key_that_is_none_or_not_only_ours_starts_nothing(runs: Runs, tmp_path: Path, flaw: str) -> None:
+    (tmp_path / "data").mkdir(mode=0o700)
+    key = tmp_path / "data" / "secrets"
+    key.write_text("" if flaw == "empty" else "k" * 43 + "=")
+    key.chmod(0o644 if flaw == "0644" else 0o600)
+    if flaw == "link":
+        key.symlink_to(key.rename(tmp_path / "elsewhere"))
+
+    said = refusal(runs("--port", str(free_port())), 2)
+
+    assert str(key) in said
+    assert "kkk" not in said
+    assert not (tmp_path / "data" / "pg").exists()
+
+
 def test_help_begins_with_examples_and_loads_nothing_heavy(tmp_path: Path) -> None:
     script = (
         "import sys; from messenger.__main__ import main\n"

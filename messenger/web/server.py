@@ -31,7 +31,7 @@ from messenger.errors import (
 )
 from messenger.web import reply
 from messenger.web.clients import name_peer
-from messenger.web.keys import CONFIG, DRAINING
+from messenger.web.keys import CONFIG, DRAINING, REQUEST_ID
 
 log = logging.getLogger(__name__)
 
@@ -315,7 +315,8 @@ def _answer_early_refusals(handle: Handle) -> Handle:
         try:
             return await handle(request)
         except web.HTTPExpectationFailed:
-            return reply.problem(BadParameters("Expect knows 100-continue only."), uuid4().hex)
+            request[REQUEST_ID] = uuid4().hex
+            return reply.problem(BadParameters("Expect knows 100-continue only."), request[REQUEST_ID])
 
     def choose(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
         return answer(request) if EXPECT in request.headers else handle(request)

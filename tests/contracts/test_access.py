@@ -1,9 +1,11 @@
 """Closed by default, and nothing strange in a path or a query gets further than a refusal: asked of every operation."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from tests.actors import Person
 from tests.contract import CONTRACT
@@ -25,6 +27,10 @@ NO_IDS = (
     "9223372036854775808",
     "9" * 40,
 )
+MIGHT_BE = "2147483648"
+# They tell whoever is not in a chat that he is not, also where there is none: of an id that might be one.
+TELLING = {("GET", "/history/{chat_id}"), ("POST", "/messages/group/{group_id}")}
+ENDS = {("POST", "/v1/auth/logout"), ("DELETE", "/v1/users/me")}  # nothing could be asked any more
 NO_LIMITS = ("limit=0", "limit=-1", "limit=abc", "limit=1000000000", "limit=", "limit=1.0", "limit=1&limit=2")
 
 
@@ -70,6 +76,39 @@ async def test_a_bad_credential_opens_nothing(nobody: Person) -> None:
             assert answer.status == 401, f"{method} {path} with {credential!r}"
 
 
+# Of `/v1/chats/1`, say: other letters for the same path, and paths that only look like it.
+SPELLINGS: tuple[Callable[[str], str], ...] = (
+    lambda path: path + "/",
+    lambda path: f"/.{path}",
+    lambda path: f"/elsewhere/..{path}",
+    lambda path: f"/{path}",
+    lambda path: path + ";a=b",
+    lambda path: f"/%{ord(path[1]):x}{path[2:]}",
+    lambda path: path.replace("/", "%2f").replace("%2f", "/", 1),
+    str.upper,
+)
+
+
+async def test_no_other_spelling_of_a_closed_path_opens_it(nobody: Person) -> None:
+    for method, path in operations(closed=True):
+        for spelled in SPELLINGS:
+            asked = URL(nobody.server.url + spelled(filled(path)), encoded=True)
+            for way in {method, "HEAD"} if method == "GET" else {method}:
+                async with nobody.http.request(way, asked) as answer:
+                    assert answer.status in {401, 404, 405}, f"{way} {asked}: {answer.status}"
+
+
+async def test_what_a_closed_operation_answers_is_kept_for_nobody_else(nobody: Person, alice: Person) -> None:
+    for who in (nobody, alice):
+        for method, path in operations(closed=True):
+            if (method, path) in ENDS:
+                continue
+            headers = (await who.asks(method, filled(path), example(method, path))).headers
+
+            assert headers.get("Cache-Control") in {"private, no-cache", "no-store"}, f"{method} {path}"
+            assert {"Authorization", "Cookie"} <= set(headers["Vary"].split(", ")), f"{method} {path}"
+
+
 async def test_what_is_unknown_under_v1_is_closed_too_and_elsewhere_is_not_there(nobody: Person) -> None:
     assert (await nobody.get("/v1/nowhere")).expecting(401).code == "auth-failed"
     assert (await nobody.get("/v1")).expecting(401).code == "auth-failed"
@@ -103,7 +142,8 @@ async def test_an_id_that_cannot_exist_is_one_that_does_not(alice: Person) -> No
         for value in NO_IDS:
             query = "".join(f"?{one['name']}={one['example']}" for one in parameters if required(one))
             answer = await alice.asks(method, filled(path, value) + query, example(method, path))
-            assert answer.status == 404, f"{method} {path} with {value}: {answer.status}"
+            expected = 403 if value == MIGHT_BE and (method, path) in TELLING else 404
+            assert answer.status == expected, f"{method} {path} with {value}: {answer.status}"
             asked += 1
     assert asked >= 2 * len(NO_IDS)
 

@@ -17,6 +17,14 @@ from messenger.web.access import streaming
 from messenger.web.keys import CONFIG
 from messenger.web.server import Deadlines, Runner, make_runner
 
+# What every answer carries, whoever gives it.
+SAFE = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "server": "messenger",
+}
 SHORT = Deadlines(head=0.3, write=0.3, linger=0.2, keepalive=1.0, graceful=0.4)
 
 

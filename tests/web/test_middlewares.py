@@ -8,17 +8,9 @@ from typing import Any
 import pytest
 
 from messenger.web.server import Deadlines
-from tests.web.conftest import House, request
+from tests.web.conftest import SAFE, House, request
 
 Opens = Callable[..., Awaitable[House]]
-
-SAFE = {
-    "x-content-type-options": "nosniff",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",
-    "server": "messenger",
-}
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
@@ -87,11 +79,15 @@ async def test_only_a_trusted_proxy_says_where_a_request_comes_from(
     claims = ("X-Forwarded-For: 203.0.113.9", "X-Forwarded-Proto: https")
 
     direct = await (await opens_house()).gets("/ping", *claims)
-    proxied = await (await opens_house(TRUSTED_PROXIES="127.0.0.0/8")).gets("/ping", *claims)
+    house = await opens_house(TRUSTED_PROXIES="127.0.0.0/8")
+    proxied = await house.gets("/ping", *claims)
 
-    assert [line["address"] for line in lines(caplog)] == ["127.0.0.1", "203.0.113.9"]
+    refused = [await house.gets(path, *claims) for path in ("/nowhere", "/closed", "/broken")]
+
+    assert [line["address"] for line in lines(caplog)][:2] == ["127.0.0.1", "203.0.113.9"]
     assert "strict-transport-security" not in direct.headers
-    assert proxied.headers["strict-transport-security"].startswith("max-age=")
+    for answer in (proxied, *refused):
+        assert answer.headers["strict-transport-security"].startswith("max-age=")
 
 
 async def test_an_answer_that_takes_too_long_is_given_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -201,13 +201,6 @@ async def see(db: Database, me: Identity | None, chat_id: int) -> Sight:
     return found
 
 
-async def is_closed_to(db: Database, me: Identity, chat_id: int) -> bool:
-    """There is such a chat, and I am not in it. Only older clients are told the difference: they wait for it."""
-    async with db.reading() as tx:
-        found = await store.find_membership(tx, chat_id, me.user_id)
-        return found is not None and found.seat is None
-
-
 async def mine(db: Database, me: Identity, *, start: Place | None, limit: int) -> Page:
     """Latest first. A chat that moves up meanwhile is missed by later pages; its event tells of it."""
     async with db.reading() as tx:

@@ -60,7 +60,6 @@ async def history(request: web.Request) -> web.Response:
     given = paging.query(request, ("limit", "offset", "later_that_message_id"))
     found = await service.history(
         request.app,
-        request.app[DATABASE],
         request.get(IDENTITY),
         chat_id,
         later_than=paging.optional_id(given, "later_that_message_id"),

@@ -64,6 +64,8 @@ async def test_whatever_changes_a_page_from_another_process_is_in_the_next_read(
         assert (await who.asks(method, what, body, server=elsewhere)).status < 300
         after = (await alice.get(page(lunch))).json
         assert before != after and shown(after), what
+        older = (await alice.get(f"/v1/history/{lunch}")).json  # kept before, like the other page
+        assert older == after["messages"], what
 
     def of_last(field):
         return lambda found: next(one for one in found["messages"] if one["message_id"] == last)[field]
@@ -85,15 +87,23 @@ async def test_whatever_changes_a_page_from_another_process_is_in_the_next_read(
     )
 
 
-async def test_who_is_removed_elsewhere_gets_no_page_any_more_kept_or_not(alice, bob, mallory, lunch, elsewhere):
-    assert (await bob.get(page(lunch))).status == 200
-    assert (await mallory.get(page(lunch))).status == 404
+PAGES = {"/v1/chats/{}/messages?limit=50": 404, "/v1/history/{}": 404, "/chats/{}/messages": 404, "/history/{}": 403}
+
+
+@pytest.mark.parametrize(("path", "refused"), PAGES.items())
+async def test_who_is_removed_elsewhere_gets_no_page_any_more_kept_or_not(
+    alice, bob, mallory, lunch, elsewhere, path, refused
+):
+    path = path.format(lunch)
+    seen = (await alice.get(path)).expecting(200).headers["ETag"]
+    his = {"If-None-Match": (await bob.get(path)).expecting(200).headers["ETag"]}
+    assert [(await mallory.get(path, headers=one)).status for one in ({}, {"If-None-Match": seen})] == [refused] * 2
 
     await alice.asks("DELETE", f"/v1/chats/{lunch}/members/{bob.user_id}", server=elsewhere)
 
-    assert (await bob.get(page(lunch))).status == 404
-    assert (await mallory.get(page(lunch))).status == 404
-    assert (await alice.get(page(lunch))).status == 200
+    assert [(await bob.get(path, headers=one)).status for one in ({}, his)] == [refused] * 2
+    assert (await mallory.get(path)).status == refused
+    assert (await alice.get(path)).status == 200
 
 
 async def test_the_keys_of_ones_own_messages_are_in_nobody_elses_page(alice, bob, lunch):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from contextlib import AsyncExitStack
 from uuid import uuid4
 
@@ -89,6 +90,53 @@ async def test_what_is_refused_is_told_and_the_socket_stays_open(alice: Person, 
         own = await group(mallory)
         await socket.asks(type="new_message", chat_id=own, text="still here")
         assert (await socket.hears())["text"] == "still here"
+
+
+async def test_a_chat_one_is_not_in_is_refused_in_the_words_of_one_that_is_not_there(
+    alice: Person, bob: Person, mallory: Person
+) -> None:
+    lunch = await group(alice, bob, mallory)
+    mine = await group(mallory)
+    said = (await says(alice, str(lunch), "pizza?"))["id"]
+    async with all_chats(mallory) as socket, one_chat(mallory, mine) as room:
+        await settled(socket, room)
+        (await alice.removes(str(lunch), mallory)).expecting(204)
+        for frame in (
+            {"type": "new_message", "text": "let me in"},
+            {"type": "read_message", "id": int(said)},
+            {"type": "read_message", "id": 999999},
+        ):
+            heard = []
+            for chat in (lunch, 999999):
+                await socket.says(**frame, chat_id=chat)
+                heard.append(await socket.refusal())
+            assert heard[0] == heard[1], frame
+        for number in (int(said), 999999):  # nor does a chat of one's own tell of messages elsewhere
+            await room.says(action="message_read", message_id=number)
+        assert await room.refusal() == await room.refusal()
+        assert await mallory.sees(str(mine))
+    assert (await alice.get(f"/v1/chats/{lunch}/messages?limit=10")).json["messages"][0]["is_read"] is False
+
+
+async def test_spam_is_refused_and_who_goes_on_is_closed(start) -> None:
+    server = await start(THROTTLE_SEND="10/1s", THROTTLE_DEFAULT="1000/1s")
+    async with Person.registered(server, "alice") as alice, Person.registered(server, "bob") as bob:
+        lunch, began = await group(alice, bob), time.monotonic()
+        frames = {
+            "/chats/ws": {"type": "new_message", "chat_id": lunch, "text": "spam"},
+            f"/ws/{lunch}": {"action": "send_message", "text": "spam"},
+        }
+        for path, frame in frames.items():
+            async with opened(alice, path) as socket:
+                for _ in range(200):
+                    await socket.says(**frame, message_id=str(uuid4()))
+
+                assert await socket.closes() == 4002, path
+            stored = (await bob.get(f"/v1/chats/{lunch}/messages?limit=1000")).json["messages"]
+            assert len(stored) <= 10 + time.monotonic() - began
+        async with all_chats(bob) as his:
+            await his.asks(type="new_message", chat_id=lunch, text="what was that?")
+            assert (await his.hears())["text"] == "what was that?"
 
 
 async def test_in_one_chat_a_message_has_six_fields_twice_and_the_name_its_sender_gave_it(

@@ -41,6 +41,40 @@ async def test_of_twelve_quick_messages_ten_pass_and_then_one_a_second(alice):
     assert [one["seq"] for one in stored] == list(range(1, len(stored) + 1)), "what was refused burns no number"
 
 
+class TestWhenToComeBack:
+    @pytest.fixture
+    def settings(self):
+        return {"THROTTLE_SEND": "2/0.5s"}  # one every two seconds
+
+    async def test_it_is_told_right_to_a_second_by_request_and_by_frame(self, alice):
+        chat = await alice.opens_chat("lunch")
+        path = f"/v1/chats/{chat}/messages"
+        async with alice.connects() as socket:
+
+            async def by_request() -> float | None:
+                answer = await alice.post(path, {"text": "hello"})
+                return float(answer.headers["Retry-After"]) if answer.status == 429 else None
+
+            async def by_frame() -> float | None:
+                try:
+                    await socket.asks("new_message", chat_id=chat, text="hello")
+                except Refused as refused:
+                    return float(refused.problem["retry_after"])
+                return None
+
+            for asks in (by_request, by_frame):
+                while (told := await asks()) is None:
+                    pass
+                began = time.monotonic()
+                while await asks() is not None:
+                    await asyncio.sleep(0.2)
+                assert time.monotonic() - began >= told - 1, f"{asks}: it was told too late a time"
+                while (told := await asks()) is None:
+                    pass
+                await asyncio.sleep(told)
+                assert await asks() is None, f"{asks}: it was told too early a time"
+
+
 async def test_the_spam_of_one_does_not_slow_another(alice, bob):
     chat = await alice.opens_chat("lunch", [bob])
 

@@ -2,21 +2,24 @@
 
 import asyncio
 import json
+import socket
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+from messenger.app import create_app
 from messenger.apps.events.handlers import STREAMS
 from messenger.apps.ws import closing
 from messenger.apps.ws.handlers import CONNECTIONS, SPREAD_MS
+from messenger.web.server import Deadlines, GuardedServer, make_runner
 from messenger.web.sockets.closing import TOO_SLOW
 from messenger.web.sockets.link import MOST_PINGS, Pace
-from messenger.web.sockets.outbox import MOST_BYTES
-from tests.actors import PASSWORD, Person
+from messenger.web.sockets.outbox import MOST_BYTES, SMALL
+from tests.actors import PASSWORD, Person, Server
 from tests.apps.ws.raw import CLOSE, PING, PONG, TEXT, frame, raw_socket
 from tests.frames import FRAMES
-from tests.sockets import Refused
+from tests.sockets import UPGRADE, Refused
 
 
 def test_the_table_of_codes_is_the_published_one():
@@ -76,6 +79,56 @@ async def test_a_socket_that_never_reads_is_given_up_with_bounded_memory_and_oth
             for _ in range(number):
                 await reading.hears("new_message")
         assert await his.asks("ping") == {}
+
+
+@pytest.mark.parametrize("path", ["/v1/ws", "/chats/ws", "/ws/{chat}", "/v1/events?format=ndjson"])
+async def test_a_reader_that_stops_is_cut_in_time_though_little_waits_for_it(dsn, config, path):
+    """Less than the bound of an outbox, and more than the kernel takes: nothing overflows, and nothing moves."""
+    runner = make_runner(create_app(config, dsn), Deadlines(write=0.5))
+    async with (
+        Server.running(runner) as server,
+        Person.registered(server, "alice") as alice,
+        Person.registered(server, "bob") as bob,
+        bob.connects() as his,
+    ):
+        lunch = await alice.opens_chat("lunch", [bob])
+        async with stopped_reading(alice, path.format(chat=lunch)) as port:
+            assert isinstance(runner.server, GuardedServer)
+
+            def wires():
+                found = [one._wire for one in runner.server.connections if one._wire is not None]
+                return [one for one in found if one.get_extra_info("peername")[1] == port]
+
+            assert len(wires()) == 1
+            async with asyncio.timeout(30):
+                while [one for one in wires() if one.get_write_buffer_size() <= SMALL]:
+                    await his.asks("new_message", chat_id=lunch, text="\N{SLICE OF PIZZA}" * 4096)
+                while wires():
+                    await asyncio.sleep(0.02)
+
+        assert await his.asks("ping") == {}
+
+
+def test_who_does_not_read_is_cut_within_fifteen_seconds():
+    assert Deadlines().write <= 15
+
+
+@asynccontextmanager
+async def stopped_reading(person, path):
+    """A connection whose answer has begun and is read no further."""
+    wire = socket.socket()
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    wire.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(wire, ("127.0.0.1", person.server.port))
+    reader, writer = await asyncio.open_connection(sock=wire, limit=4096)
+    upgrade = {} if "events" in path else UPGRADE
+    lines = [f"GET {path} HTTP/1.1", "Host: here", *(f"{k}: {v}" for k, v in {**upgrade, **person.headers}.items())]
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+    try:
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith((b"HTTP/1.1 101 ", b"HTTP/1.1 200 "))
+        yield wire.getsockname()[1]
+    finally:
+        writer.transport.abort()
 
 
 async def test_a_logout_ends_every_transport_of_that_session_and_no_other(alice, bob):

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from tests.apps.classic.older import all_chats, settled
 from tests.apps.ws.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, frame, raw_socket
 from tests.sockets import Refused
 
@@ -56,6 +57,40 @@ async def refusal(socket, verb, **fields) -> str:
     with pytest.raises(Refused) as refused:
         await socket.asks(verb, **fields)
     return refused.value.code
+
+
+async def test_what_breaks_inside_is_told_by_request_and_by_frame_and_its_insides_are_not(alice, sql, caplog):
+    lunch = await alice.opens_chat("lunch")
+    path = f"/v1/chats/{lunch}/messages"
+    mid = (await alice.post(path, {"text": "pizza?"})).json["message_id"]
+    async with alice.connects() as socket, all_chats(alice) as older:
+        await settled(older)
+        await sql.execute("alter table members rename column read_seq to planted_column")
+
+        answers = [
+            await alice.post(path, {"text": "soup?"}),
+            await alice.get(f"/v1/chats/{lunch}/members"),
+            await alice.post(f"/v1/chats/{lunch}/read", {"message_id": mid}),
+        ]
+        told = [await problem(socket, "new_message", chat_id=lunch, text="soup?")]
+        told += [await problem(socket, "read_message", chat_id=lunch, id=mid)]
+        await older.says(type="new_message", chat_id=int(lunch), text="soup?")
+        sentence = await older.refusal()
+
+        await sql.execute("alter table members rename column planted_column to read_seq")
+        assert (await socket.asks("new_message", chat_id=lunch, text="soup!"))["text"] == "soup!"
+    for answer in answers:
+        assert (answer.status, answer.code) == (500, "internal"), answer
+    assert [one["code"] for one in told] == ["internal"] * 2
+    shown = "".join([*(str(answer.body) for answer in answers), *map(str, told), sentence]).lower()
+    assert not [word for word in ("read_seq", "members m", "select", "column", "asyncpg", "trace") if word in shown]
+    assert "read_seq" in caplog.text, "those who operate the server are told"
+
+
+async def problem(socket, verb, **fields) -> dict:
+    with pytest.raises(Refused) as refused:
+        await socket.asks(verb, **fields)
+    return refused.value.problem
 
 
 async def test_what_has_no_usable_ref_is_told_without_one(alice):
