@@ -8,7 +8,8 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,13 +17,15 @@ import asyncpg
 
 from messenger.admin import house, repair
 from messenger.admin.damage import KINDS, Kind
+from messenger.apps.auth.desk import Desk
 from messenger.db.engine import translated
 from messenger.settings import Config
 
 AT_ONCE = 500  # rows that are fetched together
 SHOWN = 5  # examples of a kind, for people
-MOST_ROWS = 2000  # of a kind that are kept: shown to programs, and repaired in one round
+MOST_ROWS = 2000  # of a kind that are kept: shown to programs, and repaired together
 MOST_ROUNDS = 1000
+LOST = "missing positions"
 
 
 @dataclass(slots=True)
@@ -56,16 +59,22 @@ def run(options: argparse.Namespace) -> int:
     return house.within(work)
 
 
-async def look(dsn: str, kinds: Collection[Kind] = KINDS) -> list[Damage]:
+@asynccontextmanager
+async def snapshot(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     with translated():
         connection = await asyncpg.connect(
             dsn, timeout=5, server_settings={"application_name": "messenger fsck", "timezone": "UTC", "jit": "off"}
         )
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                found = [await _look_for(connection, kind) for kind in kinds]
+                yield connection
         finally:
             connection.terminate()
+
+
+async def look(dsn: str, kinds: Collection[Kind] = KINDS) -> list[Damage]:
+    async with snapshot(dsn) as connection:
+        found = [await _look_for(connection, kind) for kind in kinds]
     return [one for one in found if one.count]
 
 
@@ -79,15 +88,27 @@ async def _look_for(connection: asyncpg.Connection, kind: Kind) -> Damage:
 
 
 async def fix(config: Config, dsn: str, found: Sequence[Damage]) -> list[Damage]:
-    """A round repairs what was kept of each kind; as long as that makes it less, another one follows."""
+    """A round repairs all that was found, and looks again; as long as that makes it less, another one follows."""
     async with house.opened(dsn) as db, house.desk_of(config, db) as desk:
         for _ in range(MOST_ROUNDS):
             before = sum(one.count for one in found)
-            await repair.repair(desk, {one.kind: one.rows for one in found})
+            nothing_lost = all(one.kind.name != LOST for one in found)
+            await repair.repair(desk, {one.kind: one.rows for one in found}, nothing_lost=nothing_lost)
+            for one in found:
+                if one.kind.repair and one.count > len(one.rows):
+                    await _repair_rest(dsn, desk, one.kind, nothing_lost=nothing_lost)
             found = await look(dsn)
             if not any(one.kind.repair for one in found) or sum(one.count for one in found) >= before:
                 break
     return list(found)
+
+
+async def _repair_rest(dsn: str, desk: Desk, kind: Kind, *, nothing_lost: bool) -> None:
+    """More than is kept is repaired while it is found: to recount everything for each lot would take for ever."""
+    async with snapshot(dsn) as connection:
+        cursor = await connection.cursor(kind.find)
+        while rows := await cursor.fetch(MOST_ROWS):
+            await repair.repair(desk, {kind: rows}, nothing_lost=nothing_lost)
 
 
 def report(found: Sequence[Damage], repaired: dict[str, int]) -> dict[str, Any]:

@@ -17,13 +17,12 @@ from messenger.identity import UserId
 from messenger.log.entries import News
 
 AT_ONCE = 50  # locked together, so that nobody waits long
-LOST = "missing positions"
 
 Rows = Sequence[Mapping[str, Any]]
 
 
-async def repair(desk: Desk, found: Mapping[Kind, Rows]) -> None:
-    nothing_lost = all(kind.name != LOST for kind in found)
+async def repair(desk: Desk, found: Mapping[Kind, Rows], *, nothing_lost: bool) -> None:
+    """`nothing_lost`: no message is missing, so a number may also become smaller."""
     of: dict[Repair, list[Mapping[str, Any]]] = {}
     for kind, rows in found.items():
         if kind.repair is not None:

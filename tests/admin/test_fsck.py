@@ -3,6 +3,7 @@
 import asyncio
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 import pytest
@@ -222,16 +223,25 @@ async def test_as_a_command_it_says_what_it_found_what_it_repaired_and_when_all_
     assert "Damaged: 1 times, of 1 kinds" in fixed.stderr
 
 
-async def test_more_than_one_round_is_needed_and_taken(
+async def test_more_than_is_kept_is_repaired_without_counting_everything_again_and_again(
     past: Past, dsn: str, config, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fsck, "MOST_ROWS", 2)
     await sql.execute("delete from search_documents")
 
+    really, looks = fsck.look, 0
+
+    async def counted(*asked: Any) -> list[fsck.Damage]:
+        nonlocal looks
+        looks += 1
+        return await really(*asked)
+
+    monkeypatch.setattr(fsck, "look", counted)
     found = await fsck.look(dsn)
 
     assert found[0].count > 6
     assert await fsck.fix(config, dsn, found) == []
+    assert looks == 2, "what there is to repair, and that nothing is left"
 
 
 async def test_beside_a_working_server_there_is_no_false_alarm(server, dsn: str, sql: asyncpg.Connection) -> None:

@@ -5,24 +5,26 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from messenger.apps.health import service
-from messenger.apps.health.pulse import Pulse
+from messenger.apps.health import helpers, service
+from messenger.apps.health.pulse import Beat, Pulse
 from messenger.errors import Unavailable
 from messenger.web import reply
 from messenger.web.access import free, public
-from messenger.web.keys import DATABASE, DRAINING
+from messenger.web.keys import CONFIG, DATABASE, DRAINING
 
-PULSES: web.AppKey[dict[str, Pulse]] = web.AppKey("pulses")
+PULSES: web.AppKey[dict[str, Pulse]] = web.AppKey("pulses")  # of what nobody can be served without
+HELPERS: web.AppKey[dict[str, Pulse]] = web.AppKey("helpers")  # of what is only shown
 
 
 async def pulses(app: web.Application) -> AsyncIterator[None]:
     db = app[DATABASE]
-    app[PULSES] = taken = {
+    app[PULSES] = {
         "database": Pulse("database", lambda: service.database(db), patience=2, fresh=0.5),
         "schema": Pulse("schema", lambda: service.schema_fits(db), patience=2, fresh=5),
     }
+    app[HELPERS] = helpers.named_in(app[CONFIG])
     yield
-    for pulse in taken.values():
+    for pulse in (*app[PULSES].values(), *app[HELPERS].values()):
         await pulse.stop()
 
 
@@ -51,11 +53,20 @@ async def healthz(request: web.Request) -> web.Response:
 @public
 async def readyz(request: web.Request) -> web.Response:
     draining = request.app[DRAINING].is_set()
-    asked = request.app[PULSES]
-    beats = dict(zip(asked, await asyncio.gather(*(pulse.take() for pulse in asked.values())), strict=True))
-    ready = not draining and all(beat.ok for beat in beats.values())
-    answer = {"ready": ready, "draining": draining, "dependencies": beats}
+    needed, helping = await asyncio.gather(all_of(request.app[PULSES]), all_of(request.app[HELPERS]))
+    ready = not draining and all(beat.ok for beat in needed.values())
+    answer = {
+        "ready": ready,
+        "draining": draining,
+        "degraded": not all(beat.ok for beat in helping.values()),
+        "dependencies": {**needed, **helping},
+    }
     return reply.json(answer, status=200 if ready else 503, headers=reply.FRESH)
+
+
+async def all_of(pulses: dict[str, Pulse]) -> dict[str, Beat]:
+    beats = await asyncio.gather(*(pulse.take() for pulse in pulses.values()))
+    return dict(zip(pulses, beats, strict=True))
 
 
 routes = [

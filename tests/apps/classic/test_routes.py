@@ -1,13 +1,15 @@
 """The routes of older clients: what they answer, to whom, and that they are the deeds of /v1 in other words."""
 
 import asyncio
+from typing import Any
 
 import asyncpg
 import pytest
 
+from messenger.log.line import Lines
 from tests.actors import PASSWORD, Person
 from tests.apps.classic.older import group
-from tests.apps.talk import says
+from tests.apps.talk import fill, says
 
 
 async def bearer(person: Person, **body: str) -> dict[str, str]:
@@ -190,6 +192,36 @@ async def test_history_is_ascending_and_paged_by_offset_and_by_message(
         assert (await bob.get(f"/history/{lunch}?{query}")).expecting(400).json["message"]
     assert (await mallory.get(f"/history/{lunch}")).expecting(403).json["message"] == "You are not in this chat."
     assert (await mallory.get("/history/0")).expecting(404).code == "chat-not-found"
+
+
+async def test_history_goes_on_after_a_message_and_reads_nothing_before_it(
+    alice: Person, bob: Person, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lunch = await group(alice, bob)
+    await fill(sql, str(lunch), alice, 250)
+    read: list[int] = []
+    really = Lines.rows
+
+    async def counted(lines: Lines, *asked: Any) -> Any:
+        rows = await really(lines, *asked)
+        read.append(sum("text" in row.keys() for row in rows))  # noqa: SIM118  (a record looks among its values)
+        return rows
+
+    monkeypatch.setattr(Lines, "rows", counted)
+    seen: list[dict[str, Any]] = []
+    for size in (100, 100, 50, 0):
+        read.clear()
+        later = f"&later_that_message_id={seen[-1]['id']}" if seen else ""
+        page = (await bob.get(f"/history/{lunch}?limit=100{later}")).expecting(200).json
+        assert (len(page), sum(read)) == (size, size), "what the database gave is what is shown"
+        seen += page
+
+    stored = await sql.fetch("select id from messages where chat_id = $1 order by seq", int(lunch))
+    assert [str(one["id"]) for one in seen] == [str(row["id"]) for row in stored]
+    read.clear()
+    last = (await bob.get(f"/history/{lunch}?limit=2&offset=48&later_that_message_id={seen[199]['id']}")).json
+    assert (last, sum(read)) == (seen[248:], 2)
+    (await bob.get(f"/history/{lunch}?later_that_message_id=999999")).expecting(404)
 
 
 async def test_a_page_tells_how_far_everybody_has_read(alice: Person, bob: Person, mallory: Person) -> None:

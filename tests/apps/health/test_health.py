@@ -46,6 +46,7 @@ async def test_a_server_that_is_up_is_ready(nobody: Person) -> None:
     assert answer == {
         "ready": True,
         "draining": False,
+        "degraded": False,
         "dependencies": {
             "database": {"ok": True, "detail": "answers"},
             "schema": {"ok": True, "detail": "up to date"},

@@ -5,7 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import aio_pika
 import asyncpg
@@ -266,3 +266,25 @@ async def test_with_no_broker_at_all_a_task_waits_until_its_time_is_up(
     await sql.execute("update search_tasks set created_at = created_at - interval '61 s'")
 
     assert await ends(bob, task) == "FAILED"
+
+
+async def test_an_end_that_a_driver_did_not_hear_is_said_again() -> None:
+    heard = 0
+
+    async def hard_of_hearing() -> NoReturn:
+        nonlocal heard
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                heard += 1
+                if heard > 1:
+                    raise
+
+    task = asyncio.create_task(hard_of_hearing())
+    await asyncio.sleep(0)
+
+    async with asyncio.timeout(PATIENCE):
+        await broker.end([task])
+
+    assert (heard, task.cancelled()) == (2, True)

@@ -110,6 +110,7 @@ async def test_what_cannot_be_looked_for_is_refused_by_name(alice, lunch) -> Non
         "q=" + "слово%20" * 100: "q",
         "q=%00": "q",
         "q=a%00b": "q",
+        "q=%ED%A0%80": "q",
         "q=a&q=b": "q",
         "q=a&order=best": "order",
         "q=a&limit=101": "limit",
@@ -125,6 +126,7 @@ async def test_what_cannot_be_looked_for_is_refused_by_name(alice, lunch) -> Non
     for query, pointer in wrong.items():
         problem = (await alice.get(f"/v1/search?{query}")).expecting(400).json
         assert (problem["code"], problem["errors"][0]["pointer"]) == ("bad-parameters", pointer), query
+    assert (await alice.get(f"/v1/search?q={'x' * 50_000}")).code == "uri-too-long"
     for cursor in ("x", "0.5", "~1", "0.1~", "0.1~0", "nan~1", "1e999~1", f"0.0~{2**53}", "0.0~1 "):
         answer = await alice.get("/v1/search", params={"q": "a", "from": cursor})
         assert (answer.status, answer.code) == (400, "bad-cursor"), cursor

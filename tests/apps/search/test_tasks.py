@@ -75,10 +75,11 @@ async def test_whoever_asked_hears_how_it_goes_on_and_nobody_else_does(alice, bo
 
 
 async def test_what_is_too_short_or_too_long_is_refused(alice) -> None:
-    for words in ("", "a", "abc", "  abc  ", "\u00a0abc", "x" * 257, 7, None, ["abcd"]):
+    for words in ("", "a", "abc", "  abc  ", "\u00a0abc", "x" * 257, "x" * 50_000, 7, None, ["abcd"]):
         answer = await alice.post("/v1/chats/search", {"message": words})
         assert (answer.status, answer.code) == (400, "bad-parameters"), words
     assert (await alice.post("/v1/chats/search", {})).code == "bad-parameters"
+    assert (await alice.post("/v1/chats/search", {"message": "w " * 100_000})).code == "too-large"
     for raw in (rb'{"message": "nul \u0000"}', rb'{"message": "\ud800abcd"}'):
         assert (await alice.post("/v1/chats/search", data=raw)).code == "bad-parameters"
     for words in ("abcd", "x" * 256, "a & | ( :*", "и на the", '""""'):

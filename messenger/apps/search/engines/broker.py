@@ -5,7 +5,7 @@ A message is the number of a task and nothing else: what there is to do, and whe
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from typing import NoReturn
 
@@ -68,6 +68,17 @@ async def _connected(url: str) -> AsyncIterator[AbstractConnection]:
         with suppress(*AWAY):  # a broker that stands still does not say good-bye
             async with asyncio.timeout(GOODBYE):
                 await connection.close()
+
+
+async def end(tasks: Collection[asyncio.Task[NoReturn]]) -> None:
+    """Said again until it is heard: up to Python 3.11 a wait inside the driver may answer a cancellation with what went
+    wrong at that very moment, and `keep` would go on for ever.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=2 * GOODBYE)
 
 
 async def remake(channel: AbstractChannel) -> None:

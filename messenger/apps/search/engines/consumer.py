@@ -58,8 +58,7 @@ class Consumer:
                 await tasks.put_back(self._db, work)
                 await answer(message.ack())
         if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, self._outbox.stop(), return_exceptions=True)
+            await asyncio.gather(broker.end([self._running]), self._outbox.stop())
 
     async def _receive(self, channel: AbstractChannel) -> NoReturn:
         ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()

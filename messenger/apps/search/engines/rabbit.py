@@ -43,9 +43,7 @@ class RabbitEngine:
         self._news.set()  # nobody who asks waits for the broker
 
     async def stop(self) -> None:
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await broker.end(self._running)
 
     async def _publish(self, channel: AbstractChannel) -> NoReturn:
         while True:

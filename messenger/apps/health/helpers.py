@@ -1,0 +1,52 @@
+"""Redis and RabbitMQ, where the settings name them, and how each is asked. The server goes on without them, less well:
+they are shown and decide nothing. Their drivers are imported only where they are named.
+"""
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+
+from messenger.apps.health.pulse import Beat, Pulse
+from messenger.settings import Config
+
+# A probe never waits longer for what is only shown: whoever asks may give up after a second and send people elsewhere.
+PATIENCE = 0.5
+GIVE_UP = 2.0  # seconds until the question itself ends
+FRESH = 5.0
+ANSWERS, SILENT = Beat(True, "answers"), Beat(False, "does not answer")
+
+
+def named_in(config: Config) -> dict[str, Pulse]:
+    ways = {
+        "redis": (str(config.redis_url), redis),
+        "rabbitmq": (str(config.rmq_url), rabbitmq),
+    }
+    return {
+        name: Pulse(name, partial(ask, url), patience=PATIENCE, fresh=FRESH) for name, (url, ask) in ways.items() if url
+    }
+
+
+async def redis(url: str) -> Beat:
+    from redis.asyncio import Redis  # noqa: PLC0415
+    from redis.exceptions import RedisError  # noqa: PLC0415
+
+    client: Redis[bytes] = Redis.from_url(url, socket_timeout=GIVE_UP, socket_connect_timeout=GIVE_UP)
+    try:
+        await client.ping()
+    except (RedisError, OSError, TimeoutError):
+        return SILENT
+    finally:
+        with suppress(Exception):
+            await client.connection_pool.disconnect()
+    return ANSWERS
+
+
+async def rabbitmq(url: str) -> Beat:
+    import aio_pika  # noqa: PLC0415
+
+    try:
+        async with asyncio.timeout(GIVE_UP):
+            await (await aio_pika.connect(url)).close()
+    except (*aio_pika.exceptions.CONNECTION_EXCEPTIONS, TimeoutError):
+        return SILENT
+    return ANSWERS
