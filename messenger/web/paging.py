@@ -1,6 +1,7 @@
 """Query parameters and ids in paths: read once, the same everywhere."""
 
 from collections.abc import Iterable
+from urllib.parse import unquote, unquote_to_bytes
 
 from aiohttp import web
 
@@ -18,10 +19,21 @@ def query(request: web.Request, known: Iterable[str]) -> dict[str, str]:
         if len(values) > 1:
             raise bad_parameter(name, "is given twice")
         if values:
-            if "\x00" in values[0] or any("\ud800" <= char <= "\udfff" for char in values[0]):
+            if "\x00" in values[0]:
                 raise bad_parameter(name, "holds characters that are not text")
             given[name] = values[0]
+    if "%" in request.rel_url.raw_query_string:
+        _refuse_broken_text(request.rel_url.raw_query_string)
     return given
+
+
+def _refuse_broken_text(raw: str) -> None:
+    """Bytes that are no UTF-8 come through decoding as they were typed: `%ED` would be taken for three characters."""
+    for pair in raw.split("&"):
+        try:
+            unquote_to_bytes(pair).decode()
+        except UnicodeDecodeError:
+            raise bad_parameter(unquote(pair.partition("=")[0]), "holds characters that are not text") from None
 
 
 def whole_number(given: dict[str, str], name: str, default: int, *, least: int, most: int) -> int:

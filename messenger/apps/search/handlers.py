@@ -2,7 +2,6 @@
 
 import re
 from datetime import UTC, datetime
-from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
@@ -26,7 +25,6 @@ ASKED = ("q", "chat_id", "sender_id", "since", "until", "order", "limit", "from"
 
 
 async def search(request: web.Request) -> web.Response:
-    check_text(request.rel_url.raw_query_string)
     wanted = read_wanted(paging.query(request, ASKED))
     db, show = request.app[DATABASE], request.app[MESSAGES_NOW]
     page = await service.search(db, show, request.get(IDENTITY), wanted)
@@ -74,15 +72,6 @@ def read_wanted(given: dict[str, str]) -> Wanted:
         until=read_moment(given, "until"),
         start=read_place(given),
     )
-
-
-def check_text(query: str) -> None:
-    """Bytes that are no UTF-8 come through decoding as they were typed: `%ED` would be looked for to the letter."""
-    for given in query.split("&"):
-        try:
-            unquote_to_bytes(given).decode()
-        except UnicodeDecodeError as error:
-            raise paging.bad_parameter(given.partition("=")[0], "holds characters that are not text") from error
 
 
 def check_length(q: str) -> str:
