@@ -11,11 +11,11 @@ from messenger.text import name_key
 async def find(db: Database, who: str) -> Somebody | None:
     async with db.reading() as tx:
         account = await store.find_account(tx, name_key(who))
-        if account is not None:
-            return Somebody(account.user_id, account.name)
-        if who.isascii() and who.isdigit() and int(who) <= MAX_ID:
-            profile = await store.find_profile(tx, UserId(int(who)))
-            return Somebody(profile.user_id, profile.name) if profile is not None else None
+    if account is not None:
+        return Somebody(account.user_id, account.name)
+    if who.isascii() and who.isdigit() and int(who) <= MAX_ID:
+        profile = await store.find_profile(db, UserId(int(who)))
+        return Somebody(profile.user_id, profile.name) if profile is not None else None
     return None
 
 

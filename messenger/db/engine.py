@@ -17,13 +17,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import QueuePool
 
+from messenger.db.looks import Look
 from messenger.db.watch import Watch
 from messenger.errors import BadParameters, Unavailable
 from messenger.log.append import append
 from messenger.log.entries import News
+from messenger.log.line import Lines
 
 CONNECT_TIMEOUT = 1.0  # D13: with PostgreSQL away an answer comes within a second, not a hang
 COMMAND_TIMEOUT = 5.0
+LINES = 4  # for frequent reads, beside the pool
 # Every default of PostgreSQL here is "wait for ever".
 SESSION_LIMITS = {
     "application_name": "messenger",
@@ -98,6 +101,7 @@ class Database:
             pool_use_lifo=True,
         )
         event.listen(self.engine.sync_engine, "checkout", _refuse_dead_connection)
+        self.lines = Lines(dsn, LINES, SESSION_LIMITS, pooled=pooled, watch=watch)
         # Made once: an engine with options is an engine of its own, for the price of two statements.
         self._for_reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._for_snapshots = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -116,6 +120,12 @@ class Database:
         """Each statement on its own: no BEGIN and COMMIT to wait for."""
         async with self._speaking(self._for_reading) as tx:
             yield tx
+
+    async def look(self, look: Look, **given: Any) -> Any:
+        """The row, or None."""
+        with translated():
+            rows = await self.lines.rows(look.text, *look.arguments(given))
+        return rows[0] if rows else None
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Transaction]:
@@ -138,6 +148,7 @@ class Database:
         return pool.checkedout() if isinstance(pool, QueuePool) else 0
 
     async def close(self) -> None:
+        self.lines.close()
         # A connection whose server is gone would wait for a polite goodbye.
         await asyncio.wait_for(self.engine.dispose(), COMMAND_TIMEOUT)
 

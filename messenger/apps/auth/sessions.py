@@ -83,16 +83,16 @@ async def _take_ticket(desk: Desk, ticket: SocketTicket) -> Name:
 
 async def _look(desk: Desk, name: Name) -> tuple[Identity, float]:
     """Who it is, and for how many seconds that may be believed without another look."""
-    async with desk.db.reading() as tx:
-        state = await store.find_session(tx, name if isinstance(name, bytes) else name[0])
-        if state is None or not (isinstance(name, bytes) or name[1] in {None, state.user_id}):
-            raise TokenInvalid
-        if state.has_ended:
-            raise SessionRevoked
-        if state.has_expired or state.quiet_for >= desk.rules.token_lifetime:
-            raise SessionExpired
-        step = min(TOUCH_STEP, desk.rules.token_lifetime / 10)
-        if state.quiet_for > step:
+    state = await store.find_session(desk.db, name if isinstance(name, bytes) else name[0])
+    if state is None or not (isinstance(name, bytes) or name[1] in {None, state.user_id}):
+        raise TokenInvalid
+    if state.has_ended:
+        raise SessionRevoked
+    if state.has_expired or state.quiet_for >= desk.rules.token_lifetime:
+        raise SessionExpired
+    step = min(TOUCH_STEP, desk.rules.token_lifetime / 10)
+    if state.quiet_for > step:
+        async with desk.db.reading() as tx:
             await store.touch_session(tx, state.session_id, step)
     identity = Identity(state.user_id, state.session_id, reads_all=desk.rules.disabled)
     believed = step if state.quiet_for > step else step - state.quiet_for

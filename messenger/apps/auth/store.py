@@ -35,11 +35,13 @@ from messenger.apps.auth.schemas import (
     Which,
 )
 from messenger.apps.auth.tables import Audit, LoginFailure, RefreshToken, Session, Ticket, User
-from messenger.db.engine import Transaction
+from messenger.db.engine import Database, Transaction
+from messenger.db.looks import Look
 from messenger.errors import UserAlreadyExists
 from messenger.identity import Caller, Identity, SessionId, UserId
 
 PROFILE = (User.id, User.name, User.email, User.display_name, User.about, User.created_at, User.deleted_at)
+PROFILE_OF = Look(select(*PROFILE).where(User.id == bindparam("user_id")))
 TRIGRAM = 3  # shorter pieces of a name have no entry in the index: they are looked for at its beginning
 
 
@@ -137,8 +139,14 @@ async def bury_user(tx: Transaction, user_id: UserId, name: str) -> None:
     await tx.session.execute(statement)
 
 
-async def find_profile(tx: Transaction, user_id: UserId) -> Profile | None:
-    row = (await tx.session.execute(select(*PROFILE).where(User.id == user_id))).one_or_none()
+async def find_profile(db: Database, user_id: UserId) -> Profile | None:
+    row = await db.look(PROFILE_OF, user_id=user_id)
+    return None if row is None else _profile(row)
+
+
+async def find_profile_within(tx: Transaction, user_id: UserId) -> Profile | None:
+    """As everything else that this transaction sees."""
+    row = (await tx.session.execute(PROFILE_OF.statement, {"user_id": user_id})).one_or_none()
     return None if row is None else _profile(row)
 
 
@@ -195,7 +203,7 @@ async def add_session(
     return SessionId((await tx.session.execute(statement)).scalar_one())
 
 
-def _look(*condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+def _state_of(*condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     return select(
         Session.id,
         Session.user_id,
@@ -205,15 +213,13 @@ def _look(*condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     ).where(*condition)
 
 
-# Built once: one of these is the first statement of every request.
-BY_TOKEN = _look(Session.token_hash == bindparam("name"))
-BY_ID = _look(Session.id == bindparam("name"))
+BY_TOKEN = Look(_state_of(Session.token_hash == bindparam("name")))
+BY_ID = Look(_state_of(Session.id == bindparam("name")))
 
 
-async def find_session(tx: Transaction, name: bytes | SessionId) -> SessionState | None:
+async def find_session(db: Database, name: bytes | SessionId) -> SessionState | None:
     """The one look at the row that every request begins with, named by the digest of its token or by its id."""
-    statement = BY_TOKEN if isinstance(name, bytes) else BY_ID
-    return _state((await tx.session.execute(statement, {"name": name})).one_or_none())
+    return _state(await db.look(BY_TOKEN if isinstance(name, bytes) else BY_ID, name=name))
 
 
 async def touch_session(tx: Transaction, session_id: SessionId, step: float) -> None:
@@ -299,7 +305,7 @@ async def add_refresh_token(tx: Transaction, session_id: SessionId, token_hash: 
 async def lock_family(tx: Transaction, token_hash: bytes) -> SessionState | None:
     """The session a refresh token belongs to: whoever refreshes it at the same time waits here."""
     statement = (
-        _look(RefreshToken.token_hash == token_hash)
+        _state_of(RefreshToken.token_hash == token_hash)
         .join(RefreshToken, RefreshToken.session_id == Session.id)
         .with_for_update(of=Session, key_share=True)
     )

@@ -22,12 +22,11 @@ from messenger.log.entries import Cursor
 from messenger.log.follow import Log
 from messenger.log.line import LineLost, Lines
 from messenger.text import rfc3339_ms
-from messenger.web.keys import CONFIG, DATABASE, LOG, MESSAGES_NOW, WATCH
+from messenger.web.keys import DATABASE, LOG, MESSAGES_NOW
 from messenger.web.reply import ENCODER
 from messenger.web.shelf import SHELF, Shelf
 
 MOST_CHATS, MOST_SEATS = 2_000, 100_000  # remembered with all who are in them, in two generations
-LINES = 4
 
 CHAT = """
     select c.head_seq, c.read_seq, exists(select from reactions r where r.chat_id = c.id) as has_reactions,
@@ -338,9 +337,6 @@ HISTORY: web.AppKey[History] = web.AppKey("history", History)
 
 
 async def context(root: web.Application) -> AsyncIterator[None]:
-    pooled = bool(root[CONFIG].database.direct_url)
-    lines = Lines(root[DATABASE].dsn, LINES, pooled=pooled, watch=root[WATCH])
-    history = root[HISTORY] = History(lines, root[LOG], root.get(SHELF))
+    history = root[HISTORY] = History(root[DATABASE].lines, root[LOG], root.get(SHELF))
     root[MESSAGES_NOW] = history.now
     yield
-    lines.close()

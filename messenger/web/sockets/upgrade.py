@@ -1,7 +1,6 @@
 """From a request to aiohttp's socket, as strict about masks as RFC 6455 (5.1) wants its servers to be."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 
 from aiohttp import WSCloseCode, web
 from aiohttp.http_websocket import WebSocketError, WebSocketReader, WebSocketWriter
@@ -13,18 +12,33 @@ from messenger.web.keys import DRAINING
 from messenger.web.sockets.masks import Masks
 
 
-@asynccontextmanager
-async def upgraded(request: web.Request, user_id: int, *protocols: str) -> AsyncIterator["Socket"]:
+class upgraded:  # noqa: N801  (reads as a word in `async with upgraded(…):`)
     """An open socket in a seat of this person's; refused before the upgrade where that can be said."""
-    socket = Socket(protocols)
-    if not socket.can_prepare(request):
-        raise BadParameters("This path speaks WebSocket only.")
-    if request.app[DRAINING].is_set():
-        raise Unavailable("The server stops.", retry_after=1)
-    with seats.seat(request.app, user_id):
-        await socket.prepare(request)
+
+    __slots__ = ("_protocols", "_request", "_seat")
+
+    def __init__(self, request: web.Request, user_id: int, *protocols: str) -> None:
+        self._request = request
+        self._protocols = protocols
+        self._seat = seats.seat(request.app, user_id)
+
+    async def __aenter__(self) -> "Socket":
+        socket = Socket(self._protocols)
+        if not socket.can_prepare(self._request):
+            raise BadParameters("This path speaks WebSocket only.")
+        if self._request.app[DRAINING].is_set():
+            raise Unavailable("The server stops.", retry_after=1)
+        self._seat.__enter__()
+        try:
+            await socket.prepare(self._request)
+        except BaseException:
+            self._seat.__exit__()
+            raise
         socket.headers.clear()  # they have been sent, and a socket lives long
-        yield socket
+        return socket
+
+    async def __aexit__(self, *_: object) -> None:
+        self._seat.__exit__()
 
 
 class StrictReader:

@@ -102,7 +102,8 @@ async def test_pages_of_people_follow_each_other_without_hole_or_repeat(alice, s
 
     assert len(seen) == len(set(seen)) == 250
     for odd in ["limit=0", "limit=-1", "limit=abc", "limit=101", "limit=10000000000", "limit=1&limit=2", "limit=",
-                "query=%00", "query=" + "x" * 256, "from=" + "x" * 511, "query=a&query=b"]:  # fmt: skip
+                "query=%00", "query=%FF", "query=%ED%A0%80",
+                "query=" + "x" * 256, "from=" + "x" * 511, "query=a&query=b"]:  # fmt: skip
         assert (await alice.get(f"{USERS}?{odd}")).expecting(400).code == "bad-parameters", odd
 
 
