@@ -24,7 +24,7 @@ class Listener(Protocol):
 class Hub:
     def __init__(self) -> None:
         self.position = 0  # everything up to here has been published
-        self._of_user: defaultdict[int, set[Listener]] = defaultdict(set)
+        self._of_user: dict[int, tuple[Listener, ...]] = {}  # few each, and as small as that
         self._in_chat: defaultdict[int, set[Listener]] = defaultdict(set)
         self._chats_of: dict[Listener, set[int]] = {}
         self._unadmitted: dict[Listener, list[tuple[int, int, bool]]] = {}
@@ -34,7 +34,7 @@ class Hub:
 
     def attach(self, listener: Listener) -> None:
         """From now on it hears what is about its person; chats follow with `admit`."""
-        self._of_user[listener.user_id].add(listener)
+        self._of_user[listener.user_id] = (*self._others(listener), listener)
         self._chats_of[listener] = set()
         self._unadmitted[listener] = []
 
@@ -52,7 +52,10 @@ class Hub:
         for chat_id in self._chats_of.pop(listener, ()):
             self._discard(self._in_chat, chat_id, listener)
         self._unadmitted.pop(listener, None)
-        self._discard(self._of_user, listener.user_id, listener)
+        if others := self._others(listener):
+            self._of_user[listener.user_id] = others
+        else:
+            self._of_user.pop(listener.user_id, None)
 
     def publish(self, entry: Entry) -> None:
         self.position = entry.position
@@ -68,7 +71,7 @@ class Hub:
             for listener in tuple(self._in_chat.get(entry.chat_id, ())):
                 self._leave(listener, entry.chat_id)
         elif entry.kind == "session_revoked" and entry.user_id is not None:
-            for listener in tuple(self._of_user.get(entry.user_id, ())):
+            for listener in self._of_user.get(entry.user_id, ()):
                 if listener.session_id == entry.subject_id:
                     listener.session_ended()
 
@@ -102,6 +105,9 @@ class Hub:
     def listeners(self) -> tuple[Listener, ...]:
         return tuple(self._chats_of)
 
+    def _others(self, listener: Listener) -> tuple[Listener, ...]:
+        return tuple(one for one in self._of_user.get(listener.user_id, ()) if one is not listener)
+
     def _listeners(self, entry: Entry) -> Iterable[Listener]:
         in_chat = self._in_chat.get(entry.chat_id, set()) if entry.chat_id is not None else set()
         audience = entry.audience
@@ -109,7 +115,7 @@ class Hub:
             return [one for user in audience for one in self._of_user.get(user, ()) if one in in_chat]
         if entry.user_id is None:
             return tuple(in_chat)
-        return in_chat | self._of_user.get(entry.user_id, set())
+        return in_chat.union(self._of_user.get(entry.user_id, ()))
 
     def _change(self, entry: Entry, *, joined: bool) -> None:
         if entry.chat_id is None or entry.user_id is None:

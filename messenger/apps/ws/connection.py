@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -85,7 +85,7 @@ class Connection:
         self._resuming = Resuming(self._stream, self.subscription, self._outbox, self._refuse, self._lost)
         self._under_way = 0
         self._settled: asyncio.Event | None = None  # while somebody waits for it
-        self._malformed: list[float] = []  # when the last ones came
+        self._malformed: Sequence[float] = ()  # when the last ones came
         self._refusals: Refusals | None = None
 
     # --- the log's side: a Sink; nothing here waits or raises
@@ -290,7 +290,7 @@ class Connection:
     def _refuse_malformed(self, ref: str | None, error: MessengerError) -> None:
         self._refuse(ref, error)
         now = time.monotonic()
-        self._malformed = [at for at in self._malformed if now - at < MINUTE] + [now]
+        self._malformed = [*(at for at in self._malformed if now - at < MINUTE), now]
         if len(self._malformed) >= MOST_MALFORMED:
             self.close(closing.PROTOCOL_ERROR)
 

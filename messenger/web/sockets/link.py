@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 
 from aiohttp import WSMsgType, web
 
@@ -47,8 +46,7 @@ class Link:
         self._transport = request.transport
         self._pace = pace
         self._tell_closed = tell_closed
-        overflow = partial(self.close, closing.TOO_SLOW)
-        self.outbox = Outbox(request.transport, post, request.protocol._drain_helper, overflow)
+        self.outbox = Outbox(request.transport, post, request.protocol._drain_helper, self._overflow)
         self.closed_with: Closing | None = None
         self._closer: asyncio.Task[None] | None = None
         self._heard_at = time.monotonic()
@@ -81,6 +79,9 @@ class Link:
             self.outbox.close()
             self._tell_closed()
             self._closer = asyncio.get_running_loop().create_task(self._close(why.code, reason or why.reason))
+
+    def _overflow(self) -> None:
+        self.close(closing.TOO_SLOW)
 
     def stop(self) -> None:
         """Nothing is sent any more."""
