@@ -76,6 +76,8 @@ async def test_after_kills_of_whoever_writes_the_index_nothing_is_missing(
             killed.kill()
             killed.start()
             await killed.ready()
+    for process in (first, second):  # what was cut off in the air is stored before this, or never
+        await reader.says(process, chat, "the last needle")
     took = await indexed(rows, FINDABLE_WITHIN)
 
     assert said > 50 * KILLS
