@@ -12,6 +12,7 @@ from typing import Self
 
 import aio_pika
 import psutil
+import pytest
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
 from bench.house import clean_environment, end_all, free_port, happens
@@ -29,6 +30,9 @@ log.file = false
 
 def program() -> Path | None:
     return next(iter(Path("/usr/lib/rabbitmq/bin").glob("rabbitmq-server")), None)
+
+
+needs_rabbit = pytest.mark.skipif(program() is None, reason="needs Debian's rabbitmq-server: apt-get install it")
 
 
 class Rabbit:

@@ -19,6 +19,7 @@ from pathlib import Path
 import asyncpg
 
 from messenger.admin import house
+from messenger.apps.health import helpers
 from messenger.db import schema
 from messenger.db.binaries import EmbeddedError
 from messenger.settings import Config, Mode, SettingError
@@ -290,26 +291,13 @@ async def _notify(dsn: str) -> None:
 
 
 async def _redis(url: str) -> Sign:
-    from redis.asyncio import Redis  # noqa: PLC0415  (only where there is one)
-
-    async def ping() -> None:
-        client = Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
-        try:
-            await client.ping()
-        finally:
-            await client.close()
-
-    return await _reached("redis", ping, "Correct REDIS_URL, or unset it: PostgreSQL rings as well")
+    remedy = "Correct REDIS_URL, or unset it: PostgreSQL rings as well"
+    return await _reached("redis", lambda: helpers.reach_redis(url, PATIENCE), remedy)
 
 
 async def _rabbitmq(url: str) -> Sign:
-    import aio_pika  # noqa: PLC0415  (only where there is one)
-
-    async def greet() -> None:
-        async with asyncio.timeout(PATIENCE):
-            await (await aio_pika.connect(url, timeout=PATIENCE)).close()
-
-    return await _reached("rabbitmq", greet, "Correct RMQ_URL, or unset it: the server does search tasks as well")
+    remedy = "Correct RMQ_URL, or unset it: the server does search tasks as well"
+    return await _reached("rabbitmq", lambda: helpers.reach_rabbitmq(url, PATIENCE), remedy)
 
 
 async def _reached(name: str, reach: Callable[[], Awaitable[None]], remedy: str) -> Sign:

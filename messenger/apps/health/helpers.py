@@ -27,26 +27,40 @@ def named_in(config: Config) -> dict[str, Pulse]:
 
 
 async def redis(url: str) -> Beat:
-    from redis.asyncio import Redis  # noqa: PLC0415
     from redis.exceptions import RedisError  # noqa: PLC0415
 
-    client: Redis[bytes] = Redis.from_url(url, socket_timeout=GIVE_UP, socket_connect_timeout=GIVE_UP)
     try:
-        await client.ping()
+        await reach_redis(url, GIVE_UP)
     except (RedisError, OSError, TimeoutError):
         return SILENT
-    finally:
-        with suppress(Exception):
-            await client.connection_pool.disconnect()
     return ANSWERS
 
 
 async def rabbitmq(url: str) -> Beat:
-    import aio_pika  # noqa: PLC0415
+    from aio_pika.exceptions import CONNECTION_EXCEPTIONS  # noqa: PLC0415
 
     try:
-        async with asyncio.timeout(GIVE_UP):
-            await (await aio_pika.connect(url)).close()
-    except (*aio_pika.exceptions.CONNECTION_EXCEPTIONS, TimeoutError):
+        await reach_rabbitmq(url, GIVE_UP)
+    except (*CONNECTION_EXCEPTIONS, TimeoutError):
         return SILENT
     return ANSWERS
+
+
+async def reach_redis(url: str, within: float) -> None:
+    """Raises whatever its driver has to say where it does not answer in so many seconds."""
+    from redis.asyncio import Redis  # noqa: PLC0415
+
+    client: Redis[bytes] = Redis.from_url(url, socket_timeout=within, socket_connect_timeout=within)
+    try:
+        await client.ping()
+    finally:
+        with suppress(Exception):
+            await client.connection_pool.disconnect()
+
+
+async def reach_rabbitmq(url: str, within: float) -> None:
+    """As with Redis."""
+    import aio_pika  # noqa: PLC0415
+
+    async with asyncio.timeout(within):
+        await (await aio_pika.connect(url)).close()

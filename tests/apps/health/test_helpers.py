@@ -12,7 +12,7 @@ import pytest
 
 from bench.house import PATIENCE, Valkey, free_port, happens
 from tests.actors import Person, Server
-from tests.rabbit import Rabbit, program
+from tests.rabbit import Rabbit, needs_rabbit
 
 TOLD_WITHIN = 1.0  # seconds: the timeout of a probe where nobody set another one
 AWAY, THERE = {"ok": False, "detail": "does not answer"}, {"ok": True, "detail": "answers"}
@@ -94,7 +94,7 @@ async def test_a_redis_that_hangs_keeps_no_probe_waiting(visit: Visit, valkey: V
     await becomes(person, "redis", THERE)
 
 
-@pytest.mark.skipif(program() is None, reason="needs Debian's rabbitmq-server: apt-get install it")
+@needs_rabbit
 async def test_a_rabbitmq_that_goes_is_shown_and_so_is_its_return(visit: Visit, rabbit: Rabbit) -> None:
     await rabbit.ready()
     person = await visit(RMQ_URL=rabbit.url)

@@ -20,9 +20,9 @@ from messenger.db.engine import Database
 from tests.actors import Person
 from tests.apps.search.finding import begins, ends, fetches, state
 from tests.apps.talk import says
-from tests.rabbit import Rabbit, program
+from tests.rabbit import Rabbit, needs_rabbit
 
-pytestmark = pytest.mark.skipif(program() is None, reason="needs Debian's rabbitmq-server: apt-get install it")
+pytestmark = needs_rabbit
 
 FOREVER = "600"  # seconds of a work that ends by a kill
 
