@@ -29,13 +29,17 @@ FAST_SHUTDOWN = 10.0
 QUICK_TRIES = 30  # some four seconds of them
 LOG_LIMIT = 10 * 1024 * 1024
 
+MIB = 1024 * 1024
+BUFFERS = 128, 1024  # MiB: what PostgreSQL itself would take, and the most
+SHARE = 16  # of the memory: the house is somebody's laptop or a small server, and not alone there
+CONTAINER = "/sys/fs/cgroup/memory.max"
+
 SETTINGS = {
     "listen_addresses": "",
     "port": str(PORT),
     "unix_socket_permissions": "0700",
     "cluster_name": "messenger",
     "max_connections": "200",
-    "shared_buffers": "128MB",
     "wal_compression": "on",
     "logging_collector": "off",
     "log_checkpoints": "off",
@@ -78,6 +82,7 @@ class Keeper:
         self.socket = join(socket_dir, SOCKET)
         settings = SETTINGS | (FORGETFUL if durability == "forgetful" else DURABLE)
         settings["unix_socket_directories"] = socket_dir
+        settings["shared_buffers"] = f"{buffers(memory())}MB"
         if sys.platform == "linux":
             # After a kill -9 every file is flushed before recovery begins: in one call some 0.5 s, one by one 1 to 4.
             settings["recovery_init_sync_method"] = "syncfs"
@@ -166,6 +171,20 @@ class Keeper:
             with open(draft, "w") as failure:
                 failure.write(text)
             os.replace(draft, join(self.data_dir, FAILURE))
+
+
+def memory() -> int:
+    """Bytes of this machine, or of the container that it is."""
+    there_is = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError, ValueError), open(CONTAINER) as limit:  # "max" says that there is none
+        there_is = min(there_is, int(limit.read()))
+    return there_is
+
+
+def buffers(there_is: int) -> int:
+    """MiB that PostgreSQL keeps of its tables. A search in a large archive reads thousands of scattered pages."""
+    least, most = BUFFERS
+    return max(least, min(there_is // SHARE // MIB, most))
 
 
 def disguise() -> list[str]:

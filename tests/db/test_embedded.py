@@ -176,6 +176,24 @@ def test_what_is_durable_and_how_text_is_kept(house):
     assert ask(lease.url, "SHOW listen_addresses") == ""
 
 
+@pytest.mark.parametrize(("gib", "mib"), [(0.25, 128), (1, 128), (4, 256), (8, 512), (24, 1024), (512, 1024)])
+def test_more_memory_keeps_more_of_the_tables_at_hand(gib, mib):
+    assert keeper.buffers(int(gib * 2**30)) == mib
+
+
+def test_a_container_counts_as_a_machine_of_its_size(house, tmp_path, monkeypatch):
+    whole = keeper.memory()
+    monkeypatch.setattr(keeper, "CONTAINER", str(tmp_path / "memory.max"))
+    for limit, counted in (("max", whole), (str(2**30), 2**30), (str(2**60), whole)):
+        (tmp_path / "memory.max").write_text(f"{limit}\n")
+        assert keeper.memory() == counted, limit
+    monkeypatch.undo()
+
+    used = ask(house.lease().url, "SELECT pg_size_bytes(current_setting('shared_buffers'))")
+
+    assert used == keeper.buffers(whole) * 2**20
+
+
 def test_who_wants_durability_never_shares_a_server_without_it(house):
     house.lease(durable=False)
 

@@ -71,6 +71,8 @@ async def look(
 
 async def _mark(tx: Transaction, question: Question, left: "list[Shown]") -> list[Answer]:
     texts = [Text.of(one.message.text) for one in left]
-    words = {text.folded[start:end] for text in texts for start, end in text.words}
+    # A word is reduced from its end, so what begins otherwise is no form of what was asked.
+    initials = {word[0] for word in question.words}
+    words = {text.folded[start:end] for text in texts for start, end in text.words if text.folded[start] in initials}
     lexemes = await store.find_lexemes(tx, sorted(words | question.words)) if words else {}
     return [Answer(one, highlights(question, text, lexemes)) for one, text in zip(left, texts, strict=True)]

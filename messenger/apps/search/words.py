@@ -14,6 +14,7 @@ EDGES = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 TOKEN = re.compile(r'(-?)(?:"([^"]*)"?|([^\s"]+))')
 WORD = re.compile(r"[^\W_]+")
 TRIGRAM = re.compile(r"[^\W_]{3}")
+RUN = re.compile(r"(\s{2,})")
 LIKE = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 
 Span = tuple[int, int]
@@ -109,7 +110,7 @@ def _selectivity(term: Term) -> tuple[int, int]:
     return max((len(word) for word in WORD.findall(term.text)), default=0), len(term.text)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Text:
     """A text and its folded form, which may be longer or shorter: each folded character knows where it came from."""
 
@@ -120,21 +121,34 @@ class Text:
     def of(cls, text: str) -> "Text":
         folded: list[str] = []
         places: list[Span] = []
-        for start, end in _clusters(text):
-            for char in unicodedata.normalize("NFKC", text[start:end]).lower().replace("ё", "е"):
-                plain = " " if char.isspace() else char
-                if plain == " " and folded and folded[-1] == " ":
-                    continue
+        start = 0
+        for piece in RUN.split(text):
+            plain, end = fold(piece), start + len(piece)
+            if len(plain) == len(piece) and unicodedata.is_normalized("NFKC", piece):
+                # What people mostly write: one character for one, so nothing has to be taken apart.
                 folded.append(plain)
-                places.append((start, end))
+                places += zip(range(start, end), range(start + 1, end + 1), strict=True)
+            else:
+                _fold_apart(piece, start, folded, places)
+            start = end
         return cls("".join(folded), places)
 
-    @property
+    @cached_property
     def words(self) -> list[Span]:
         return [found.span() for found in WORD.finditer(self.folded)]
 
     def original(self, span: Span) -> Span:
         return self.places[span[0]][0], self.places[span[1] - 1][1]
+
+
+def _fold_apart(piece: str, start: int, folded: list[str], places: list[Span]) -> None:
+    for first, after in _clusters(piece):
+        for char in unicodedata.normalize("NFKC", piece[first:after]).lower().replace("ё", "е"):
+            plain = " " if char.isspace() else char
+            if plain == " " and folded and folded[-1].endswith(" "):
+                continue
+            folded.append(plain)
+            places.append((start + first, start + after))
 
 
 def _clusters(text: str) -> Iterator[Span]:

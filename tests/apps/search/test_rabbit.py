@@ -10,8 +10,9 @@ from typing import Any, NoReturn
 import aio_pika
 import asyncpg
 import pytest
+from redis import asyncio as redis
 
-from bench.house import PATIENCE, Process, happens
+from bench.house import PATIENCE, Process, Valkey, happens
 from messenger.apps.search import tasks
 from messenger.apps.search.engines import broker
 from messenger.apps.search.engines.consumer import Consumer
@@ -52,9 +53,26 @@ async def rabbit(running: Rabbit) -> Rabbit:
     return running
 
 
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    one = Valkey(tmp_path_factory.mktemp("valkey")).start()
+    yield one
+    one.kill()
+
+
 @pytest.fixture
-def settings(rabbit: Rabbit) -> dict[str, str]:
-    return {"RMQ_URL": rabbit.url}
+def settings(request: pytest.FixtureRequest, rabbit: Rabbit) -> dict[str, str]:
+    found_in_redis = getattr(request, "param", "") == "redis"
+    store = {"REDIS_URL": request.getfixturevalue("valkey").url, "WIRE": "postgres"} if found_in_redis else {}
+    return {"RMQ_URL": rabbit.url, **store}
+
+
+@pytest.fixture
+async def store(valkey: Valkey) -> "AsyncIterator[redis.Redis[bytes]]":
+    """A look into Redis past the server."""
+    client: redis.Redis[bytes] = redis.from_url(valkey.url)
+    yield client
+    await client.connection_pool.disconnect(inuse_connections=True)
 
 
 class Workers:
@@ -160,6 +178,28 @@ async def test_a_task_whose_consumer_was_killed_is_finished_by_another(bob, lunc
         assert await ends(bob, task, PATIENCE) == "SUCCESS"
     assert await sql.fetchval("select attempts from search_tasks where id = $1", int(task)) == 2
     assert len(await fetches(bob, task)) == 5
+
+
+@pytest.mark.parametrize("settings", ["redis"], indirect=True)
+async def test_what_a_consumer_found_is_fetched_out_of_redis_by_the_server(
+    bob, lunch, workers, settings, store
+) -> None:
+    killed = workers.start(SEARCH_DELAY=FOREVER, **settings)
+    in_its_hands = await begins(bob)
+    await comes_to(bob, in_its_hands, "IN_PROCESS")
+    killed.kill()
+    workers.start(**settings)
+    lost = await begins(bob)
+    assert [await ends(bob, task, PATIENCE) for task in (in_its_hands, lost)] == ["SUCCESS"] * 2
+    assert len(await store.keys("messenger:search:*")) == 2
+
+    assert await fetches(bob, in_its_hands) == [f"pizza {number}" for number in (4, 3, 2, 1, 0)]
+    assert len(await store.keys("messenger:search:*")) == 1
+    await store.flushall()
+
+    assert await fetches(bob, lost) == []
+    assert await state(bob, lost) == "FAILED"
+    assert await ends(bob, await begins(bob), PATIENCE) == "SUCCESS"
 
 
 async def test_a_consumer_that_is_told_to_leave_puts_its_work_back(bob, lunch, workers, sql) -> None:

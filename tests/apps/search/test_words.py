@@ -48,6 +48,7 @@ FORMS = {word: frozenset({word.rstrip("s")}) for word in ("car", "cars", "red", 
         ("елка", "\N{SLICE OF PIZZA} Ёлка, Е\N{COMBINING DIAERESIS}лка", ["Ёлка", "Е\N{COMBINING DIAERESIS}лка"]),
         ('"red  cars"', "Red\n\n  Cars!", ["Red\n\n  Cars"]),
         ("file", "\N{LATIN SMALL LIGATURE FI}le", ["\N{LATIN SMALL LIGATURE FI}le"]),
+        ("red", "İred  İ", ["red"]),  # one character becomes two, two become one
         ("red -car", "red car", ["red"]),
         ("pizza", "tea", []),
     ],
@@ -58,6 +59,24 @@ def test_a_hit_shows_where_the_words_stand(typed: str, said: str, marked: list[s
     assert [said[start:end] for start, end in spans] == marked
 
 
-def test_folding_a_text_is_the_same_by_both_ways() -> None:
-    for said in ("Ёж ЁЖ", "Ａ  b\t\nC", "ÀÉ", "E\N{COMBINING ACUTE ACCENT}", "ΣΑΣ", "İ", "ß", "²"):
-        assert Text.of(said).folded == fold(said), said
+SAID = ("Ёж ЁЖ", "Ａ  b\t\nC", "ÀÉ", "E\N{COMBINING ACUTE ACCENT}", "ΣΑΣ", "İ", "ß", "²") + (
+    "İ  x",
+    " \n\n ",
+    "a \N{ACUTE ACCENT}  \N{ACUTE ACCENT}b",
+    "x\n\nİy\n\n\N{COMBINING ACUTE ACCENT}z",
+    "\N{NO-BREAK SPACE}\N{EM SPACE}",
+)
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_folding_a_text_is_the_same_by_both_ways(said: str) -> None:
+    assert Text.of(said).folded == fold(said)
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_each_folded_character_comes_from_where_it_stood(said: str) -> None:
+    text = Text.of(f"{said} Яблоко")
+
+    assert len(text.places) == len(text.folded)
+    assert text.places == sorted(text.places)
+    assert text.original((len(text.folded) - 6, len(text.folded))) == (len(said) + 1, len(said) + 7)
