@@ -36,8 +36,7 @@ async def search(db: Database, show: "Show", me: Identity | None, wanted: Wanted
             await chats.open_to(tx, me, wanted.chat_id)
         if not question.wanted:
             return Page([], None)
-        await store.plan_anew(tx)
-        found = await store.find(tx, asker, question, replace(wanted, limit=wanted.limit + 1))
+        found = await find(tx, asker, question, replace(wanted, limit=wanted.limit + 1))
     page = found[: wanted.limit]
     async with db.reading() as tx:
         answers = await look(tx, show, asker, question, page)
@@ -51,6 +50,13 @@ async def search(db: Database, show: "Show", me: Identity | None, wanted: Wanted
 def eyes(me: Identity | None) -> int | None:
     """Whose chats are searched; None: all of them."""
     return None if me is None or me.reads_all else me.user_id
+
+
+async def find(tx: Transaction, asker: int | None, question: Question, wanted: Wanted) -> list[Found]:
+    """Newest or best first. What is said all the time is read from the end, what is not is looked up in the index."""
+    await store.plan_anew(tx)
+    is_often = await store.is_often_said(tx, asker, question, wanted)
+    return await store.find(tx, asker, question, wanted, is_often=is_often)
 
 
 async def look(

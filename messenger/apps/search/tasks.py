@@ -25,7 +25,7 @@ from messenger.apps.search.schemas import (
     Wanted,
     Work,
 )
-from messenger.apps.search.service import Answer, eyes, look
+from messenger.apps.search.service import Answer, eyes, find, look
 from messenger.apps.search.words import Question
 from messenger.db.engine import Database, Transaction
 from messenger.errors import BadParameters, Flaw, TaskNotFound, TooManyRequests, Unavailable
@@ -221,9 +221,8 @@ async def _search(db: Database, results: Results, work: Work, delay: float) -> N
         parts = list(await _parts(db, work.asker_id))
         for number, chats in enumerate(parts, 1):
             async with db.transaction() as tx:
-                await store.plan_anew(tx)
                 wanted = Wanted(work.text, MOST_HITS, order="recent", chats=chats)
-                found += await store.find(tx, work.asker_id, question, wanted)
+                found += await find(tx, work.asker_id, question, wanted)
             if number < len(parts):
                 await _advance(db, work, 100 * number // len(parts))
     found.sort(key=lambda one: one.message_id, reverse=True)
