@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from messenger.apps.search import store
 from tests.actors import Person
 from tests.apps.search.finding import finds, indexed, marks, search
 from tests.apps.talk import fill, says
@@ -153,8 +154,10 @@ async def test_what_is_looked_for_can_be_narrowed(alice, bob, sql) -> None:
     assert await finds(alice, "pizza", since="9999-12-31T23:59:59.999999Z") == []
 
 
+@pytest.mark.parametrize("often", [0, 10_000], ids=["taken for common", "taken for rare"])
 @pytest.mark.parametrize("order", ["rank", "recent"])
-async def test_pages_hold_every_hit_once(alice, sql, order: str) -> None:
+async def test_pages_hold_every_hit_once(alice, sql, order: str, often: int, monkeypatch) -> None:
+    monkeypatch.setattr(store, "OFTEN", often)
     lunch = await alice.opens_chat("lunch")
     await fill(sql, lunch, alice, 47)
     await says(alice, lunch, "filled filled filled")
