@@ -27,9 +27,8 @@ SOCKET = f".s.PGSQL.{PORT}"
 LOOK_EVERY = 0.1
 FAST_SHUTDOWN = 10.0
 QUICK_TRIES = 30  # some four seconds of them
-LOG_LIMIT = 10 * 1024 * 1024
-
 MIB = 1024 * 1024
+LOG_LIMIT = 10 * MIB
 BUFFERS = 128, 1024  # MiB: what PostgreSQL itself would take, and the most
 SHARE = 16  # of the memory: the house is somebody's laptop or a small server, and not alone there
 CONTAINER = "/sys/fs/cgroup/memory.max"

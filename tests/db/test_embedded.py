@@ -256,13 +256,16 @@ def test_a_killed_keeper_is_replaced_and_the_next_one_adopts_the_server(house):
 
 def test_an_adopted_server_is_stopped_after_its_last_user(house):
     lease = house.lease()
+    [postmaster] = house.postmasters()
     kill(*house.keepers())
     eventually(lambda: not house.keepers())
     lease.watch()
+    assert house.postmasters() == [postmaster]
 
     lease.release()
 
     eventually(house.is_quiet)
+    assert house.postmasters() == house.keepers() == []
 
 
 def test_a_start_after_everything_was_killed(house):

@@ -36,6 +36,11 @@ class Wanted:
     until: datetime | None = None
     start: Place | None = None
 
+    @property
+    def before(self) -> int | None:
+        """By recency a page begins where the one before it ended; by rank that is no matter of age."""
+        return self.start.message_id if self.start is not None and self.order == "recent" else None
+
 
 @dataclass(frozen=True, slots=True)
 class Found:

@@ -36,9 +36,8 @@ async def plan_anew(tx: Transaction) -> None:
 
 async def is_often_said(tx: Transaction, asker: int | None, question: Question, wanted: Wanted) -> bool:
     """Among the newest there are, or the next after an earlier page, does this asker find it again and again?"""
-    is_next = wanted.start is not None and wanted.order == "recent"
-    next_ones = "where message_id < cast(:before as bigint)" if is_next else ""
-    newest = f"(select * from search_documents {next_ones} order by message_id desc limit {LATELY})"
+    older = "" if wanted.before is None else "where message_id < cast(:before as bigint)"
+    newest = f"(select * from search_documents {older} order by message_id desc limit {LATELY})"
     answers, given = _answers(asker, question, wanted, newest)
     rows = await tx.session.execute(text(f"select count(*) from (select {answers} limit {OFTEN}) x"), given)
     return bool(rows.scalar_one() == OFTEN)
@@ -126,9 +125,8 @@ def _filters(wanted: Wanted) -> tuple[str, dict[str, Any]]:
         "sender": ("d.sender_id = cast(:sender as bigint)", wanted.sender_id),
         "since": ("d.sent_at >= cast(:since as timestamptz)", wanted.since),
         "until": ("d.sent_at < cast(:until as timestamptz)", wanted.until),
+        "before": ("d.message_id < cast(:before as bigint)", wanted.before),
     }
-    if wanted.start is not None and wanted.order == "recent":
-        conditions = {**conditions, "before": ("d.message_id < cast(:before as bigint)", wanted.start.message_id)}
     given = {name: value for name, (_, value) in conditions.items() if value is not None}
     return "".join(f" and {conditions[name][0]}" for name in given), given
 

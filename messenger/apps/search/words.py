@@ -143,11 +143,10 @@ class Text:
 
 def _fold_apart(piece: str, start: int, folded: list[str], places: list[Span]) -> None:
     for first, after in _clusters(piece):
-        for char in unicodedata.normalize("NFKC", piece[first:after]).lower().replace("ё", "е"):
-            plain = " " if char.isspace() else char
-            if plain == " " and folded and folded[-1].endswith(" "):
+        for char in fold(piece[first:after]):
+            if char == " " and folded and folded[-1].endswith(" "):
                 continue
-            folded.append(plain)
+            folded.append(char)
             places.append((start + first, start + after))
 
 

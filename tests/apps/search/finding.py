@@ -2,11 +2,16 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 import asyncpg
+from redis import asyncio as redis
 
+from bench.house import Valkey, happens
 from tests.actors import Person, Server
 
 PATIENCE = 15.0
@@ -56,6 +61,28 @@ async def is_true(sql: asyncpg.Connection) -> bool:
 
 
 # --- in the background
+
+
+def results_in(valkey: Valkey) -> dict[str, str]:
+    """Settings: what is found lies there, and nothing else does."""
+    return {"REDIS_URL": valkey.url, "WIRE": "postgres"}
+
+
+@asynccontextmanager
+async def emptied(url: str) -> "AsyncIterator[redis.Redis[bytes]]":
+    """A look into Redis past the server, once it answers."""
+    client: redis.Redis[bytes] = redis.from_url(url)
+    await happens(partial(is_up, client), "Valkey")
+    await client.flushall()
+    yield client
+    await client.connection_pool.disconnect(inuse_connections=True)
+
+
+async def is_up(client: "redis.Redis[bytes]") -> bool:
+    try:
+        return bool(await client.ping())
+    except (redis.RedisError, OSError):
+        return False
 
 
 async def begins(person: Person, words: str = "pizza") -> str:

@@ -19,7 +19,7 @@ from messenger.apps.search.engines.consumer import Consumer
 from messenger.apps.search.results.postgres import PostgresResults
 from messenger.db.engine import Database
 from tests.actors import Person
-from tests.apps.search.finding import begins, ends, fetches, state
+from tests.apps.search.finding import begins, emptied, ends, fetches, results_in, state
 from tests.apps.talk import says
 from tests.rabbit import Rabbit, needs_rabbit
 
@@ -53,26 +53,18 @@ async def rabbit(running: Rabbit) -> Rabbit:
     return running
 
 
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    one = Valkey(tmp_path_factory.mktemp("valkey")).start()
-    yield one
-    one.kill()
-
-
 @pytest.fixture
 def settings(request: pytest.FixtureRequest, rabbit: Rabbit) -> dict[str, str]:
     found_in_redis = getattr(request, "param", "") == "redis"
-    store = {"REDIS_URL": request.getfixturevalue("valkey").url, "WIRE": "postgres"} if found_in_redis else {}
+    store = results_in(request.getfixturevalue("valkey")) if found_in_redis else {}
     return {"RMQ_URL": rabbit.url, **store}
 
 
 @pytest.fixture
 async def store(valkey: Valkey) -> "AsyncIterator[redis.Redis[bytes]]":
     """A look into Redis past the server."""
-    client: redis.Redis[bytes] = redis.from_url(valkey.url)
-    yield client
-    await client.connection_pool.disconnect(inuse_connections=True)
+    async with emptied(valkey.url) as client:
+        yield client
 
 
 class Workers:

@@ -1,7 +1,7 @@
 """What tasks found, until it is fetched: one suite for every store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from bench.house import Valkey, happens
 from messenger.apps.search import results, tasks
 from messenger.db.engine import Database
 from tests.actors import Person
-from tests.apps.search.finding import begins, ends, fetches, indexed, page, state
+from tests.apps.search.finding import begins, emptied, ends, fetches, indexed, is_up, page, results_in, state
 from tests.apps.talk import fill
 
 
@@ -37,16 +37,9 @@ class Kept:
             await self.redis.flushall()
 
 
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    one = Valkey(tmp_path_factory.mktemp("valkey")).start()
-    yield one
-    one.kill()
-
-
 @pytest.fixture(params=["postgres", "redis"])
 def settings(request: pytest.FixtureRequest, valkey: Valkey) -> dict[str, str]:
-    return {"REDIS_URL": valkey.url, "WIRE": "postgres"} if request.param == "redis" else {}
+    return results_in(valkey) if request.param == "redis" else {}
 
 
 @pytest.fixture
@@ -54,18 +47,8 @@ async def kept(settings: dict[str, str], sql: asyncpg.Connection) -> AsyncIterat
     if not settings:
         yield Kept(sql)
         return
-    client: redis.Redis[bytes] = redis.from_url(settings["REDIS_URL"])
-    await happens(partial(answers, client), "Valkey")
-    await client.flushall()
-    yield Kept(sql, client)
-    await client.connection_pool.disconnect(inuse_connections=True)
-
-
-async def answers(client: "redis.Redis[bytes]") -> bool:
-    try:
-        return bool(await client.ping())
-    except (redis.RedisError, OSError):
-        return False
+    async with emptied(settings["REDIS_URL"]) as client:
+        yield Kept(sql, client)
 
 
 @pytest.fixture
@@ -177,6 +160,6 @@ async def test_without_redis_a_page_is_refused_and_a_task_fails(
     finally:
         valkey.start()
     assert kept.redis is not None
-    await happens(partial(answers, kept.redis), "Valkey")
+    await happens(partial(is_up, kept.redis), "Valkey")
     assert await fetches(bob, done) == []
     assert await state(bob, done) == "FAILED", "Redis came back empty"
