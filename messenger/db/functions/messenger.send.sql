@@ -1,6 +1,6 @@
 create or replace function messenger.send(
     chat_id bigint, sender_id bigint, text text, client_id text default null, reply_to bigint default null
-) returns bigint language plpgsql security definer set search_path = public as $$
+) returns bigint language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     draft bigint := nextval(pg_get_serial_sequence('inbox_drafts', 'id'));
 begin
