@@ -7,6 +7,8 @@ Most go once through a table in the order of an index; none of them keeps rows i
 from dataclasses import dataclass
 from typing import Literal
 
+from messenger.apps.messages.schemas import KEY_LETTERS
+
 Repair = Literal["chats", "search", "followers", "reactions", "traces", "sessions"]
 
 
@@ -278,7 +280,7 @@ KINDS = (
     Kind(
         "keys",
         "Message {id} in chat {chat_id} has the key {key}, which no sender gives.",
-        "select id, chat_id, left(key, 70) as key from messages where key !~ '^[cdi]:.'",
+        f"select id, chat_id, left(key, 70) as key from messages where key !~ '^[{''.join(KEY_LETTERS)}]:.'",
     ),
     Kind(
         "digests",

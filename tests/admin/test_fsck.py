@@ -4,16 +4,49 @@ import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
 from messenger.admin import fsck
 from messenger.admin.damage import KINDS
+from messenger.apps.messages.schemas import KEY_LETTERS
 from tests.actors import Person
 from tests.admin.conftest import Admin, Past
+from tests.apps.classic.older import all_chats, group, one_chat
 from tests.apps.search.finding import indexed
 from tests.apps.talk import says
+
+
+async def test_what_was_sent_by_any_entrance_is_sound(
+    alice: Person, bob: Person, dsn: str, sql: asyncpg.Connection
+) -> None:
+    lunch = await group(alice, bob)
+    chat = str(lunch)
+    async with (
+        bob.connects() as ears,
+        alice.connects() as socket,
+        all_chats(alice) as older,
+        one_chat(alice, lunch) as here,
+    ):
+        await says(alice, chat, "by REST")
+        await says(alice, chat, "by REST", client_id="mine")
+        await says(alice, chat, "by REST", operation_id=1)
+        (await alice.post(f"/messages/user/{bob.user_id}", {"text": "by older REST"})).expecting(200)
+        await socket.asks("new_message", chat_id=chat, text="by a socket")
+        await socket.asks("new_message", chat_id=chat, text="by a socket", client_id="mine too")
+        await socket.asks("new_message", chat_id=chat, text="by a socket", operation_id=2)
+        await older.asks(type="new_message", chat_id=lunch, text="by an older socket")
+        await here.asks(action="send_message", message_id=str(uuid4()), text="by the older socket of a chat")
+        await sql.execute("select messenger.send($1, $2, 'by SQL')", lunch, int(alice.user_id))
+        await sql.execute("select messenger.send($1, $2, 'by SQL', 'order-42')", lunch, int(alice.user_id))
+        for _ in range(11):
+            await ears.hears("new_message")
+
+    stored = await sql.fetchval("select array_agg(distinct left(key, 1)) from messages")
+    assert set(stored) == set(KEY_LETTERS), "each way of sending came up"
+    assert await names(dsn) == set()
 
 
 @dataclass(frozen=True)

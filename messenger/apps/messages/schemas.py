@@ -57,8 +57,8 @@ class Shown:
 
 
 # The first letter of a message's key says how it was sent: with a key of the client's, without one over REST or by a
-# socket, or by an older socket under a UUID. (From another application's transaction: `c` or `d`.)
-GIVEN, PLAIN, SPOKEN, NAMED = "c", "i", "s", "u"
+# socket, by an older socket under a UUID, or without one in another application's transaction (`messenger.send`).
+KEY_LETTERS = GIVEN, PLAIN, SPOKEN, NAMED, DRAFTED = ("c", "i", "s", "u", "d")
 
 
 def client_id(key: str) -> str | None:
