@@ -38,7 +38,7 @@ def test_an_installation_of_its_own_is_healthy(tmp_path: Path) -> None:
 
 
 async def test_what_is_wrong_is_named_with_its_remedy(admin: Admin, sql: asyncpg.Connection) -> None:
-    await sql.execute("update alembic_version set version_num = '0001'")
+    await sql.execute("delete from alembic_version")
     await sql.execute("drop extension btree_gin cascade")
 
     done = await admin(
@@ -97,6 +97,11 @@ async def test_a_schema_of_another_time_is_left_alone(admin: Admin, sql: asyncpg
     await sql.execute("update alembic_version set version_num = 'from_tomorrow'")
 
     assert "from_tomorrow" in refusal(await admin("fsck", "--fix"), 4)
+
+    await sql.execute("update alembic_version set version_num = '0008'")
+
+    assert "before the first release" in refusal(await admin("fsck", "--fix"), 4)
+    assert signs(await admin("doctor", "--json"))["schema"]["remedy"] == "Name an empty database"
 
 
 def test_help_begins_with_examples_and_loads_nothing_heavy() -> None:
