@@ -1,1 +1,1 @@
-"""messenger-admin: what an operator does by hand. One file per command; what they share is in `house` and `people`."""
+"""messenger-admin: what an operator does by hand. A file for each command; they share `context` and `people`."""

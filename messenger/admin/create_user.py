@@ -5,7 +5,7 @@ import getpass
 import sys
 from pathlib import Path
 
-from messenger.admin import house
+from messenger.admin import context
 from messenger.apps.auth import service as accounts
 from messenger.apps.auth.schemas import Registration
 from messenger.settings import Config
@@ -17,12 +17,12 @@ def run(options: argparse.Namespace) -> int:
 
     async def work(config: Config, dsn: str) -> int:
         wanted = Registration(password=password, user_name=options.name, email=options.email)
-        async with house.opened(dsn) as db, house.desk_of(config, db) as desk:
-            registered = await accounts.register(desk, wanted, house.BY_HAND)
+        async with context.open_database(dsn) as db, context.desk_of(config, db) as desk:
+            registered = await accounts.register(desk, wanted, context.BY_HAND)
         print(f"Created {registered.name} (user {registered.user_id}).")
         return 0
 
-    return house.within(work)
+    return context.run_with_database(work)
 
 
 def _read(file: Path | None) -> str:

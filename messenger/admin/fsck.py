@@ -15,7 +15,7 @@ from typing import Any
 
 import asyncpg
 
-from messenger.admin import house, repair
+from messenger.admin import context, repair
 from messenger.admin.damage import KINDS, Kind
 from messenger.apps.auth.desk import Desk
 from messenger.db.engine import translated
@@ -43,20 +43,20 @@ class Damage:
 def run(options: argparse.Namespace) -> int:
     async def work(config: Config, dsn: str) -> int:
         began = time.monotonic()
-        found = first = await look(dsn)
+        found = first = await find_damage(dsn)
         repaired: dict[str, int] = {}
         if options.fix:
             found = await fix(config, dsn, first)
             left = {one.kind.name: one.count for one in found}
             repaired = {one.kind.name: one.count - left.get(one.kind.name, 0) for one in first}
         if options.json:
-            print(json.dumps(report(found, repaired), default=str))
+            print(json.dumps(as_json(found, repaired), default=str))
         else:
-            say(first, repaired, is_fixed=options.fix)
+            print_damage(first, repaired, is_fixed=options.fix)
             print(verdict(found, time.monotonic() - began), file=sys.stderr if found else sys.stdout)
         return 1 if found else 0
 
-    return house.within(work)
+    return context.run_with_database(work)
 
 
 @asynccontextmanager
@@ -72,13 +72,13 @@ async def snapshot(dsn: str) -> AsyncIterator[asyncpg.Connection]:
             connection.terminate()
 
 
-async def look(dsn: str, kinds: Collection[Kind] = KINDS) -> list[Damage]:
+async def find_damage(dsn: str, kinds: Collection[Kind] = KINDS) -> list[Damage]:
     async with snapshot(dsn) as connection:
-        found = [await _look_for(connection, kind) for kind in kinds]
+        found = [await _find_kind(connection, kind) for kind in kinds]
     return [one for one in found if one.count]
 
 
-async def _look_for(connection: asyncpg.Connection, kind: Kind) -> Damage:
+async def _find_kind(connection: asyncpg.Connection, kind: Kind) -> Damage:
     damage = Damage(kind)
     async for row in connection.cursor(kind.find, prefetch=AT_ONCE):
         damage.count += 1
@@ -89,7 +89,7 @@ async def _look_for(connection: asyncpg.Connection, kind: Kind) -> Damage:
 
 async def fix(config: Config, dsn: str, found: Sequence[Damage]) -> list[Damage]:
     """A round repairs all that was found, and looks again; as long as that makes it less, another one follows."""
-    async with house.opened(dsn) as db, house.desk_of(config, db) as desk:
+    async with context.open_database(dsn) as db, context.desk_of(config, db) as desk:
         for _ in range(MOST_ROUNDS):
             before = sum(one.count for one in found)
             nothing_lost = all(one.kind.name != LOST for one in found)
@@ -97,7 +97,7 @@ async def fix(config: Config, dsn: str, found: Sequence[Damage]) -> list[Damage]
             for one in found:
                 if one.kind.repair and one.count > len(one.rows):
                     await _repair_rest(dsn, desk, one.kind, nothing_lost=nothing_lost)
-            found = await look(dsn)
+            found = await find_damage(dsn)
             if not any(one.kind.repair for one in found) or sum(one.count for one in found) >= before:
                 break
     return list(found)
@@ -111,7 +111,7 @@ async def _repair_rest(dsn: str, desk: Desk, kind: Kind, *, nothing_lost: bool) 
             await repair.repair(desk, {kind: rows}, nothing_lost=nothing_lost)
 
 
-def report(found: Sequence[Damage], repaired: dict[str, int]) -> dict[str, Any]:
+def as_json(found: Sequence[Damage], repaired: dict[str, int]) -> dict[str, Any]:
     return {
         "clean": not found,
         "repaired": repaired,
@@ -128,7 +128,7 @@ def report(found: Sequence[Damage], repaired: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def say(found: Sequence[Damage], repaired: dict[str, int], *, is_fixed: bool) -> None:
+def print_damage(found: Sequence[Damage], repaired: dict[str, int], *, is_fixed: bool) -> None:
     for one in found:
         print(f"{one.kind.name}: {one.count} damaged")
         for sentence in one.sentences(SHOWN):

@@ -7,7 +7,7 @@ not, and cursors of what came after the copy would point into another history.
 import argparse
 import sys
 
-from messenger.admin import house, store
+from messenger.admin import context, epoch_store
 from messenger.settings import Config
 from messenger.start import OTHER, USAGE, Refusal
 
@@ -21,9 +21,9 @@ def run(options: argparse.Namespace) -> int:
         _ask()
 
     async def work(config: Config, dsn: str) -> int:
-        async with house.opened(dsn) as db, db.transaction() as tx:
-            await store.take_head(tx)
-            head = await store.get_head(tx)
+        async with context.open_database(dsn) as db, db.transaction() as tx:
+            await epoch_store.take_head(tx)
+            head = await epoch_store.get_head(tx)
             after = head.position if options.after is None else options.after
             if not head.epoch_began_after <= after <= head.position:
                 raise Refusal(
@@ -31,11 +31,11 @@ def run(options: argparse.Namespace) -> int:
                     f"--after={after} is not between {head.epoch_began_after}, where this epoch began, "
                     f"and the head {head.position}.",
                 )
-            epoch = await store.begin_epoch(tx, after)
+            epoch = await epoch_store.begin_epoch(tx, after)
         print(f"Epoch {epoch} begins; of epoch {head.epoch} everything up to position {after} holds.")
         return 0
 
-    return house.within(work)
+    return context.run_with_database(work)
 
 
 def _ask() -> None:

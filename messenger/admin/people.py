@@ -1,11 +1,24 @@
-"""Whom a command is about: by name, by e-mail, or by the id that listings and reports show."""
+"""The person that a command is about: by name, by e-mail, or by the id that listings and reports show."""
 
-from messenger.admin.house import Somebody
+from dataclasses import dataclass
+
 from messenger.apps.auth import store
 from messenger.db.engine import Database
 from messenger.errors import UserNotFound
-from messenger.identity import MAX_ID, UserId
+from messenger.identity import MAX_ID, Identity, SessionId, UserId
 from messenger.text import name_key
+
+NO_SESSION = SessionId(0)  # an operator needs none
+
+
+@dataclass(frozen=True, slots=True)
+class Somebody:
+    user_id: UserId
+    name: str
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(self.user_id, NO_SESSION)
 
 
 async def find(db: Database, who: str) -> Somebody | None:

@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 
-from messenger.admin import house
+from messenger.admin import context
 from messenger.apps.search.rebuild import rebuild
 from messenger.settings import Config
 
@@ -15,13 +15,13 @@ EVERY_PERCENT = 10  # between two lines elsewhere
 def run(options: argparse.Namespace) -> int:
     async def work(config: Config, dsn: str) -> int:
         began = time.monotonic()
-        async with house.opened(dsn) as db:
+        async with context.open_database(dsn) as db:
             await rebuild(db, Progress(), anew=options.anew)
         print(f"The search index is right up to the head of the log. {time.monotonic() - began:.1f} s")
         return 0
 
     try:
-        return house.within(work)
+        return context.run_with_database(work)
     except KeyboardInterrupt:
         print("Interrupted; the next run goes on from here: messenger-admin reindex", file=sys.stderr)
         return 1

@@ -1,12 +1,12 @@
-"""Puts right what fsck found, as far as it follows from the rest. Whoever looks at a chat hears of it."""
+"""Puts right what fsck found, as far as it follows from the rest. Clients that have a chat open hear of it."""
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from messenger.admin import store
+from messenger.admin import repair_store as store
+from messenger.admin.context import BY_HAND
 from messenger.admin.damage import Kind, Repair
-from messenger.admin.house import BY_HAND
 from messenger.apps.auth import sessions
 from messenger.apps.auth.desk import Desk
 from messenger.apps.auth.schemas import Which
@@ -54,7 +54,7 @@ async def _recount(db: Database, chats: Sequence[int], *, may_lower: bool) -> No
         await store.recount_heads(tx, chats, may_lower=may_lower)
         await store.recount_markers(tx, chats)
         await store.recount_floors(tx, chats)
-        # What others remember of the chat is worth nothing now, and whoever has it open looks again.
+        # What others remember of the chat is worth nothing now, and clients that have it open load it again.
         await tell(tx, *(News("chat_changed", chat_id) for chat_id in await store.find_living(tx, chats)))
 
 

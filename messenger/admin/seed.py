@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
-from messenger.admin import house, people
-from messenger.admin.house import BY_HAND, Somebody
+from messenger.admin import context, people
+from messenger.admin.context import BY_HAND
+from messenger.admin.people import Somebody
 from messenger.apps.auth import service as accounts
 from messenger.apps.auth.desk import Desk
 from messenger.apps.auth.schemas import Registration
@@ -73,13 +74,13 @@ def run(options: argparse.Namespace) -> int:
         print("Sign in as test1@test.com, test2@test.com or test3@test.com with the password test.")
         return 0
 
-    if house.configure().mode is Mode.PRODUCTION:
+    if context.read_settings().mode is Mode.PRODUCTION:
         raise Refusal(
             USAGE,
             "MODE=production: everybody knows the password of the demo people.",
             "To make somebody, run: messenger-admin create-user NAME",
         )
-    return house.within(work)
+    return context.run_with_database(work)
 
 
 def seed_now(config: Config, dsn: str) -> str:
@@ -96,8 +97,8 @@ def seed_now(config: Config, dsn: str) -> str:
 
 async def seed(config: Config, dsn: str) -> Made:
     made = Made()
-    async with _alone(dsn), house.opened(dsn) as db, house.sender_of(config, dsn) as sender:
-        async with house.desk_of(config, db, password_min_length=len(PASSWORD)) as desk:
+    async with _alone(dsn), context.open_database(dsn) as db, context.sender_of(config, dsn) as sender:
+        async with context.desk_of(config, db, password_min_length=len(PASSWORD)) as desk:
             three = [await _person(desk, number, made) for number in range(1, HOW_MANY + 1)]
         await _direct(db, sender, three, made)
         await _group(db, sender, three, made)

@@ -5,8 +5,9 @@ import json
 import sys
 from collections.abc import Sequence
 
-from messenger.admin import house, people
-from messenger.admin.house import BY_HAND, Somebody
+from messenger.admin import context, people
+from messenger.admin.context import BY_HAND
+from messenger.admin.people import Somebody
 from messenger.apps.auth import sessions
 from messenger.apps.auth.desk import Desk
 from messenger.apps.auth.schemas import Seat, Which
@@ -18,13 +19,13 @@ from messenger.text import rfc3339
 
 def run(options: argparse.Namespace) -> int:
     async def work(config: Config, dsn: str) -> int:
-        async with house.opened(dsn) as db, house.desk_of(config, db) as desk:
+        async with context.open_database(dsn) as db, context.desk_of(config, db) as desk:
             person = await people.get(db, options.person)
             if options.action == "list":
                 return show(person, await sessions.seats(desk, person.identity), as_json=options.json)
             return await revoke(desk, person, None if options.all else options.session)
 
-    return house.within(work)
+    return context.run_with_database(work)
 
 
 def show(person: Somebody, seats: Sequence[Seat], *, as_json: bool) -> int:

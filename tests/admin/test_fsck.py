@@ -213,7 +213,7 @@ async def test_damage_is_named_and_what_can_be_derived_is_repaired(
 
     await sql.execute(plant.sql.format(**{name: getattr(past, name) for name in Past.__dataclass_fields__}))
 
-    found = await fsck.look(dsn)
+    found = await fsck.find_damage(dsn)
     assert {one.kind.name for one in found} >= plant.named
     assert all(sentence for one in found for sentence in one.sentences(10))
     left = await fsck.fix(config, dsn, found)
@@ -226,7 +226,7 @@ def test_every_kind_is_planted_at_least_once() -> None:
 
 
 async def names(dsn: str) -> set[str]:
-    return {one.kind.name for one in await fsck.look(dsn)}
+    return {one.kind.name for one in await fsck.find_damage(dsn)}
 
 
 async def test_as_a_command_it_says_what_it_found_what_it_repaired_and_when_all_is_well(
@@ -262,15 +262,15 @@ async def test_more_than_is_kept_is_repaired_without_counting_everything_again_a
     monkeypatch.setattr(fsck, "MOST_ROWS", 2)
     await sql.execute("delete from search_documents")
 
-    really, looks = fsck.look, 0
+    really, looks = fsck.find_damage, 0
 
     async def counted(*asked: Any) -> list[fsck.Damage]:
         nonlocal looks
         looks += 1
         return await really(*asked)
 
-    monkeypatch.setattr(fsck, "look", counted)
-    found = await fsck.look(dsn)
+    monkeypatch.setattr(fsck, "find_damage", counted)
+    found = await fsck.find_damage(dsn)
 
     assert found[0].count > 6
     assert await fsck.fix(config, dsn, found) == []
@@ -298,7 +298,7 @@ async def test_beside_a_working_server_there_is_no_false_alarm(server, dsn: str,
         assert found == [set()] * 10
 
 
-async def test_a_repair_is_seen_at_once_by_whoever_is_there(
+async def test_a_repair_is_seen_at_once_by_those_who_are_there(
     server, alice: Person, bob: Person, dsn: str, config, sql: asyncpg.Connection
 ) -> None:
     lunch = await alice.opens_chat("lunch", members=[bob])
@@ -308,7 +308,7 @@ async def test_a_repair_is_seen_at_once_by_whoever_is_there(
     await sql.execute("update chats set read_seq = 0 where id = $1", int(lunch))
 
     async with alice.connects() as socket:
-        await fsck.fix(config, dsn, await fsck.look(dsn))
+        await fsck.fix(config, dsn, await fsck.find_damage(dsn))
 
         await socket.hears("chat_changed")
     page = (await alice.get(f"/v1/chats/{lunch}/messages?limit=5")).expecting(200).json

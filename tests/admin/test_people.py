@@ -33,7 +33,7 @@ async def test_somebody_made_by_hand_signs_in(admin: Admin, server: Server, tmp_
         (["zoe", "--password-file", "/nowhere"], "", 2, "cannot be read"),
     ],
 )
-async def test_whoever_cannot_be_made_is_said_why(
+async def test_a_person_that_cannot_be_made_is_said_why(
     admin: Admin, alice: Person, arguments: list[str], stdin: str, code: int, said: str
 ) -> None:
     assert said in refusal(await admin("create-user", *arguments, stdin=stdin), code)

@@ -30,7 +30,7 @@ async def test_demo_people_sign_in_and_find_their_chats_and_a_second_run_changes
     assert second.returncode == 0, second.stderr
     assert second.stdout.startswith("Nothing to do")
     assert await sql.fetchrow(EVERYTHING) == made
-    assert await fsck.look(dsn) == []
+    assert await fsck.find_damage(dsn) == []
     for number, chats in ((1, 3), (2, 2), (3, 2)):
         async with Person.stranger(server) as person:
             await person.signs_in(f"test{number}@test.com", "test")

@@ -263,7 +263,7 @@ create table search_tasks (
     attempts int not null default 0,       -- also tells one try from the next: a late worker finishes nothing
     hits int not null default 0,           -- found, and still to be fetched
     created_at timestamptz not null default clock_timestamp(),
-    lease_until timestamptz,               -- whoever works on it is alive until then
+    lease_until timestamptz,               -- the worker counts as alive until then
     expires_at timestamptz not null
 );
 create index search_tasks_open_idx on search_tasks (id) where status in ('WAITING', 'IN_PROCESS');

@@ -1,10 +1,10 @@
-"""The way in for every command: settings, the database with the right schema, and the services without their doors."""
+"""What a command needs: settings, the database with the right schema, and the services without their handlers."""
 
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -14,31 +14,30 @@ from messenger.apps.messages.history import History
 from messenger.apps.messages.sender import Sender
 from messenger.db.embedded import PrivatePostgres
 from messenger.db.engine import Database
-from messenger.identity import Caller, Identity, SessionId, UserId
+from messenger.identity import Caller
 from messenger.log.follow import Log
 from messenger.log.line import Lines
 from messenger.settings import Config, read
 from messenger.start import check_database, check_schema
 
 BY_HAND = Caller(address="messenger-admin", request_id="")  # what the audit says of where it came from
-NO_SESSION = SessionId(0)  # whoever sits at the server needs none
 
 
-def configure() -> Config:
+def read_settings() -> Config:
     return read(os.environ, dotenv=Path(".env"))
 
 
-def within(work: Callable[[Config, str], Awaitable[int]]) -> int:
-    """Do it with a database that is there and has this version's schema. The exit code."""
-    config = configure()
+def run_with_database(work: Callable[[Config, str], Awaitable[int]]) -> int:
+    """The exit code of work on a database that is there and has this version's schema."""
+    config = read_settings()
     with database_of(config) as dsn:
         check_database(config, dsn)
         check_schema(config, dsn)
 
-        async def doing() -> int:
+        async def run() -> int:
             return await work(config, dsn)
 
-        return asyncio.run(doing())
+        return asyncio.run(run())
 
 
 @contextmanager
@@ -52,7 +51,7 @@ def database_of(config: Config) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def opened(dsn: str) -> AsyncIterator[Database]:
+async def open_database(dsn: str) -> AsyncIterator[Database]:
     db = Database(dsn, pool_size=2)
     try:
         yield db
@@ -85,13 +84,3 @@ async def sender_of(config: Config, dsn: str) -> AsyncIterator[Sender]:
     finally:
         await sender.stop()
         lines.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Somebody:
-    user_id: UserId
-    name: str
-
-    @property
-    def identity(self) -> Identity:
-        return Identity(self.user_id, NO_SESSION)
