@@ -177,6 +177,8 @@ class Service(Application):  # type: ignore[misc]
 
     def _post_fork(self, arbiter: Arbiter, worker: Any) -> None:
         self._worker = worker
+        # uvloop closes the file of a listener itself, and of gunicorn's wrapper a second time: of somebody else by then.
+        worker.sockets = [listener.sock for listener in worker.sockets]
         self._stop_logs = logs.setup(self.config, terminal=self._terminal, coloured=self._coloured, threaded=True)
 
     def _worker_exit(self, arbiter: Arbiter, worker: Any) -> None:
