@@ -89,8 +89,8 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "messenger-api = messenger.__main__:main",
-            "messenger-consumer = messenger.consume:main",
+            "messenger-api = messenger.run.api:main",
+            "messenger-consumer = messenger.run.consumer:main",
             "messenger-db = messenger.db.__main__:main",
             "messenger-admin = messenger.admin.__main__:main",
         ],

@@ -197,7 +197,7 @@ def test_a_key_that_is_none_or_not_only_ours_starts_nothing(runs: Runs, tmp_path
 
 def test_help_begins_with_examples_and_loads_nothing_heavy(tmp_path: Path) -> None:
     script = (
-        "import sys; from messenger.__main__ import main\n"
+        "import sys; from messenger.run.api import main\n"
         "try: main(['-h'])\n"
         "except SystemExit as end: print(end.code, sorted({'aiohttp', 'sqlalchemy', 'gunicorn'} & set(sys.modules)))"
     )

@@ -22,8 +22,9 @@ from messenger.admin import house
 from messenger.apps.health import helpers
 from messenger.db import schema
 from messenger.db.binaries import EmbeddedError
+from messenger.run.checks import DURABILITY, check_database, check_settings
+from messenger.run.cli import Refusal
 from messenger.settings import Config, Mode, SettingError
-from messenger.start import DURABILITY, Refusal, check_database, check_settings
 
 FILES = 4096  # every socket is an open file
 FREE_BYTES, FREE_SHARE = 1 << 30, 0.05

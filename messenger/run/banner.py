@@ -4,8 +4,8 @@ from collections import Counter
 from pathlib import Path
 
 import messenger
+from messenger.run.checks import Facts
 from messenger.settings import Config, Mode
-from messenger.start import Facts
 
 EVERYWHERE = {"0.0.0.0", "::", ""}
 
