@@ -148,7 +148,9 @@ APP_ROOMS = (
     Room("messenger.apps.throttling.bucket", may=(*WORDS, *OWN), never=("asyncio",)),
     # What processes share of their limits lies in Redis, or in PostgreSQL over a line of its own.
     Room("messenger.apps.throttling.stores*", may=(*WORDS, *OWN, "messenger.log.line"), libraries=("asyncpg", "redis")),
-    Room("messenger.apps.throttling.clearing", may=(*WORDS, *OWN, *WEB, "messenger.log.line"), libraries=("aiohttp",)),
+    Room(
+        "messenger.apps.throttling.limit_sync", may=(*WORDS, *OWN, *WEB, "messenger.log.line"), libraries=("aiohttp",)
+    ),
     # The index is a follower of the log.
     Room("messenger.apps.search.index", may=(*WORDS, *OWN, *WEB, *FOLLOWED), libraries=("aiohttp", "asyncpg")),
     Room("messenger.apps.search.words", may=(*WORDS, *OWN), never=("asyncio",)),
