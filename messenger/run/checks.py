@@ -10,7 +10,6 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -25,15 +24,6 @@ DURABILITY = ("fsync", "synchronous_commit", "full_page_writes")
 PORTS_TRIED = 20
 LAST_PORT = 65535
 TCP_LISTEN = "0A"
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the banner may say of the house behind the door."""
-
-    apps: tuple[str, ...]
-    postgres: str
-    schema: str
 
 
 def check_settings(config: Config) -> list[str]:
@@ -198,6 +188,8 @@ def check_schema(config: Config, dsn: str) -> str:
             SCHEMA, f"The schema cannot be brought up: {_plain(error)}", "Run: messenger-db upgrade head"
         ) from error
     head = ", ".join(sorted(found.heads))
+    if found.is_unreleased:
+        raise Refusal(SCHEMA, schema.UNRELEASED)
     if found.is_ahead:
         raise Refusal(
             SCHEMA,

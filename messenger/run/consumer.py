@@ -93,7 +93,7 @@ async def _work(config: "Config", dsn: str, private: "PrivatePostgres | None") -
     wire = wires.make(config.wire, direct, str(config.redis_url))
     store = results.make(config)
     consumer = Consumer(str(config.rmq_url), db, store, config.search_delay)
-    db.on_news = wire.ring  # whoever asked hears at once how it goes on
+    db.on_news = wire.ring  # the one who asked hears at once how it goes on
     watch.start()
     await wire.start(lambda position: None, lambda note: None)
     consumer.start()

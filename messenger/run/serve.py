@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from messenger.db.embedded import PrivatePostgres
 from messenger.db.keeper import CLUSTER
-from messenger.run.banner import address, banner, farewell
-from messenger.run.checks import Facts, check_database, check_schema, check_settings, take_port
+from messenger.run.banner import RunFacts, address, banner, farewell
+from messenger.run.checks import check_database, check_schema, check_settings, take_port
 from messenger.run.cli import OTHER, Refusal
 from messenger.settings import Config
 
@@ -47,7 +47,7 @@ def serve(config: Config, options: dict[str, Any]) -> int:
         version, unsafe = check_database(config, dsn)
         schema = ask(check_schema, config, str(config.database.direct_url) or dsn)
         seeded = _seed() if config.seed_demo else ""
-        facts = Facts(tuple(apps), version, schema)
+        facts = RunFacts(tuple(apps), version, schema)
 
         from messenger.run.master import Service  # noqa: PLC0415  (gunicorn is of no use to a refusal)
 

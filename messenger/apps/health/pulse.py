@@ -38,7 +38,7 @@ class Pulse:
         now = asyncio.get_running_loop().time()
         if self._question is None or self._is_stale(self._question, now - self._asked_at):
             self._question, self._asked_at = asyncio.create_task(self._feel()), now
-        # Whoever gives up leaves the question running: it belongs to all, and cancelling it may hang as well.
+        # A caller that gives up leaves the question running: it belongs to all, and cancelling it may hang as well.
         done, _ = await asyncio.wait({self._question}, timeout=self._patience)
         return self._question.result() if done else Beat(False, f"no answer within {self._patience:g} s")
 
