@@ -19,7 +19,7 @@ STRANGERS = (AuthFailed, SessionExpired, SessionRevoked, TokenInvalid)
 
 @web.middleware
 def limited(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
-    """Behind auth. Not a coroutine itself: a request that need not wait leaves nothing behind on the stack of a socket."""
+    """Behind auth. No coroutine: a request that need not wait leaves nothing behind on the stack of a socket."""
     action = action_of(request.match_info.handler)
     if not action:
         return handler(request)
