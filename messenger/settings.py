@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_type_hints
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from dotenv import dotenv_values
 
@@ -30,23 +30,27 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many tokens at once, and so many back in a second."""
+    """So many tokens at once, and so many back in a second. `10/1s` is the older form of `burst=10,rate=1/s`."""
 
     tokens: int
     per_second: float
 
     @classmethod
     def parse(cls, raw: str) -> "Rate":
-        found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9}(?:\.[0-9]{1,6})?)s", raw.strip())
+        number = r"([0-9]{0,9}(?:\.[0-9]{1,6})?)"
+        found = re.fullmatch(rf"burst=([0-9]{{1,9}})[, ]\s*rate={number}/s|([0-9]{{1,9}})/{number}s", raw.strip())
         if found is None:
             raise ValueError(raw)
-        rate = cls(int(found[1]), float(found[2]))
+        rate = cls(int(found[1] or found[3]), float(found[2] or found[4]))
         if rate.tokens < 1 or rate.per_second <= 0:
             raise ValueError(raw)
         return rate
 
     def __str__(self) -> str:
-        return f"{self.tokens}/{f'{self.per_second:.6f}'.rstrip('0').rstrip('.')}s"
+        return f"burst={self.tokens},rate={f'{self.per_second:.6f}'.rstrip('0').rstrip('.')}/s"
+
+
+MASK = "********"
 
 
 class Secret(str):
@@ -55,14 +59,37 @@ class Secret(str):
     def __repr__(self) -> str:
         return "'…'" if self else "''"
 
+    @property
+    def masked(self) -> str:
+        return MASK if self else ""
+
+
+class SecretUrl(Secret):
+    """An address that may hold a password; the rest of it may be shown."""
+
+    @property
+    def masked(self) -> str:
+        try:
+            parts = urlsplit(self)
+        except ValueError:
+            return MASK
+        account, _, place = parts.netloc.rpartition("@")
+        # An @ behind the host may belong to a password: then nobody knows where that begins.
+        if "://" not in self or "@" in parts.path + parts.query + parts.fragment:
+            return super().masked
+        user, colon, _ = account.partition(":")
+        netloc = f"{user}{colon and ':' + MASK}@{place}" if account else place
+        query = re.sub(r"(?i)\b(\w*(?:pass|pwd|secret|token)\w*=)[^&;]*", rf"\g<1>{MASK}", parts.query)
+        return f"{parts.scheme}://{netloc}{parts.path}{query and '?' + query}"
+
 
 def setting(name: str, default: T, why: str, *, at_least: float | None = None) -> T:
     """A field of a group: the variable's name, the default, the reason in one line."""
     return field(default=default, metadata={"name": name, "why": why, "at_least": at_least})
 
 
-def group(kind: type[T]) -> T:
-    return field(default_factory=kind, metadata={"group": True})
+def group(kind: type[T], title: str) -> T:
+    return field(default_factory=kind, metadata={"group": title})
 
 
 def default_data_dir(environ: Mapping[str, str]) -> Path:
@@ -96,9 +123,9 @@ class ServerSettings:
 
 @dataclass(frozen=True)
 class DatabaseSettings:
-    url: Secret = setting("DATABASE_URL", Secret(), "PostgreSQL to use; none: a private one in DATA_DIR")
-    direct_url: Secret = setting(
-        "DATABASE_DIRECT_URL", Secret(), "The same database past pgbouncer, for LISTEN and migrations"
+    url: SecretUrl = setting("DATABASE_URL", SecretUrl(), "PostgreSQL to use; none: a private one in DATA_DIR")
+    direct_url: SecretUrl = setting(
+        "DATABASE_DIRECT_URL", SecretUrl(), "The same database past pgbouncer, for LISTEN and migrations"
     )
     hosts: str = setting("POSTGRES_HOSTS", "", "host[:port], several with commas, instead of DATABASE_URL")
     user: str = setting("POSTGRES_USER", "messenger", "User for POSTGRES_HOSTS")
@@ -156,11 +183,11 @@ class AuthSettings:
 class ThrottlingSettings:
     nginx: bool = setting("NGINX_THROTTLING", False, "nginx limits, so this server does not; login limits stay")
     mode: str = setting("THROTTLING_MODE", "reject", "What is too much: reject (429 at once) or delay (up to 5 s)")
-    send: Rate = setting("THROTTLE_SEND", Rate(10, 1), "Messages a person may send: at once / back in a second")
+    send: Rate = setting("THROTTLE_SEND", Rate(10, 1), "Messages of a person: at once (burst), then in a second (rate)")
     default: Rate = setting(
         "THROTTLE_DEFAULT",
         Rate(100, 50),
-        "Other requests of a person, else of an address: at once / back in a second",
+        "Other requests of a person, else of an address: at once (burst), then in a second (rate)",
     )
 
 
@@ -200,18 +227,20 @@ class Config:
         "SEARCH_DELAY", 0, "Seconds before and after the work of a search task, to watch its states", at_least=0
     )
     seed_demo: bool = setting("SEED_DEMO", False, "Make demo people and chats at start; refused in production")
-    redis_url: Secret = setting(
-        "REDIS_URL", Secret(), "Redis, where there is one: wire, limits, pages, search results of many machines"
+    redis_url: SecretUrl = setting(
+        "REDIS_URL", SecretUrl(), "Redis, where there is one: wire, limits, pages, search results of many machines"
     )
-    rmq_url: Secret = setting(
-        "RMQ_URL", Secret(), "RabbitMQ, where there is one: messenger-consumer does the search tasks, not messenger-api"
+    rmq_url: SecretUrl = setting(
+        "RMQ_URL",
+        SecretUrl(),
+        "RabbitMQ, where there is one: messenger-consumer does the search tasks, not messenger-api",
     )
     cache_type: str = setting("CACHE_TYPE", "memory", "Where pages are kept: memory (of each worker) or redis (shared)")
-    server: ServerSettings = group(ServerSettings)
-    database: DatabaseSettings = group(DatabaseSettings)
-    auth: AuthSettings = group(AuthSettings)
-    logs: LogsSettings = group(LogsSettings)
-    throttling: ThrottlingSettings = group(ThrottlingSettings)
+    server: ServerSettings = group(ServerSettings, "Server")
+    database: DatabaseSettings = group(DatabaseSettings, "Database")
+    auth: AuthSettings = group(AuthSettings, "Signing in")
+    logs: LogsSettings = group(LogsSettings, "Logs")
+    throttling: ThrottlingSettings = group(ThrottlingSettings, "Limits")
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     warnings: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
@@ -256,7 +285,7 @@ class Knob:
         if value is None:
             return ""
         if isinstance(value, Secret):
-            return "********" if value else ""
+            return value.masked
         if isinstance(value, tuple):
             return ",".join(value)
         return str(value).lower() if isinstance(value, bool) else str(value)
@@ -270,6 +299,15 @@ def knobs(owner: type = Config, place: tuple[str, ...] = ()) -> Iterator[Knob]:
         elif "name" in one.metadata:
             facts = one.metadata
             yield Knob(facts["name"], facts["why"], (*place, one.name), hints[one.name], one.default, facts["at_least"])
+
+
+def groups() -> Iterator[tuple[str, list[Knob]]]:
+    """The settings as people read them: by title."""
+    every = list(knobs())
+    yield "General", [knob for knob in every if len(knob.place) == 1]
+    for one in fields(Config):
+        if "group" in one.metadata:
+            yield one.metadata["group"], [knob for knob in every if knob.place[0] == one.name]
 
 
 def read(environ: Mapping[str, str], *, dotenv: Path | None = None, flags: Mapping[str, str] | None = None) -> Config:
@@ -324,11 +362,15 @@ PARSERS: dict[Any, tuple[Callable[[str], Any], str]] = {
     int: (int, "a whole number"),
     str: (str, "text"),
     Secret: (Secret, "text"),
+    SecretUrl: (SecretUrl, "an address"),
     Path: (lambda raw: Path(raw).expanduser(), "a path"),
     Path | None: (lambda raw: Path(raw).expanduser(), "a path"),
     tuple[str, ...]: (lambda raw: tuple(part.strip() for part in raw.split(",") if part.strip()), "a comma list"),
     Mode: (lambda raw: Mode(raw.strip().lower()), "dev, standard or production"),
-    Rate: (Rate.parse, "tokens/back in a second, as 10/1s"),
+    Rate: (
+        Rate.parse,
+        "burst=10,rate=1/s (ten at once, then one in a second) or, which means the same, 10/1s",
+    ),
 }
 CHOICES = {
     "WIRE": ("auto", "none", "postgres", "redis"),
@@ -357,7 +399,7 @@ def _parse(knob: Knob, raw: str) -> Any:
 
 
 def _masked(knob: Knob, raw: str) -> str:
-    return "…" if knob.kind is Secret else repr(raw)
+    return "…" if isinstance(knob.default, Secret) else repr(raw)
 
 
 def _build(

@@ -197,7 +197,7 @@ def test_a_key_that_is_none_or_not_only_ours_starts_nothing(runs: Runs, tmp_path
 
 def test_help_begins_with_examples_and_loads_nothing_heavy(tmp_path: Path) -> None:
     script = (
-        "import sys; from messenger.__main__ import main\n"
+        "import sys; from messenger.run.api import main\n"
         "try: main(['-h'])\n"
         "except SystemExit as end: print(end.code, sorted({'aiohttp', 'sqlalchemy', 'gunicorn'} & set(sys.modules)))"
     )
@@ -372,12 +372,13 @@ def test_from_the_first_start_to_the_last_line(starts: Starts, tmp_path: Path) -
     assert "\x1b" not in said
     assert not any((tmp_path / "tmp").glob("messenger-metrics-*"))
     assert not (tmp_path / "data" / "pg" / "postmaster.pid").exists()
-    events = [json.loads(line)["event"] for line in (tmp_path / "data" / "logs" / "debug.log").read_text().splitlines()]
+    events = logged(tmp_path)
     assert "ready" in events
+    assert not [event for event in events if "rror" in event]
     assert "whatever" not in (tmp_path / "data" / "logs" / "debug.log").read_text()
 
 
-def test_ctrl_c_twice_is_now(starts: Starts) -> None:
+def test_ctrl_c_twice_is_now(starts: Starts, tmp_path: Path) -> None:
     server = starts("--dev", GUNICORN_GRACEFUL_TIMEOUT="60").wait_until_ready()
     hanging = socket.create_connection(("127.0.0.1", server.port))
     hanging.sendall(b"POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
@@ -398,6 +399,7 @@ def test_ctrl_c_twice_is_now(starts: Starts) -> None:
     assert time.monotonic() - began < 10
     assert "for this machine only · mode dev" in said
     assert "1 request cut" in said.strip().splitlines()[-1]
+    assert not [event for event in logged(tmp_path) if "rror" in event]
 
 
 def test_servers_share_the_private_database_and_survive_each_other(starts: Starts, tmp_path: Path) -> None:
@@ -431,6 +433,10 @@ def test_servers_share_the_private_database_and_survive_each_other(starts: Start
     wait_for(lambda: third.get("/ping_db") == 200)
     third.send(signal.SIGTERM)
     assert third.end()[0] == 0
+
+
+def logged(home: Path) -> list[str]:
+    return [json.loads(line)["event"] for line in (home / "data" / "logs" / "debug.log").read_text().splitlines()]
 
 
 def is_listening(port: int) -> bool:

@@ -17,7 +17,7 @@ NOBODY = "amqp://guest:planted@127.0.0.1:9/"
 
 def run(folder: Path, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "messenger.consume", *arguments],
+        [sys.executable, "-m", "messenger.run.consumer", *arguments],
         cwd=folder,
         env=environment(folder, settings),
         capture_output=True,
@@ -52,7 +52,7 @@ def test_a_database_without_its_schema_is_refused(tmp_path: Path, postgres: str)
 
 def test_it_brings_up_the_private_database_waits_for_the_broker_and_leaves_nothing_behind(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "messenger.consume"],
+        [sys.executable, "-m", "messenger.run.consumer"],
         cwd=tmp_path,
         env=environment(tmp_path, {"RMQ_URL": NOBODY}),
         stdout=subprocess.PIPE,

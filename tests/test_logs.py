@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from itertools import cycle
+from math import isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,7 +19,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from messenger import logs
+from messenger.run import logging_setup
+from messenger.run.logging_setup import queue_writer
+from messenger.run.logging_setup.formats import JsonLines
+from messenger.run.logging_setup.redaction import hide_secrets
+from messenger.run.logging_setup.rotating_file import SharedFile
 from messenger.settings import Config, read
 
 
@@ -52,7 +57,7 @@ def test_off_a_terminal_an_event_is_a_line_of_json_on_stdout_and_in_the_file(
 ) -> None:
     stdout = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stdout)
-    stop = logs.setup(config, terminal=False)
+    stop = logging_setup.setup(config, terminal=False)
 
     logging.getLogger("messenger.x").info("closed user=%s", 7, extra={"keys": {"code": 4001, "route": None}})
     stop()
@@ -68,7 +73,7 @@ def test_off_a_terminal_an_event_is_a_line_of_json_on_stdout_and_in_the_file(
 
 def test_errors_are_in_both_files_with_their_trace(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", io.StringIO())
-    stop = logs.setup(config, terminal=False, threaded=True)
+    stop = logging_setup.setup(config, terminal=False, threaded=True)
 
     try:
         raise RuntimeError("out of tea")
@@ -87,7 +92,7 @@ def test_on_a_terminal_a_line_is_for_people_and_cannot_steer_it(
 ) -> None:
     stdout = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stdout)
-    stop = logs.setup(config, terminal=True, coloured=coloured)
+    stop = logging_setup.setup(config, terminal=True, coloured=coloured)
 
     logging.getLogger("gunicorn.error").info("Booting worker")
     logging.getLogger("messenger.x").warning("odd path=%s", "/\x1b[2J\n", extra={"keys": {"status": 404}})
@@ -116,7 +121,7 @@ def test_on_a_terminal_a_line_is_for_people_and_cannot_steer_it(
     ],
 )
 def test_a_secret_that_slips_into_a_message_is_hidden(text: str) -> None:
-    hidden = logs.hide_secrets(text)
+    hidden = hide_secrets(text)
 
     assert "planted-secret" not in hidden
     assert "[hidden]" in hidden
@@ -124,7 +129,7 @@ def test_a_secret_that_slips_into_a_message_is_hidden(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["closed user=7 code=4001", "bad-password", "token-invalid", "request ms=3"])
 def test_an_ordinary_message_stays_as_it_is(text: str) -> None:
-    assert logs.hide_secrets(text) == text
+    assert hide_secrets(text) == text
 
 
 # The rules as they are meant, without a word on how to be quick about it.
@@ -158,7 +163,7 @@ def test_what_is_hidden_does_not_depend_on_how_quickly_it_is_found(text: str) ->
     for rule, replacement in PLAIN_RULES:
         expected = rule.sub(replacement, expected)
 
-    assert logs.hide_secrets(text) == expected
+    assert hide_secrets(text) == expected
 
 
 def record(text: str, **keys: Any) -> logging.LogRecord:
@@ -167,19 +172,30 @@ def record(text: str, **keys: Any) -> logging.LogRecord:
     return made
 
 
+ANY = st.characters()  # also halves of surrogate pairs, as from a path that is no UTF-8
+
+
 @given(
-    st.text(),
+    st.text(ANY),
     st.dictionaries(
         st.sampled_from(["route", "user_id", "level", 'odd "name"']),
-        st.one_of(st.text(), st.integers(), st.floats(), st.booleans(), st.lists(st.text()), st.dates()),
+        st.one_of(st.text(ANY), st.integers(), st.floats(), st.booleans(), st.lists(st.text()), st.dates()),
     ),
 )
-def test_a_line_is_what_json_makes_of_it(text: str, keys: dict[str, Any]) -> None:
-    line = logs.JsonLines(pid=7).format(record(text, **keys))
+@example("\ud800", {})
+@example("x", {"user_id": 1 << 64, "route": float("nan")})
+def test_a_line_is_the_json_of_what_was_said(text: str, keys: dict[str, Any]) -> None:
+    line = JsonLines(pid=7).format(record(text, **keys))
 
-    hidden = {name: logs.hide_secrets(value) if isinstance(value, str) else value for name, value in keys.items()}
-    base = {"ts": json.loads(line)["ts"], "level": "INFO", "logger": "x", "pid": 7, "event": logs.hide_secrets(text)}
-    assert line == json.dumps({**base, **hidden}, ensure_ascii=False, default=str)
+    hidden = {name: hide_secrets(value) if isinstance(value, str) else value for name, value in keys.items()}
+    base = {"ts": json.loads(line)["ts"], "level": "INFO", "logger": "x", "pid": 7, "event": hide_secrets(text)}
+    assert "\n" not in line
+    found = json.loads(line)
+    wanted = json.loads(json.dumps({**base, **hidden}, default=str))
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        is_number = not isinstance(value, float) or isfinite(value)
+        assert found[name] == value if is_number else found[name] is None or not isfinite(found[name])
 
 
 @pytest.mark.parametrize("lot", [1, 40, 1_000])
@@ -187,7 +203,7 @@ def test_several_processes_rotate_one_file_without_losing_a_line(tmp_path: Path,
     script = """
 import sys
 from pathlib import Path
-from messenger.logs import SharedFile
+from messenger.run.logging_setup.rotating_file import SharedFile
 file = SharedFile(Path(sys.argv[1]), limit=20_000, old_files=50)
 lines = [f"{sys.argv[2]} {number} " + "x" * 40 for number in range(1_000)]
 lot = int(sys.argv[3])
@@ -212,7 +228,7 @@ print(file.dropped)
 
 
 def test_only_so_many_old_files_are_kept(tmp_path: Path) -> None:
-    handler = logs.SharedFile(tmp_path / "small.log", limit=100, old_files=2)
+    handler = SharedFile(tmp_path / "small.log", limit=100, old_files=2)
 
     for number in range(50):
         handler.handle(logging.LogRecord("x", 20, "", 0, f"line {number} " + "x" * 40, None, None))
@@ -228,7 +244,7 @@ def test_lines_that_come_together_lie_where_they_would_lie_one_by_one(lengths: l
 
     def files(*sizes: int) -> dict[str, str]:
         with TemporaryDirectory() as folder:
-            file = logs.SharedFile(Path(folder) / "x.log", limit=100, old_files=100)
+            file = SharedFile(Path(folder) / "x.log", limit=100, old_files=100)
             rest, turns = lines[:], cycle(sizes)
             while rest:
                 size = next(turns)
@@ -244,7 +260,7 @@ def test_a_disk_that_fills_up_keeps_whole_lines_only(tmp_path: Path) -> None:
     script = """
 import resource, signal, sys
 from pathlib import Path
-from messenger.logs import SharedFile
+from messenger.run.logging_setup.rotating_file import SharedFile
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (95, 95))
 file = SharedFile(Path(sys.argv[1]))
@@ -265,7 +281,7 @@ def test_a_full_disk_costs_lines_and_nothing_else(config: Config, monkeypatch: p
     monkeypatch.setattr(sys, "stdout", stdout)
     config.log_dir.mkdir()
     (config.log_dir / "debug.log").symlink_to("/dev/full")
-    stop = logs.setup(config, terminal=False)
+    stop = logging_setup.setup(config, terminal=False)
 
     logging.getLogger("messenger.x").error("still here")
     stop()
@@ -279,7 +295,7 @@ def test_a_folder_that_cannot_be_made_is_said_once(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(sys, "stdout", stdout)
     (tmp_path / "file").write_text("")
 
-    logs.setup(read({"DATA_DIR": str(tmp_path), "LOG_DIR": str(tmp_path / "file" / "logs")}), terminal=False)()
+    logging_setup.setup(read({"DATA_DIR": str(tmp_path), "LOG_DIR": str(tmp_path / "file" / "logs")}), terminal=False)()
 
     assert "no log file" in stdout.getvalue()
 
@@ -296,8 +312,8 @@ def test_a_writer_that_hangs_holds_up_nobody_and_the_loss_is_reported(
 
     stdout = Stuck()
     monkeypatch.setattr(sys, "stdout", stdout)
-    monkeypatch.setattr(logs, "WAITING_LINES", 10)
-    stop = logs.setup(config, terminal=False, threaded=True)
+    monkeypatch.setattr(queue_writer, "WAITING_LINES", 10)
+    stop = logging_setup.setup(config, terminal=False, threaded=True)
 
     for number in range(100):
         logging.getLogger("messenger.x").info("line %s", number)
@@ -315,8 +331,8 @@ def test_an_error_is_written_at_once_and_the_rest_at_the_end_without_waiting(
 ) -> None:
     heard, told = os.pipe()
     monkeypatch.setattr(sys, "stdout", os.fdopen(told, "w"))
-    monkeypatch.setattr(logs, "GATHER_SECONDS", 600.0)
-    stop = logs.setup(config, terminal=False, threaded=True)
+    monkeypatch.setattr(queue_writer, "GATHER_SECONDS", 600.0)
+    stop = logging_setup.setup(config, terminal=False, threaded=True)
     log = logging.getLogger("messenger.x")
 
     with os.fdopen(heard) as said:
@@ -333,8 +349,8 @@ def test_an_error_is_written_at_once_and_the_rest_at_the_end_without_waiting(
 def test_a_line_that_stdout_cannot_show_takes_no_other_along(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     heard = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(heard, encoding="ascii"))
-    monkeypatch.setattr(logs, "GATHER_SECONDS", 600.0)
-    stop = logs.setup(config, terminal=False, threaded=True)
+    monkeypatch.setattr(queue_writer, "GATHER_SECONDS", 600.0)
+    stop = logging_setup.setup(config, terminal=False, threaded=True)
 
     for text in ("plain", "señor", "simple"):
         logging.getLogger("messenger.x").info(text)
@@ -348,7 +364,7 @@ def test_a_reader_that_hung_up_is_no_trouble(config: Config, monkeypatch: pytest
     heard, told = os.pipe()
     os.close(heard)
     monkeypatch.setattr(sys, "stdout", os.fdopen(told, "w", buffering=1))
-    stop = logs.setup(config, terminal=False)
+    stop = logging_setup.setup(config, terminal=False)
 
     logging.getLogger("messenger.x").info("anybody there?")
     stop()

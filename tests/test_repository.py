@@ -15,7 +15,9 @@ COMMANDS = {
     "venv": "-m venv",
     "run": "messenger-api",
     "run-dev": "messenger-api --dev",
-    "test": "-m pytest",
+    "test": '-m pytest -m "not long" --no-cov',
+    "test-long": "FAULTS_SCALE=1 FUZZ_CASES=100",
+    "docs": "messenger.run.documents",
     "tests-html-coverage-report": "--cov-report=html",
     "lint": "ruff check",
     "migrate": "messenger-db upgrade head",
@@ -54,13 +56,19 @@ def test_pytest_alone_measures_the_coverage_of_messenger() -> None:
     assert "--cov=messenger" in settings["pytest"]["addopts"].split()
 
 
+def test_make_test_measures_coverage_where_that_is_asked_for_and_changes_nothing_of_the_machine() -> None:
+    assert "--no-cov" not in make("--dry-run", "test", "COVERAGE=1")
+    assert "rabbitmq" not in make("--dry-run", "test")
+
+
 def test_every_push_is_checked_and_so_is_every_commit() -> None:
     flow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
 
-    assert "push" in flow[True]  # YAML takes `on` for a truth
-    assert [step["run"] for step in flow["jobs"]["check"]["steps"] if "run" in step] == [".ci/run"]
+    assert {"push", "schedule"} <= set(flow[True])  # YAML takes `on` for a truth
+    runs = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in flow["jobs"].items()}
+    assert runs == {"check": [".ci/run"], "nightly": [".ci/run test-long"]}
     steps = (ROOT / ".ci/run").read_text()
-    assert "make lint" in steps
-    assert "make test" in steps
+    for step in (".ci/rabbitmq", "make lint", 'make "${1:-test}"'):
+        assert step in steps
     assert [hook["entry"] for repo in hooks["repos"] for hook in repo["hooks"]] == ["make lint"]

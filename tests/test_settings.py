@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from messenger.settings import Config, Mode, SettingError, read
+from messenger.settings import Config, Mode, Rate, SettingError, read
 
 KEY = "k" * 43 + "="
 
@@ -54,9 +54,19 @@ def test_an_empty_variable_is_an_unset_one() -> None:
         ("LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING or ERROR"),
         ("WIRE", "telegraph", "auto, none, postgres or redis"),
         ("THROTTLING_MODE", "hope", "reject or delay"),
-        ("THROTTLE_SEND", "10 per second", "tokens/back in a second, as 10/1s"),
-        ("THROTTLE_SEND", "0/1s", "as 10/1s"),
-        ("THROTTLE_DEFAULT", "100/0s", "as 10/1s"),
+        *(
+            (name, value, expected)
+            for name, value in (
+                ("THROTTLE_SEND", "10 per second"),
+                ("THROTTLE_SEND", "0/1s"),
+                ("THROTTLE_SEND", "burst=10"),
+                ("THROTTLE_SEND", "burst=0,rate=1/s"),
+                ("THROTTLE_SEND", "rate=1/s,burst=10/s"),
+                ("THROTTLE_DEFAULT", "100/0s"),
+                ("THROTTLE_DEFAULT", "burst=100,rate=50/m"),
+            )
+            for expected in ("burst=10,rate=1/s", "10/1s")
+        ),
         ("CACHE_TYPE", "paper", "memory or redis"),
         ("CACHE_TYPE", "redis", "needs REDIS_URL"),
         ("NGINX_THROTTLING", "perhaps", "true or false"),
@@ -102,14 +112,62 @@ def test_a_slip_of_the_pen_is_pointed_at() -> None:
     )
 
 
+@pytest.mark.parametrize("raw", ["burst=10,rate=0.5/s", "burst=10 rate=0.5/s", " burst=10, rate=.5/s ", "10/0.5s"])
+def test_a_limit_says_how_many_at_once_and_how_many_in_a_second(raw: str) -> None:
+    config = read({"THROTTLE_SEND": raw})
+
+    assert config.throttling.send == Rate(tokens=10, per_second=0.5)
+    assert printed(config)["THROTTLE_SEND"] == "burst=10,rate=0.5/s"
+
+
 def test_secrets_show_nowhere() -> None:
-    environ = {"SECRET_KEY": "planted-key", "POSTGRES_PWD": "planted-word", "DATABASE_URL": "postgresql://planted-url"}
+    environ = {
+        "SECRET_KEY": "planted-key",
+        "POSTGRES_PWD": "planted-word",
+        "DATABASE_URL": "postgresql://ann:planted-url@db/chat",
+        "RMQ_URL": "amqp://ann:planted-url@mq/",
+    }
 
     config = read(environ)
 
     assert "planted" not in repr(config)
     assert "planted" not in repr(list(config.lines()))
-    assert dict((name, value) for name, value, _, _ in config.lines())["SECRET_KEY"] == "********"
+    assert printed(config)["SECRET_KEY"] == "********"
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL"])
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://ann:planted@a:1,b:2/chat", "postgresql://ann:********@a:1,b:2/chat"),
+        ("redis://:planted@cache:6379/1", "redis://:********@cache:6379/1"),
+        ("rediss://cache", "rediss://cache"),
+        ("postgresql:///chat?host=/run&user=ann", "postgresql:///chat?host=/run&user=ann"),
+        (
+            "postgresql://db/chat?user=ann&password=planted&sslPassword=planted&sslmode=require",
+            "postgresql://db/chat?user=ann&password=********&sslPassword=********&sslmode=require",
+        ),
+        ("postgresql://ann:plan@ted@db/chat", "postgresql://ann:********@db/chat"),
+        # What cannot be told apart for certain is not shown at all.
+        ("postgresql://ann:plan/ted@db/chat", "********"),
+        ("postgresql://ann:plan#ted@db/chat", "********"),
+        ("postgresql://db/chat?password=plan@ted", "********"),
+        ("postgresql://ann:planted@[db/chat", "********"),
+        ("host=db password=planted", "********"),
+    ],
+)
+def test_of_an_address_only_the_password_is_masked(name: str, url: str, shown: str) -> None:
+    assert printed(read({name: url}))[name] == shown
+
+
+def test_of_the_address_of_rabbitmq_only_the_password_is_masked() -> None:
+    assert (
+        printed(read({"RMQ_URL": "amqps://ann:planted@mq:5671/chat"}))["RMQ_URL"] == "amqps://ann:********@mq:5671/chat"
+    )
+
+
+def printed(config: Config) -> dict[str, str]:
+    return {name: value for name, value, _, _ in config.lines()}
 
 
 def test_the_printed_settings_name_value_source_and_reason() -> None:

@@ -8,10 +8,10 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
-from messenger import __main__ as messenger_api
 from messenger.apps.messages import sender
 from messenger.log.line import Line
 from messenger.log.tail import HEAD
+from messenger.run import api as messenger_api
 
 
 class NoDatabase(Line):

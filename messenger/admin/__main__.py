@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-from messenger.__main__ import NO_DATABASE, OTHER, USAGE, say, told
+from messenger.run.cli import NO_DATABASE, OTHER, USAGE, print_error, run_cli
 
 EXAMPLES = """\
 examples:
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def run(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)  # --help ends here
-    return told(lambda: _act(options))
+    return run_cli(lambda: _act(options))
 
 
 def _act(options: argparse.Namespace) -> int:
@@ -49,9 +49,9 @@ def _act(options: argparse.Namespace) -> int:
         away = isinstance(error, Unavailable)
         flaws = [f"{flaw.pointer.strip('/')}: {flaw.detail}." for flaw in error.flaws[:2]]
         remedy = ["See: messenger-admin doctor"] if away else []
-        return say(NO_DATABASE if away else OTHER, error.detail, *flaws, *remedy)
+        return print_error(NO_DATABASE if away else OTHER, error.detail, *flaws, *remedy)
     except KeyboardInterrupt:
-        return say(OTHER, "Interrupted.")
+        return print_error(OTHER, "Interrupted.")
     return code
 
 

@@ -17,8 +17,8 @@ from messenger.db.engine import Database
 from messenger.identity import Caller
 from messenger.log.follow import Log
 from messenger.log.line import Lines
+from messenger.run.checks import check_database, check_schema
 from messenger.settings import Config, read
-from messenger.start import check_database, check_schema
 
 BY_HAND = Caller(address="messenger-admin", request_id="")  # what the audit says of where it came from
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from messenger.admin import context
 from messenger.apps.auth import service as accounts
 from messenger.apps.auth.schemas import Registration
+from messenger.run.cli import USAGE, Refusal
 from messenger.settings import Config
-from messenger.start import USAGE, Refusal
 
 
 def run(options: argparse.Namespace) -> int:

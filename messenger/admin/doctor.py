@@ -20,8 +20,9 @@ from messenger.admin.doctor_database import ask_database
 from messenger.admin.finding import PATIENCE, Finding, reach
 from messenger.apps.health import helpers
 from messenger.db.binaries import EmbeddedError
+from messenger.run.checks import check_database, check_settings
+from messenger.run.cli import Refusal
 from messenger.settings import Config, SettingError
-from messenger.start import Refusal, check_database, check_settings
 
 FILES = 4096  # every socket is an open file
 FREE_BYTES, FREE_SHARE = 1 << 30, 0.05

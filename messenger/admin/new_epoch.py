@@ -8,8 +8,8 @@ import argparse
 import sys
 
 from messenger.admin import context, epoch_store
+from messenger.run.cli import OTHER, USAGE, Refusal
 from messenger.settings import Config
-from messenger.start import OTHER, USAGE, Refusal
 
 WARNING = """\
 All who were told of something later than the last common position load their state anew.

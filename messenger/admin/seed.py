@@ -4,7 +4,6 @@ Repeatable: people are known by their e-mail, chats by their name among the firs
 """
 
 import argparse
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,9 +22,9 @@ from messenger.apps.messages import service as messages
 from messenger.apps.messages.sender import Sender
 from messenger.apps.messages.service import Words
 from messenger.db.engine import Database
-from messenger.errors import ChatNotFound, IdempotencyConflict, MessengerError, UserAlreadyExists
+from messenger.errors import ChatNotFound, IdempotencyConflict, UserAlreadyExists
+from messenger.run.cli import USAGE, Refusal
 from messenger.settings import Config, Mode
-from messenger.start import OTHER, USAGE, Refusal
 
 PASSWORD = "test"
 HOW_MANY = 3
@@ -81,18 +80,6 @@ def run(options: argparse.Namespace) -> int:
             "To make somebody, run: messenger-admin create-user NAME",
         )
     return context.run_with_database(work)
-
-
-def seed_now(config: Config, dsn: str) -> str:
-    """At the start of a server; what was made."""
-    try:
-        return str(asyncio.run(seed(config, dsn)))
-    except (MessengerError, OSError, asyncpg.PostgresError) as error:
-        raise Refusal(
-            OTHER,
-            f"SEED_DEMO: the demo people could not be made: {error}",
-            "Unset SEED_DEMO, or see: messenger-admin doctor",
-        ) from None
 
 
 async def seed(config: Config, dsn: str) -> Made:

@@ -12,8 +12,8 @@ from messenger.apps.auth import sessions
 from messenger.apps.auth.desk import Desk
 from messenger.apps.auth.schemas import Seat, Which
 from messenger.identity import SessionId
+from messenger.run.cli import OTHER, Refusal
 from messenger.settings import Config
-from messenger.start import OTHER, Refusal
 from messenger.text import rfc3339
 
 

@@ -1,7 +1,7 @@
 """Keeps one private PostgreSQL running exactly as long as somebody uses it.
 
 A process of its own, run by file path and on the standard library alone, so that it is up in a moment.
-A user is whoever holds a shared lock on `run/users.lock`. The kernel drops that lock with its last holder,
+A user is a process that holds a shared lock on `run/users.lock`. The kernel drops that lock with its last holder,
 however it dies, so no user has to say good-bye. Choosing binaries and making the cluster is embedded.py's.
 """
 
@@ -253,10 +253,10 @@ def main(data_dir: str, bin_dir: str, socket_dir: str, durability: str) -> None:
         keeper.keep(users)
     except Hopeless as reason:
         keeper.write_failure(str(reason))
-    # In this order: whoever gets `users` next must find the keeper's place free.
+    # In this order: a process that gets `users` next must find the keeper's place free.
     os.close(lock)
     os.close(users)
-    os._exit(0)  # at once: whoever finds the place free is to find no keeper either
+    os._exit(0)  # at once: a process that finds the place free must find no keeper either
 
 
 if __name__ == "__main__":

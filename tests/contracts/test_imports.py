@@ -74,13 +74,18 @@ ROOMS = (
     Room("messenger.app", may=("messenger", "messenger.*"), libraries=("aiohttp",), never=("messenger.apps.*",)),
     # One exception: a key file that cannot be used is refused before workers are forked, not by each of them.
     Room(
-        "messenger.start",
-        may=(*WORDS, *DB, *WEB, "messenger.subapp", "messenger.logs", "messenger.apps.auth.keys"),
+        "messenger.run.checks",
+        may=(*WORDS, *DB, *WEB, "messenger.subapp", "messenger.run.cli", "messenger.apps.auth.keys"),
         libraries=("alembic", "asyncpg"),
+    ),
+    Room(
+        "messenger.run.logging_setup*",
+        may=(*WORDS, "messenger.run.logging_setup", "messenger.run.logging_setup.*"),
+        libraries=("msgspec",),
     ),
     # Does the work of one sub-app, without its front to the web.
     Room(
-        "messenger.consume",
+        "messenger.run.consumer",
         may=ALL,
         libraries=("uvloop",),
         never=("messenger.apps.*.handlers", "messenger.apps.*.store", "messenger.web.*"),
@@ -143,7 +148,9 @@ APP_ROOMS = (
     Room("messenger.apps.throttling.bucket", may=(*WORDS, *OWN), never=("asyncio",)),
     # What processes share of their limits lies in Redis, or in PostgreSQL over a line of its own.
     Room("messenger.apps.throttling.stores*", may=(*WORDS, *OWN, "messenger.log.line"), libraries=("asyncpg", "redis")),
-    Room("messenger.apps.throttling.clearing", may=(*WORDS, *OWN, *WEB, "messenger.log.line"), libraries=("aiohttp",)),
+    Room(
+        "messenger.apps.throttling.limit_sync", may=(*WORDS, *OWN, *WEB, "messenger.log.line"), libraries=("aiohttp",)
+    ),
     # The index is a follower of the log.
     Room("messenger.apps.search.index", may=(*WORDS, *OWN, *WEB, *FOLLOWED), libraries=("aiohttp", "asyncpg")),
     Room("messenger.apps.search.words", may=(*WORDS, *OWN), never=("asyncio",)),

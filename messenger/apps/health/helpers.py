@@ -9,7 +9,7 @@ from functools import partial
 from messenger.apps.health.pulse import Beat, Pulse
 from messenger.settings import Config
 
-# A probe never waits longer for what is only shown: who asks may give up after a second and send people elsewhere.
+# A probe never waits longer for what is only shown: a balancer may give up after a second and send people elsewhere.
 PATIENCE = 0.5
 GIVE_UP = 2.0  # seconds until the question itself ends
 FRESH = 5.0

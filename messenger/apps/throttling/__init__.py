@@ -3,13 +3,13 @@
 Wrong passwords are counted by auth, in the database, whatever becomes of this sub-app.
 """
 
-from messenger.apps.throttling import clearing, middleware
+from messenger.apps.throttling import limit_sync, middleware
 from messenger.subapp import SubApp
 
 app = SubApp(
     name="throttling",
     middlewares=[middleware.limited],
-    contexts=[clearing.context],
+    contexts=[limit_sync.context],
     after=("auth",),
     setup=middleware.setup,
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from messenger.settings import Rate
 
-HAIR = 1e-6  # seconds: whoever comes exactly in time must not fail by the last digit of a float
+HAIR = 1e-6  # seconds: a request exactly in time must not fail by the last digit of a float
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """How often what may be done: the buckets of this process, decided upon at once and without waiting.
 
-Where several processes share their limits, what was spent is told to a store afterwards (see clearing.py), and its
-answer says what all have spent together. Who draws deep is told of at once; with several workers he may meanwhile spend
-a quarter of what is left, and then waits for the answer, so that a burst over all workers is no larger than over one.
+Where several processes share their limits, what was spent is told to a store afterwards (see limit_sync.py), and its
+answer says what all have spent together. A person who draws deep is told of at once. With several workers only a tenth
+of a bucket may be spent untold; more waits for the answer. So each further worker makes a burst a tenth larger at most.
 """
 
 import asyncio
@@ -25,9 +25,7 @@ Refuse = Callable[[TooManyRequests], None]
 DELAY = 5.0  # seconds that a request is held back at most, where it is delayed and not refused
 MOST_BUCKETS = 100_000  # that are not full; beyond that the oldest are taken for full
 MOST_WAITING = 1000  # requests of one person that wait for the store
-LIGHT = 0.1  # of a bucket: who has drawn less is told of in time
-SHARE = 0.25  # of what is left may be spent before the others are heard
-CRUMBS = 0.001  # of a bucket are not worth telling
+LIGHT = 0.1  # of a bucket: less is told some seconds later, and so much may be spent before the others are heard
 
 
 @dataclass(slots=True)
@@ -53,7 +51,8 @@ class Limit:
         self._owed: dict[Who, Owed] = {}
         self._in_flight: dict[Who, float] = {}
         self._urgent: dict[Who, None] = {}
-        self._queues: dict[Who, deque[tuple[Go, Refuse]]] = {}
+        self._queues: dict[Who, deque[tuple[Go, Refuse]]] = {}  # of those who wait for the store
+        self._delayed: dict[Who, deque[tuple[float, Go]]] = {}  # and for their moment
 
     def share(self, tell: Callable[[], None]) -> None:
         """From now on others spend from the same buckets. `tell`: called when somebody is to be told of at once."""
@@ -62,7 +61,7 @@ class Limit:
 
     def passes(self, who: Who) -> bool:
         """Spend a token, if that needs no thought; else `ask`, or `enter`."""
-        if self._queues and who in self._queues:
+        if (self._queues and who in self._queues) or (self._delayed and who in self._delayed):
             return False
         now = self._clock()
         full_at = self.rule.spend(self._full_at.get(who, 0.0), now)
@@ -110,7 +109,6 @@ class Limit:
     def sweep(self) -> None:
         now = self._clock()
         self._full_at = {who: full_at for who, full_at in self._full_at.items() if full_at > now}
-        self._owed = {who: owed for who, owed in self._owed.items() if who in self._full_at or not self._is_crumb(owed)}
 
     def __len__(self) -> int:
         return len(self._full_at)
@@ -126,14 +124,33 @@ class Limit:
         if self._tell is not None:
             self._urgent[who] = None
             self._tell()
-            if self.waits and not self._may_go_first(who, self.rule.span - max(0.0, full_at - now)):
+            if self.waits and self._untold(who) + self.rule.interval > self._at_once:
                 return False
         self._keep(who, self.rule.spend(full_at, now), now)
-        if delay > 0:
-            asyncio.get_running_loop().call_later(delay, go)
+        if delay > 0 or who in self._delayed:
+            self._go_later(who, now + delay, go)
         else:
             go()
         return True
+
+    def _go_later(self, who: Who, moment: float, go: Go) -> None:
+        """In the order of the asking, whatever becomes of the bucket meanwhile."""
+        waiting = self._delayed.setdefault(who, deque())
+        waiting.append((moment, go))
+        if len(waiting) == 1:
+            self._wake_at(who, moment)
+
+    def _wake_at(self, who: Who, moment: float) -> None:
+        asyncio.get_running_loop().call_later(moment - self._clock(), self._let_go, who)
+
+    def _let_go(self, who: Who) -> None:
+        waiting = self._delayed[who]
+        _, go = waiting.popleft()
+        if waiting:
+            self._wake_at(who, waiting[0][0])
+        else:
+            del self._delayed[who]
+        go()
 
     def _too_much(self, seconds: float) -> TooManyRequests:
         self.refused += 1
@@ -157,18 +174,16 @@ class Limit:
 
     # --- with the others
 
-    def _may_go_first(self, who: Who, left: float) -> bool:
+    def _untold(self, who: Who) -> float:
         owed = self._owed.get(who)
-        untold = self._in_flight.get(who, 0.0) + (owed.seconds if owed is not None else 0.0)
-        interval = self.rule.interval
-        return untold + interval <= max(interval, SHARE * left) + HAIR
+        return self._in_flight.get(who, 0.0) + (owed.seconds if owed is not None else 0.0)
 
     def take_owed(self, most: int, everything: bool) -> dict[Who, Spending]:
         """What is to be told now, and is then taken for told."""
         now = self._clock()
         names = list(islice(self._urgent, most))
         if everything:
-            others = (who for who, owed in self._owed.items() if who not in self._urgent and not self._is_crumb(owed))
+            others = (who for who in self._owed if who not in self._urgent)
             names += islice(others, most - len(names))
         taken = {}
         for who in names:
@@ -180,9 +195,6 @@ class Limit:
                 taken[who] = Spending(min(owed.seconds, self.rule.span + age), age)
                 self._in_flight[who] = taken[who].seconds
         return taken
-
-    def _is_crumb(self, owed: Owed) -> bool:
-        return owed.seconds < CRUMBS * self.rule.span
 
     def hear(self, who: Who, seconds: float) -> None:
         """Of all together: so long until this bucket is full."""

@@ -1,4 +1,4 @@
-"""Every request spends a token of whoever asks; its answer says how many are left."""
+"""Every request spends a token of the person or address that asks; its answer says how many are left."""
 
 from collections.abc import Awaitable
 
@@ -19,7 +19,7 @@ STRANGERS = (AuthFailed, SessionExpired, SessionRevoked, TokenInvalid)
 
 @web.middleware
 def limited(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
-    """Behind auth. Not a coroutine itself: whoever need not wait leaves nothing behind on the stack of a socket."""
+    """Behind auth. No coroutine: a request that need not wait leaves nothing behind on the stack of a socket."""
     action = action_of(request.match_info.handler)
     if not action:
         return handler(request)

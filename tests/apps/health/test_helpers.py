@@ -47,7 +47,7 @@ def rabbit(tmp_path: Path) -> Iterator[Rabbit]:
 
 
 async def readiness(person: Person) -> dict[str, Any]:
-    """Whatever is away: people may be sent here, and whoever asks is told soon."""
+    """Whatever is away: people may be sent here, and a balancer is told soon."""
     began = monotonic()
     answer = (await person.get("/readyz")).expecting(200).json
     assert monotonic() - began < TOLD_WITHIN, "a probe would have given up"

@@ -31,7 +31,7 @@ FOREVER = "600"  # seconds of a work that ends by a kill
 class Worker(Process):
     """One `messenger-consumer`."""
 
-    module = "messenger.consume"
+    module = "messenger.run.consumer"
 
 
 @pytest.fixture(scope="module")

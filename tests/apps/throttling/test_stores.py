@@ -22,7 +22,6 @@ from messenger.settings import Rate
 from tests.log.test_wires import running_valkey
 
 NAMES = count(1)
-LIGHT_USE = 100_001  # of a million tokens
 RATES = st.builds(Rate, st.integers(1, 50), st.sampled_from([0.1, 0.5, 1.0, 3.0, 50.0]))
 # So long after the one before, so many tokens.
 SPENDINGS = st.lists(st.tuples(st.floats(0, KEPT / 20), st.integers(1, 20)), min_size=1, max_size=12)
@@ -155,24 +154,23 @@ def test_full_buckets_are_not_kept_and_all_of_them_are_bounded() -> None:
     assert len(limit) == 0
 
 
-def test_what_is_not_worth_telling_is_forgotten_with_the_bucket_unless_somebody_draws_deep() -> None:
-    now = [1000.0]
-    limit = Limit("test", Rate(10**6, 10**6), clock=lambda: now[0])
-    limit.share(lambda: None)
+def test_light_use_is_told_in_time_and_who_draws_deep_is_told_of_at_once() -> None:
+    told: list[bool] = []
+    limit = Limit("test", Rate(100, 1), clock=lambda: 1000.0)
+    limit.share(lambda: told.append(True))
+
     for person in range(1000):
         assert limit.passes(person)
-    assert limit.take_owed(10**6, everything=True) == {}
-    now[0] += 1
-    limit.sweep()
-    for _ in range(LIGHT_USE):
+    for _ in range(9):
         assert limit.passes(1)
-
+    assert not told and limit.take_owed(10**6, everything=False) == {}
     assert not limit.passes(1)
     went: list[bool] = []
     limit.ask(1, lambda: went.append(True), pytest.fail)
-    assert went == [True]
-    (spent,) = limit.take_owed(10**6, everything=True).values()
-    assert spent.seconds == pytest.approx((LIGHT_USE + 1) / 10**6)
+
+    assert went == told == [True]
+    assert limit.take_owed(10**6, everything=False) == {1: Spending(11.0)}
+    assert limit.take_owed(10**6, everything=True) == {person: Spending(1.0) for person in range(1000) if person != 1}
 
 
 def test_who_is_refused_spends_nothing() -> None:

@@ -4,6 +4,7 @@ import logging
 import os
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -11,11 +12,12 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any, TypeVar
 
-from messenger.banner import address, banner, farewell
 from messenger.db.embedded import PrivatePostgres
 from messenger.db.keeper import CLUSTER
+from messenger.run.banner import RunFacts, address, banner, farewell
+from messenger.run.checks import check_database, check_schema, check_settings, take_port
+from messenger.run.cli import OTHER, Refusal
 from messenger.settings import Config
-from messenger.start import OTHER, Facts, check_database, check_schema, check_settings, take_port
 
 T = TypeVar("T")
 
@@ -44,10 +46,10 @@ def serve(config: Config, options: dict[str, Any]) -> int:
         dsn = private.url if private else config.database.dsn()
         version, unsafe = check_database(config, dsn)
         schema = ask(check_schema, config, str(config.database.direct_url) or dsn)
-        seeded = _seed(config, str(config.database.direct_url) or dsn) if config.seed_demo else ""
-        facts = Facts(tuple(apps), version, schema)
+        seeded = _seed() if config.seed_demo else ""
+        facts = RunFacts(tuple(apps), version, schema)
 
-        from messenger.master import Service  # noqa: PLC0415  (gunicorn is of no use to a refusal)
+        from messenger.run.master import Service  # noqa: PLC0415  (gunicorn is of no use to a refusal)
 
         def say_ready() -> None:
             seconds = time.monotonic() - began
@@ -124,11 +126,19 @@ def private_database(config: Config, kept: ExitStack) -> PrivatePostgres | None:
     return kept.enter_context(PrivatePostgres.lease(config.data_dir, bin_dir=config.database.bin_dir))
 
 
-def _seed(config: Config, dsn: str) -> str:
-    from messenger.admin.seed import seed_now  # noqa: PLC0415
-
-    # Apart: the threads it hashes in must not be there when workers are forked.
-    return _ask_apart(seed_now, config, dsn)
+def _seed() -> str:
+    """What was made. A process of its own: threads that hash passwords must not be there when workers are forked."""
+    done = subprocess.run(
+        [sys.executable, "-m", "messenger.admin", "seed"], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        why = done.stderr.splitlines() or ["it was killed."]
+        raise Refusal(
+            done.returncode if done.returncode > 0 else OTHER,
+            f"SEED_DEMO: the demo people could not be made: {why[-1] if 'Traceback' in why[0] else why[0]}",
+            "Unset SEED_DEMO, or see: messenger-admin doctor",
+        )
+    return done.stdout.splitlines()[0]
 
 
 def _in_this_process_only(pid: int, action: Callable[..., None]) -> Callable[..., None]:

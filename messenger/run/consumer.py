@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import messenger
-from messenger.__main__ import told
+from messenger.run.cli import USAGE, Refusal, run_cli
 
 if TYPE_CHECKING:
     from messenger.db.embedded import PrivatePostgres
@@ -39,14 +39,14 @@ def run(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--version", action="version", version=f"messenger {messenger.__version__}")
     parser.parse_args(argv)
-    return told(consume)
+    return run_cli(consume)
 
 
 def consume() -> int:
-    from messenger import logs  # noqa: PLC0415
-    from messenger.serve import forgetful, private_database, set_limits  # noqa: PLC0415
+    from messenger.run import logging_setup  # noqa: PLC0415
+    from messenger.run.checks import check_database, check_schema  # noqa: PLC0415
+    from messenger.run.serve import forgetful, private_database, set_limits  # noqa: PLC0415
     from messenger.settings import read  # noqa: PLC0415
-    from messenger.start import check_database, check_schema  # noqa: PLC0415
 
     config = read(os.environ, dotenv=Path(".env"))
     _refuse_idleness(config)
@@ -58,7 +58,7 @@ def consume() -> int:
         check_schema(config, str(config.database.direct_url) or dsn)
         terminal = sys.stdout.isatty()
         coloured = terminal and not os.environ.get("NO_COLOR")
-        kept.callback(logs.setup(config, terminal=terminal, coloured=coloured, threaded=True))
+        kept.callback(logging_setup.setup(config, terminal=terminal, coloured=coloured, threaded=True))
         for warning in (*config.warnings, *forgetful(unsafe)):
             log.warning("%s", warning)
 
@@ -69,8 +69,6 @@ def consume() -> int:
 
 
 def _refuse_idleness(config: "Config") -> None:
-    from messenger.start import USAGE, Refusal  # noqa: PLC0415
-
     if not config.rmq_url:
         raise Refusal(
             USAGE,
@@ -95,7 +93,7 @@ async def _work(config: "Config", dsn: str, private: "PrivatePostgres | None") -
     wire = wires.make(config.wire, direct, str(config.redis_url))
     store = results.make(config)
     consumer = Consumer(str(config.rmq_url), db, store, config.search_delay)
-    db.on_news = wire.ring  # whoever asked hears at once how it goes on
+    db.on_news = wire.ring  # the one who asked hears at once how it goes on
     watch.start()
     await wire.start(lambda position: None, lambda note: None)
     consumer.start()

@@ -18,8 +18,8 @@ from gunicorn.app.base import Application
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
-from messenger import logs
 from messenger.db.embedded import EmbeddedError, PrivatePostgres
+from messenger.run import logging_setup
 from messenger.settings import Config
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Service(Application):  # type: ignore[misc]
         os.set_blocking(self._heard, False)
         os.set_blocking(self._told, False)
         self._worker: Any = None
-        self._stop_logs: Callable[[], None] = logs.setup(config, terminal=terminal, coloured=coloured)
+        self._stop_logs: Callable[[], None] = logging_setup.setup(config, terminal=terminal, coloured=coloured)
         super().__init__(prog="messenger-api")
 
     def load_config(self) -> None:
@@ -177,7 +177,11 @@ class Service(Application):  # type: ignore[misc]
 
     def _post_fork(self, arbiter: Arbiter, worker: Any) -> None:
         self._worker = worker
-        self._stop_logs = logs.setup(self.config, terminal=self._terminal, coloured=self._coloured, threaded=True)
+        # uvloop closes the file of a listener. Of gunicorn's wrapper it would close that number a second time.
+        worker.sockets = [listener.sock for listener in worker.sockets]
+        self._stop_logs = logging_setup.setup(
+            self.config, terminal=self._terminal, coloured=self._coloured, threaded=True
+        )
 
     def _worker_exit(self, arbiter: Arbiter, worker: Any) -> None:
         self._stop_logs()

@@ -10,39 +10,20 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from messenger.run.cli import NO_DATABASE, PORT_BUSY, SCHEMA, USAGE, Refusal
 from messenger.settings import Config, Mode, SettingError
 
 if TYPE_CHECKING:
     from messenger.subapp import Placed
 
-OTHER, USAGE, NO_DATABASE, SCHEMA, PORT_BUSY = 1, 2, 3, 4, 5
 DURABILITY = ("fsync", "synchronous_commit", "full_page_writes")
 PORTS_TRIED = 20
 LAST_PORT = 65535
 TCP_LISTEN = "0A"
-
-
-class Refusal(Exception):
-    """The server does not start."""
-
-    def __init__(self, code: int, *sentences: str) -> None:
-        super().__init__(code, *sentences)
-        self.code = code
-        self.sentences = sentences
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the banner may say of the house behind the door."""
-
-    apps: tuple[str, ...]
-    postgres: str
-    schema: str
 
 
 def check_settings(config: Config) -> list[str]:

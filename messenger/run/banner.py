@@ -1,16 +1,26 @@
 """What a person at a terminal is told: where the server is, what runs in it, how it ended. Only what is true."""
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import messenger
 from messenger.settings import Config, Mode
-from messenger.start import Facts
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What only the checks have found out."""
+
+    apps: tuple[str, ...]
+    postgres: str
+    schema: str
+
 
 EVERYWHERE = {"0.0.0.0", "::", ""}
 
 
-def banner(config: Config, facts: Facts, seconds: float) -> str:
+def banner(config: Config, facts: RunFacts, seconds: float) -> str:
     host = config.server.host
     url = address(config)
     database = "private PostgreSQL" if config.database.is_private else "your PostgreSQL"

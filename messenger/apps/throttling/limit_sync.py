@@ -29,7 +29,7 @@ SWEEP = 30.0
 MOST_AT_ONCE = 1000
 
 
-class Clearing:
+class LimitSync:
     def __init__(self, limits: Limits, store: Store, *, waits: bool) -> None:
         """`waits`: several processes serve the same people, so a burst may have to wait for the store."""
         self._limits = {limit.name: limit for limit in limits}
@@ -149,7 +149,7 @@ def make_store(root: web.Application) -> Store | None:
 async def context(root: web.Application) -> AsyncIterator[None]:
     limits, store = root[LIMITS], make_store(root)
     waits = root[CONFIG].server.workers_num > 1
-    work = keep_sweeping(limits) if store is None else Clearing(limits, store, waits=waits).run()
+    work = keep_sweeping(limits) if store is None else LimitSync(limits, store, waits=waits).run()
     task = asyncio.create_task(work, name="limits")
     yield
     task.cancel()

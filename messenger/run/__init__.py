@@ -1,0 +1,1 @@
+"""What starts and ends: the commands for people, and one run of each server."""

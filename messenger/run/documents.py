@@ -1,0 +1,48 @@
+"""Writes docs/settings.md and deploy/.env.example out of Config: `make docs`."""
+
+from pathlib import Path
+
+from messenger.settings import PARSERS, Config, Knob, groups
+
+HEAD_OF_PAGE = """\
+# Settings
+
+Read once at start: flags of `messenger-api` win over the environment, the environment over `NAME_FILE` (the value is
+the content of that file; meant for secrets), that over `.env` in the current folder, that over the default.
+`messenger-api --print-config` shows every value with its source; secrets, and passwords inside addresses, are masked.
+A value that cannot be used is refused with its name and what was expected; a name that looks like one of these gets a
+"did you mean". More on [limits](limits.md) and on [pages in memory](cache.md). `make docs` writes this page.
+"""
+HEAD_OF_SAMPLE = """\
+# Every setting with its default. Copy to .env and uncomment what should differ.
+# NAME_FILE=/path works for each of them: the value is then read from that file. `make docs` writes this file.
+"""
+ROOT = Path(__file__).parents[2]
+
+
+def settings_page() -> str:
+    return HEAD_OF_PAGE + "".join(
+        f"\n## {title}\n\n| name | type | default | why |\n|---|---|---|---|\n" + "".join(map(_row, knobs))
+        for title, knobs in groups()
+    )
+
+
+def env_example() -> str:
+    return HEAD_OF_SAMPLE + "".join(
+        f"\n# --- {title} ---\n" + "".join(f"\n# {knob.why}\n#{knob.name}={knob.shown(Config())}\n" for knob in knobs)
+        for title, knobs in groups()
+    )
+
+
+def documents() -> dict[Path, str]:
+    return {ROOT / "docs" / "settings.md": settings_page(), ROOT / "deploy" / ".env.example": env_example()}
+
+
+def _row(knob: Knob) -> str:
+    default = knob.shown(Config())
+    return f"| `{knob.name}` | {PARSERS[knob.kind][1]} | {default and f'`{default}`'} | {knob.why} |\n"
+
+
+if __name__ == "__main__":
+    for path, text in documents().items():
+        path.write_text(text)
