@@ -12,7 +12,14 @@ from importlib import import_module
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "messenger"
-WORDS = ("messenger", "messenger.errors", "messenger.identity", "messenger.text", "messenger.settings")
+WORDS = (
+    "messenger",
+    "messenger.errors",
+    "messenger.identity",
+    "messenger.text",
+    "messenger.settings",
+    "messenger.synonyms",
+)
 DB = ("messenger.db", "messenger.db.*")
 WEB = ("messenger.web", "messenger.web.*")
 LOG = ("messenger.log", "messenger.log.*")
@@ -45,6 +52,7 @@ ROOMS = (
     Room("messenger.errors"),
     Room("messenger.identity"),
     Room("messenger.text"),
+    Room("messenger.synonyms", may=("messenger.errors",), libraries=("msgspec",)),
     Room("messenger.subapp", may=("messenger.apps", ENTRIES), libraries=("aiohttp",)),
     Room("messenger.log.wires.*", may=(*WORDS, *LOG), libraries=("asyncpg", "redis", "msgspec")),
     # Pure: what an entry is, and who hears it.

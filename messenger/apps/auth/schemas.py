@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from messenger import synonyms
 from messenger.errors import BadParameters, Flaw
 from messenger.identity import SessionId, UserId
 from messenger.text import is_sane_name, name_key, rfc3339
@@ -29,10 +30,7 @@ class Registration(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        name = _one_name(self.user_name, self.login)
-        if name is None:
-            raise BadParameters("/user_name: is required.", flaws=[Flaw("/user_name", "is required")])
-        return name
+        return synonyms.take(user_name=self.user_name, login=self.login)[1]
 
 
 class SignIn(msgspec.Struct, frozen=True):
@@ -48,12 +46,8 @@ class SignIn(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        name = _one_name(self.user_name, self.login, self.username)
-        if name is None:
-            name = self.email
-        if name is None:
-            raise BadParameters("/user_name: is required.", flaws=[Flaw("/user_name", "is required")])
-        return name
+        named = synonyms.find(user_name=self.user_name, login=self.login, username=self.username)
+        return (named or synonyms.take(user_name=self.email))[1]
 
     @property
     def device(self) -> "Device":
@@ -75,9 +69,30 @@ class ProfileChange(msgspec.Struct, frozen=True):
     """What is absent stays; `null` takes the e-mail away."""
 
     user_name: str | UnsetType = UNSET
+    login: str | UnsetType = UNSET
     email: str | None | UnsetType = UNSET
     display_name: str | UnsetType = UNSET
     about: str | UnsetType = UNSET
+
+    @property
+    def columns(self) -> dict[str, str | None]:
+        changes: dict[str, str | None] = {}
+        flaws = about_flaws(self.display_name, self.about)
+        named = synonyms.find(user_name=self.user_name, login=self.login)
+        if named is not None:
+            word, name = named
+            flaws += name_flaws(name, f"/{word}")
+            changes |= {"name": name.strip(), "name_key": name_key(name)}
+        if self.email is not UNSET:
+            flaws += email_flaws(self.email or None)
+            email = self.email.strip() if self.email else None
+            changes |= {"email": email, "email_key": name_key(email) if email is not None else None}
+        if self.display_name is not UNSET:
+            changes["display_name"] = self.display_name
+        if self.about is not UNSET:
+            changes["about"] = self.about
+        refuse(flaws)
+        return changes
 
 
 class Event(StrEnum):
@@ -232,15 +247,15 @@ def refuse(flaws: list[Flaw]) -> None:
         raise BadParameters(f"{flaws[0].pointer}: {flaws[0].detail}.", flaws=flaws)
 
 
-def name_flaws(name: str) -> list[Flaw]:
+def name_flaws(name: str, pointer: str = "/user_name") -> list[Flaw]:
     """The spaces around are no part of a name; what folds into something far longer is not one either."""
     if (
         not SHORTEST_NAME <= len(name.strip()) <= LONGEST_NAME
         or not SHORTEST_NAME <= len(name_key(name)) <= LONGEST_KEY
     ):
-        return [Flaw("/user_name", f"must have {SHORTEST_NAME} to {LONGEST_NAME} characters")]
+        return [Flaw(pointer, f"must have {SHORTEST_NAME} to {LONGEST_NAME} characters")]
     if not is_sane_name(name):
-        return [Flaw("/user_name", "holds characters that a name must not have")]
+        return [Flaw(pointer, "holds characters that a name must not have")]
     return []
 
 
@@ -269,14 +284,3 @@ def _device_flaws(client_id: str | None, device_name: str | None) -> list[Flaw]:
     if device_name and (len(device_name) > LONGEST_NAME or not is_sane_name(device_name)):
         flaws.append(Flaw("/device_name", f"must be a name of at most {LONGEST_NAME} characters"))
     return flaws
-
-
-def _one_name(*given: str | None) -> str | None:
-    """The same thing under several words; two different things are a mistake."""
-    names = {name for name in given if name is not None}
-    if len(names) > 1:
-        raise BadParameters(
-            "/login: user_name and login are two words for one thing; they differ here.",
-            flaws=[Flaw("/login", "differs from user_name")],
-        )
-    return next(iter(names), None)

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from msgspec import UNSET
-
 from messenger.apps.auth import sessions, store
 from messenger.apps.auth.desk import DESK, Desk
 from messenger.apps.auth.limits import Guess, guess
@@ -25,13 +23,13 @@ from messenger.apps.auth.schemas import (
     SignedIn,
     SignIn,
     Which,
-    about_flaws,
     email_flaws,
     name_flaws,
     refuse,
 )
 from messenger.db.engine import Transaction
 from messenger.errors import (
+    BadParameters,
     BadPassword,
     Flaw,
     Forbidden,
@@ -169,25 +167,9 @@ def _found(profile: Profile | None) -> Profile:
 
 
 async def change_profile(desk: Desk, me: Identity, wanted: ProfileChange) -> Profile:
-    flaws = about_flaws(wanted.display_name, wanted.about)
-    changes: dict[str, str | None] = {}
-    if wanted.user_name is not UNSET:
-        flaws += name_flaws(wanted.user_name)
-        changes |= {"name": wanted.user_name.strip(), "name_key": name_key(wanted.user_name)}
-    if wanted.email is not UNSET:
-        email = wanted.email or None
-        flaws += email_flaws(email)
-        changes |= {
-            "email": email.strip() if email is not None else None,
-            "email_key": name_key(email) if email is not None else None,
-        }
-    if wanted.display_name is not UNSET:
-        changes["display_name"] = wanted.display_name
-    if wanted.about is not UNSET:
-        changes["about"] = wanted.about
-    refuse(flaws)
+    changes = wanted.columns
     if not changes:
-        return await profile(desk, me.user_id)
+        raise BadParameters("The body names nothing that can be changed.")
     async with desk.db.transaction() as tx:
         was = await store.lock_profile(tx, me.user_id)
         if was is None:

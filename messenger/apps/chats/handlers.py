@@ -36,7 +36,7 @@ async def create(request: web.Request) -> web.Response:
     wanted = await read(request, NewChat)
     who = request.get(IDENTITY)
     chat_id = await service.create(
-        request.app[DATABASE], who, wanted.chat_name, wanted.join, people(wanted.member_ids), caller_of(request)
+        request.app[DATABASE], who, wanted.title, wanted.join, people(wanted.member_ids), caller_of(request)
     )
     sight = await service.see(request.app[DATABASE], who, chat_id)
     return reply.json({"chat_id": str(chat_id), "chat": views.chat_as_seen(sight)}, status=201, headers=reply.PRIVATE)
@@ -123,7 +123,7 @@ async def remove(request: web.Request) -> web.Response:
 async def create_group(request: web.Request) -> web.Response:
     who, wanted = me(request), await read(request, NewGroup)
     db, chosen = request.app[DATABASE], people(wanted.participant_user_ids)
-    group = await service.create_group(db, who, wanted.name, chosen, caller_of(request))
+    group = await service.create_group(db, who, wanted.title, chosen, caller_of(request))
     return reply.json(views.group(group), status=201)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from messenger import synonyms
 from messenger.apps.chats.gate import Kind, Role, Seat, seat_of
 from messenger.errors import BadParameters, Flaw
 from messenger.identity import UserId
@@ -22,14 +23,26 @@ Ids = Annotated[list[Id], Meta(max_length=MOST_AT_ONCE)]
 
 
 class NewChat(Struct, frozen=True):
-    chat_name: str
+    chat_name: str | None = None
+    name: str | None = None
     join: Join = "open"
     member_ids: Ids = []
 
+    @property
+    def title(self) -> str:
+        word, title = synonyms.take(chat_name=self.chat_name, name=self.name)
+        return checked_name(title, f"/{word}")
+
 
 class NewGroup(Struct, frozen=True):
-    name: str
     participant_user_ids: Ids
+    name: str | None = None
+    chat_name: str | None = None
+
+    @property
+    def title(self) -> str:
+        word, title = synonyms.take(name=self.name, chat_name=self.chat_name)
+        return checked_name(title, f"/{word}")
 
 
 class NewName(Struct, frozen=True):
@@ -47,9 +60,21 @@ class NewRole(Struct, frozen=True):
 class ChatChange(Struct, frozen=True):
     """What is absent stays; `muted_until` is mine alone, and `null` ends it."""
 
+    name: str | UnsetType = UNSET
     chat_name: str | UnsetType = UNSET
     join: Join | UnsetType = UNSET
     muted_until: Annotated[datetime, Meta(tz=True)] | None | UnsetType = UNSET
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What changes for everybody in the chat."""
+        changes: dict[str, str] = {}
+        named = synonyms.find(name=self.name, chat_name=self.chat_name)
+        if named is not None:
+            changes["name"] = checked_name(named[1], f"/{named[0]}")
+        if self.join is not UNSET:
+            changes["join_rule"] = self.join
+        return changes
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from messenger.apps.chats.schemas import (
     checked_name,
 )
 from messenger.db.engine import Database, Transaction
-from messenger.errors import ChatNotFound, Forbidden, GroupNotFound, UserNotFound
+from messenger.errors import BadParameters, ChatNotFound, Forbidden, GroupNotFound, UserNotFound
 from messenger.identity import Caller, Identity, UserId
 from messenger.log.entries import Cursor, News
 from messenger.text import rfc3339
@@ -80,7 +80,7 @@ async def enter(tx: Transaction, me: Identity, chat_id: int, action: Action) -> 
 async def create(
     db: Database, me: Identity | None, name: str, join: Join, others: Sequence[UserId], caller: Caller
 ) -> int:
-    return await _create(db, me, "chat", checked_name(name, "/chat_name"), join, others, caller=caller)
+    return await _create(db, me, "chat", name, join, others, caller=caller)
 
 
 async def create_group(db: Database, me: Identity, name: str, others: Sequence[UserId], caller: Caller) -> Group:
@@ -270,11 +270,9 @@ async def guest(db: Database, chat_id: int, named: int | None) -> UserId:
 
 async def change(db: Database, me: Identity, chat_id: int, wanted: ChatChange) -> Sight:
     until = checked_moment(wanted.muted_until, "/muted_until") if wanted.muted_until is not UNSET else UNSET
-    changes = {}
-    if wanted.chat_name is not UNSET:
-        changes["name"] = checked_name(wanted.chat_name, "/chat_name")
-    if wanted.join is not UNSET:
-        changes["join_rule"] = wanted.join
+    changes = wanted.columns
+    if not changes and until is UNSET:
+        raise BadParameters("The body names nothing that can be changed.")
     async with db.transaction() as tx:
         if changes:
             was = await enter(tx, me, chat_id, "change_chat")
