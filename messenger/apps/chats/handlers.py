@@ -24,6 +24,7 @@ from messenger.web.clients import caller_of
 from messenger.web.keys import DATABASE, IDENTITY
 
 PAGE, LONGEST_PAGE = 50, 100
+LONGEST_PAGE_OF_MEMBERS = 1000
 PLACE = re.compile(r"([0-9]{1,16})\.([0-9]{1,16})", re.ASCII)
 # Whatever is not an id is a chat that does not exist, but for the words that are paths of their own.
 CHAT = r"/v1/chats/{chat_id:(?!search(?:/|$))[^/]+}"
@@ -89,7 +90,7 @@ async def join(request: web.Request) -> web.Response:
 @routes.get(f"{CHAT}/members")
 async def list_members(request: web.Request) -> web.Response:
     given = paging.query(request, ("limit", "from"))
-    limit = paging.whole_number(given, "limit", PAGE, least=1, most=LONGEST_PAGE)
+    limit = paging.whole_number(given, "limit", PAGE, least=1, most=LONGEST_PAGE_OF_MEMBERS)
     after = paging.whole_number(given, "from", 0, least=0, most=MAX_ID)
     page = await members.page(request.app[DATABASE], request.get(IDENTITY), _chat(request), after=after, limit=limit)
     found = [views.member(one) for one in page.members]

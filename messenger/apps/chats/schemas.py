@@ -14,7 +14,7 @@ from messenger.identity import UserId
 from messenger.text import is_sane_name
 
 LONGEST_NAME = 255
-MOST_AT_ONCE = 100  # people named in one request
+MOST_AT_ONCE = 1000  # people named in one request
 YEARS = range(1970, 9999)  # what survives every calendar and time zone on the way
 
 Join = Literal["open", "invite"]

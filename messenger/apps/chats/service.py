@@ -15,6 +15,7 @@ from messenger.apps.auth import service as accounts
 from messenger.apps.chats import gate, store
 from messenger.apps.chats.gate import Action, Kind, Seat
 from messenger.apps.chats.schemas import (
+    MOST_AT_ONCE,
     ChatChange,
     Group,
     Join,
@@ -34,7 +35,7 @@ from messenger.text import rfc3339
 
 log = logging.getLogger(__name__)
 
-MOST_PARTICIPANTS = 1000  # shown with a group; the members' pages show them all
+MOST_PARTICIPANTS = MOST_AT_ONCE + 1  # shown with a group: all of a new one; the pages of members show the rest
 
 
 # --- the door

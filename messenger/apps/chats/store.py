@@ -6,10 +6,12 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     DateTime,
     Select,
     Text,
     and_,
+    any_,
     bindparam,
     case,
     column,
@@ -136,7 +138,7 @@ async def hold_people(tx: Transaction, ids: Collection[UserId]) -> dict[UserId, 
     """Who of them there is, by name; until the commit none of their accounts can be deleted."""
     statement = (
         select(USERS.c.id, USERS.c.name)
-        .where(USERS.c.id.in_(ids), USERS.c.deleted_at.is_(None))
+        .where(USERS.c.id == any_(_array(ids)), USERS.c.deleted_at.is_(None))
         .order_by(USERS.c.id)
         .with_for_update(read=True, key_share=True)
     )
@@ -227,11 +229,18 @@ async def find_shown(tx: Transaction, pairs: Sequence[tuple[int, int | None]]) -
         .table_valued(column("chat_id", BigInteger), column("person", BigInteger), with_ordinality="n")
         .render_derived()
     )
+    # Materialized: a chat that many of the events are about is looked at, and its members counted, once.
+    known = (
+        select(*FACTS)
+        .where(Chat.id == any_(bindparam("chats", type_=ARRAY(BigInteger))), Chat.deleted_at.is_(None))
+        .cte("known")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
     statement = (
-        select(*FACTS, asked.c.person, func.coalesce(Member.name, USERS.c.name, ""), Member.role)
+        select(known, asked.c.person, func.coalesce(Member.name, USERS.c.name, ""), Member.role)
         .select_from(asked)
-        .outerjoin(Chat, and_(Chat.id == asked.c.chat_id, Chat.deleted_at.is_(None)))
-        .outerjoin(Member, and_(Member.chat_id == Chat.id, Member.user_id == asked.c.person))
+        .outerjoin(known, known.c.id == asked.c.chat_id)
+        .outerjoin(Member, and_(Member.chat_id == known.c.id, Member.user_id == asked.c.person))
         .outerjoin(USERS, USERS.c.id == asked.c.person)
         .order_by(asked.c.n)
     )
@@ -240,7 +249,7 @@ async def find_shown(tx: Transaction, pairs: Sequence[tuple[int, int | None]]) -
 
 
 async def find_members(tx: Transaction, chat_id: int, ids: Collection[UserId]) -> list[schemas.Member]:
-    statement = MEMBERS.where(Member.chat_id == chat_id, Member.user_id.in_(ids)).order_by(Member.user_id)
+    statement = MEMBERS.where(Member.chat_id == chat_id, Member.user_id == any_(_array(ids))).order_by(Member.user_id)
     return [schemas.Member(*row) for row in await tx.session.execute(statement)]
 
 
@@ -261,13 +270,14 @@ async def count_members(tx: Transaction, chat_id: int) -> Count:
 
 async def count_now(tx: Transaction, chats: Collection[int]) -> dict[int, dict[str, int]]:
     """The numbers that events of these chats carry."""
-    statement = select(Chat.id, MEMBER_COUNT, Chat.head_seq).where(Chat.id.in_(chats))
+    statement = select(Chat.id, MEMBER_COUNT, Chat.head_seq).where(Chat.id == any_(_array(chats)))
     rows = await tx.session.execute(statement)
     return {chat_id: {"member_count": members, "head_seq": head_seq} for chat_id, members, head_seq in rows}
 
 
 async def find_empty(tx: Transaction, chats: Collection[int]) -> list[int]:
-    statement = select(Chat.id).where(Chat.id.in_(chats), ~exists().where(Member.chat_id == Chat.id)).order_by(Chat.id)
+    is_empty = ~exists().where(Member.chat_id == Chat.id)
+    statement = select(Chat.id).where(Chat.id == any_(_array(chats)), is_empty).order_by(Chat.id)
     return list(await tx.session.scalars(statement))
 
 
@@ -315,10 +325,15 @@ async def add_members(
     tx: Transaction, chat_id: int, ids: Sequence[UserId], role: Role, *, read_seq: int = 0, name: str | None = None
 ) -> int:
     """How many of them were not in the chat before."""
-    rows = [
-        {"chat_id": chat_id, "user_id": one, "role": role, "read_seq": read_seq, "name": name} for one in sorted(ids)
-    ]
-    statement = pg_insert(Member).values(rows).on_conflict_do_nothing().returning(Member.user_id)
+    values = {
+        "user_id": func.unnest(_array(sorted(ids))),
+        "chat_id": literal(chat_id, BigInteger),
+        "role": literal(role, Text),
+        "read_seq": literal(read_seq, BigInteger),
+        "name": literal(name, Text),
+    }
+    rows = pg_insert(Member).from_select(list(values), select(*values.values()))
+    statement = rows.on_conflict_do_nothing().returning(Member.user_id)
     return len((await tx.session.scalars(statement)).all())
 
 
@@ -397,6 +412,11 @@ REFLOOR = text("""
 async def refloor(tx: Transaction, chats: Sequence[int]) -> list[Run]:
     """Who is in these chats has changed: what has everybody in them read now? Answers what became read by all."""
     return [Run(*row) for row in await tx.session.execute(REFLOOR, {"chats": list(chats)})]
+
+
+def _array(ids: Collection[int]) -> BindParameter[Any]:
+    """One parameter, however many they are."""
+    return literal(list(ids), ARRAY(BigInteger))
 
 
 def _sight(row: Any) -> Sight:
