@@ -1,7 +1,7 @@
 """Whom a command is about: by name, by e-mail, or by the id that listings and reports show."""
 
 from messenger.admin.house import Somebody
-from messenger.apps.auth import store
+from messenger.apps.auth.store import accounts as store
 from messenger.db.engine import Database
 from messenger.errors import UserNotFound
 from messenger.identity import MAX_ID, UserId

@@ -14,7 +14,7 @@ import asyncpg
 from messenger.admin import house, people
 from messenger.admin.house import BY_HAND, Somebody
 from messenger.apps.auth import service as accounts
-from messenger.apps.auth.desk import Desk
+from messenger.apps.auth.context import AuthContext
 from messenger.apps.auth.schemas import Registration
 from messenger.apps.chats import members
 from messenger.apps.chats import service as chats
@@ -115,7 +115,7 @@ async def _alone(dsn: str) -> AsyncIterator[None]:
         connection.terminate()
 
 
-async def _person(desk: Desk, number: int, made: Made) -> Somebody:
+async def _person(desk: AuthContext, number: int, made: Made) -> Somebody:
     email = f"test{number}@test.com"
     found = await people.find(desk.db, email)
     if found is not None:
@@ -129,7 +129,7 @@ async def _person(desk: Desk, number: int, made: Made) -> Somebody:
     return Somebody(registered.user_id, registered.name)
 
 
-async def _register(desk: Desk, name: str, email: str) -> accounts.Registered:
+async def _register(desk: AuthContext, name: str, email: str) -> accounts.Registered:
     wanted = Registration(password=PASSWORD, user_name=name, email=email)
     return await accounts.register(desk, wanted, BY_HAND)
 

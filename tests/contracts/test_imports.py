@@ -27,7 +27,7 @@ ENTRIES = "messenger.log.entries"
 FOLLOWED = (ENTRIES, "messenger.log.follow", "messenger.log.line", "messenger.log.replay")
 OWN = ("messenger.apps.{app}", "messenger.apps.{app}.*")
 OWN_PURE = ("messenger.apps.{app}.tables", "messenger.apps.{app}.schemas")
-OWN_TABLES = ("messenger.apps.{app}.store", "messenger.apps.{app}.tables")
+OWN_TABLES = ("messenger.apps.{app}.store", "messenger.apps.{app}.store.*", "messenger.apps.{app}.tables")
 ALL = ("*",)
 
 
@@ -83,7 +83,7 @@ ROOMS = (
     # One exception: a key file that cannot be used is refused before workers are forked, not by each of them.
     Room(
         "messenger.start",
-        may=(*WORDS, *DB, *WEB, "messenger.subapp", "messenger.logs", "messenger.apps.auth.keys"),
+        may=(*WORDS, *DB, *WEB, "messenger.subapp", "messenger.logs", "messenger.apps.auth.secret_keys"),
         libraries=("alembic", "asyncpg"),
     ),
     # Does the work of one sub-app, without its front to the web.
@@ -122,11 +122,14 @@ APP_ROOMS = (
         libraries=("msgspec",),
     ),
     Room("messenger.apps.*.closing", may=(*WORDS, *OWN, "messenger.web.sockets.closing"), never=("asyncio",)),
-    Room(
-        "messenger.apps.*.store",
-        may=(*WORDS, *OWN, *DB),
-        libraries=("sqlalchemy", "asyncpg", "msgspec"),
-        never=("messenger.apps.{app}.service", "messenger.apps.{app}.handlers", "messenger.log.*"),
+    *(
+        Room(
+            f"messenger.apps.*.{store}",
+            may=(*WORDS, *OWN, *DB),
+            libraries=("sqlalchemy", "asyncpg", "msgspec"),
+            never=("messenger.apps.{app}.service", "messenger.apps.{app}.handlers", "messenger.log.*"),
+        )
+        for store in ("store", "store.*")
     ),
     Room(
         "messenger.apps.*.service",
@@ -146,7 +149,7 @@ APP_ROOMS = (
     ),
     *(
         Room(f"messenger.apps.*.{pure}", may=(*WORDS, *OWN), libraries=("msgspec",), never=("asyncio",))
-        for pure in ("bucket", "protocol", "gate", "schemas")
+        for pure in ("bucket", "protocol", "gate", "schemas", "values")
     ),
     Room("messenger.apps.throttling.bucket", may=(*WORDS, *OWN), never=("asyncio",)),
     # What processes share of their limits lies in Redis, or in PostgreSQL over a line of its own.

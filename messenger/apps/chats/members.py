@@ -45,7 +45,7 @@ async def join(db: Database, me: Identity | None, chat_id: int, name: str, calle
         assert found is not None, "the chat is locked"
         if found.seat is None:
             await _come_in(tx, found, user_id, taken)
-            await record(tx, "member_added", chat_id, {user_id: "member"}, me, caller)
+            record(tx, "member_added", chat_id, {user_id: "member"}, me, caller)
         elif not gate.may(found.seat, "take_name"):
             raise Forbidden
         elif found.name != taken:
@@ -72,7 +72,7 @@ async def add(db: Database, me: Identity, chat_id: int, people: Sequence[UserId]
             raise UserNotFound(f"There is no user {missing[0]}.")
         if await store.add_members(tx, chat_id, people, "member", read_seq=chat.head_seq) < len(people):
             raise AlreadyMember
-        await record(tx, "member_added", chat_id, dict.fromkeys(people, "member"), me, caller)
+        record(tx, "member_added", chat_id, dict.fromkeys(people, "member"), me, caller)
         await tell(tx, *(News("member_added", chat_id, user_id=one, actor_id=me.user_id) for one in people))
         await recount(tx, [chat_id])
         return await store.find_members(tx, chat_id, people)
@@ -86,7 +86,7 @@ async def change_role(db: Database, me: Identity, chat_id: int, person: UserId, 
             if was == "owner" and (await store.count_members(tx, chat_id)).owners == 1:
                 raise LastOwner
             await store.set_role(tx, chat_id, person, role)
-            await record(tx, "role_changed", chat_id, {person: f"{was} to {role}"}, me, caller)
+            record(tx, "role_changed", chat_id, {person: f"{was} to {role}"}, me, caller)
             tx.emit(_changed(chat_id, person, actor=me.user_id))
         return (await store.find_members(tx, chat_id, [person]))[0]
 
@@ -100,7 +100,7 @@ async def remove(db: Database, me: Identity, chat_id: int, person: UserId, calle
             role = await _role_of(tx, chat_id, person)
             await may(tx, me, chat_id, gate.REMOVALS[role])
             await _go(tx, chat_id, person, me.user_id)
-        await record(tx, "member_removed", chat_id, {person: role}, me, caller)
+        record(tx, "member_removed", chat_id, {person: role}, me, caller)
     log.info("member removed chat=%s user=%s by=%s", chat_id, person, me.user_id)
 
 
@@ -155,7 +155,7 @@ async def forget(tx: Transaction, me: Identity, caller: Caller) -> None:
     named = await store.name_heirs(tx, user_id, chats)
     heirs = {one.chat_id: one.user_id for one in named}
     for one in named:
-        await record(tx, "role_changed", one.chat_id, {UserId(one.user_id): f"{one.was} to owner"}, me, caller)
+        record(tx, "role_changed", one.chat_id, {UserId(one.user_id): f"{one.was} to owner"}, me, caller)
     await store.remove_everywhere(tx, user_id)
     await store.drop_traces(tx, user_id)
     empty = set(await store.find_empty(tx, chats))

@@ -104,7 +104,7 @@ async def _create(
             await store.add_members(tx, chat_id, others, "member")
         owner: dict[UserId, str] = {} if creator is None else {creator: "owner"}
         people = owner | dict.fromkeys(others, "member")
-        await record(tx, "member_added", chat_id, people, me, caller)
+        record(tx, "member_added", chat_id, people, me, caller)
         await announce(tx, chat_id, creator, others)
     log.info("chat created chat=%s kind=%s", chat_id, kind)
     return chat_id
@@ -136,7 +136,7 @@ async def tell(tx: Transaction, *news: News) -> None:
     tx.emit(*(replace(one, data=numbers[one.chat_id]) for one in news if one.chat_id is not None))
 
 
-async def record(
+def record(
     tx: Transaction,
     what: Literal["member_added", "member_removed", "role_changed"],
     chat_id: int,
@@ -145,7 +145,7 @@ async def record(
     caller: Caller,
 ) -> None:
     """For the audit: who did it, to whom, and their role or the change of it."""
-    await accounts.record_membership(tx, what, chat_id, people, me, caller)
+    accounts.record_membership(tx, what, chat_id, people, me, caller)
 
 
 async def recount(tx: Transaction, chats: Sequence[int]) -> None:
