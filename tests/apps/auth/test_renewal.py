@@ -22,15 +22,16 @@ async def period_ends(server: Server) -> None:
 
 @pytest.mark.parametrize("opened", [Person.connects, Person.streams], ids=["socket", "stream"])
 async def test_what_is_open_keeps_its_session_and_no_other(
-    alice: Person, sql: asyncpg.Connection, opened: Callable[[Person], Any]
+    alice: Person, start: Any, sql: asyncpg.Connection, opened: Callable[[Person], Any]
 ) -> None:
+    other = await start()  # which has not heard of them
     async with alice.on_another_device() as phone, opened(alice):
         await sql.execute(PASS)
         await period_ends(alice.server)
         await sql.execute(PASS)
 
-        assert (await alice.get(ME)).status == 200
-        assert (await phone.get(ME)).expecting(401).code == "session-expired"
+        assert (await alice.get(ME, server=other)).status == 200
+        assert (await phone.get(ME, server=other)).expecting(401).code == "session-expired"
 
 
 async def test_on_two_workers_it_is_one_session(alice: Person, start: Any, sql: asyncpg.Connection) -> None:
