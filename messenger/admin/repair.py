@@ -10,7 +10,7 @@ from messenger.admin.house import BY_HAND
 from messenger.apps.auth import sessions
 from messenger.apps.auth.context import AuthContext
 from messenger.apps.auth.values import SessionFilter
-from messenger.apps.chats.service import tell
+from messenger.apps.chats.changes import tell
 from messenger.apps.search.rebuild import mend
 from messenger.db.engine import Database
 from messenger.identity import UserId

@@ -163,7 +163,7 @@ async def _lounge(db: Database, sender: Sender, three: Sequence[Somebody], made:
 
 async def _find_chat(db: Database, owner: Somebody, kind: str, name: str) -> int | None:
     state = await chats.sync(db, owner.identity)
-    mine = (sight.chat for sight in state.sights)
+    mine = (view.chat for view in state.chats)
     return min((chat.chat_id for chat in mine if (chat.kind, chat.name) == (kind, name)), default=None)
 
 

@@ -35,7 +35,7 @@ ALL = ("*",)
 class Room:
     """`may`: what of ours, by pattern. `libraries`: what of others. `never`: even if a pattern allows it.
 
-    `{app}` is the sub-app of the file; `siblings` says that services of required sub-apps are open to it.
+    `{app}` is the sub-app of the file; `siblings` says that services and doors of required sub-apps are open to it.
     """
 
     files: str
@@ -131,12 +131,15 @@ APP_ROOMS = (
         )
         for store in ("store", "store.*")
     ),
-    Room(
-        "messenger.apps.*.service",
-        may=(*WORDS, *OWN, *DB, ENTRIES),
-        libraries=("msgspec",),
-        never=("messenger.apps.{app}.handlers", "messenger.apps.{app}.middleware"),
-        siblings=True,
+    *(
+        Room(
+            f"messenger.apps.*.{service}",
+            may=(*WORDS, *OWN, *DB, ENTRIES),
+            libraries=("msgspec",),
+            never=("messenger.apps.{app}.handlers", "messenger.apps.{app}.middleware"),
+            siblings=True,
+        )
+        for service in ("service", "door", "changes")
     ),
     *(
         Room(
@@ -247,7 +250,8 @@ def allowed(room: Room, app: str, imported: str, requires: dict[str, tuple[str, 
         return _fits(top, room.libraries, app)
     sibling = imported.split(".")[2] if imported.startswith("messenger.apps.") else app
     if app and sibling != app:
-        return room.siblings and imported == f"messenger.apps.{sibling}.service" and sibling in requires.get(app, ())
+        doors = (f"messenger.apps.{sibling}.service", f"messenger.apps.{sibling}.door")
+        return room.siblings and imported in doors and sibling in requires.get(app, ())
     return _fits(imported, room.may, app)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from messenger import synonyms
-from messenger.apps.chats.gate import Kind, Role, Seat, seat_of
+from messenger.apps.chats.gate import EffectiveRole, Kind, Role, effective_role
 from messenger.errors import BadParameters, Flaw
 from messenger.identity import UserId
 from messenger.text import is_sane_name
@@ -90,12 +90,12 @@ class Membership:
     name: str | None  # the one taken for this chat only
 
     @property
-    def seat(self) -> Seat | None:
-        return None if self.role is None else seat_of(self.kind, self.role)
+    def effective_role(self) -> EffectiveRole | None:
+        return None if self.role is None else effective_role(self.kind, self.role)
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ChatState:
     """A chat as it is for everybody in it."""
 
     chat_id: int
@@ -109,7 +109,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class LastMessage:
     """The last message of a chat."""
 
     message_id: int
@@ -122,26 +122,26 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """A chat as one person sees it; `place`: where it stands in that person's list."""
+class ChatView:
+    """A chat as one person sees it; `position`: where it stands in that person's list."""
 
-    chat: Facts
+    chat: ChatState
     role: Role | None
     read_seq: int
     read_by_all_seq: int
     muted_until: datetime | None
     peer_id: int | None
     peer_name: str | None
-    last: Words | None
-    place: int
+    last: LastMessage | None
+    position: int
 
     @property
-    def seat(self) -> Seat | None:
-        return None if self.role is None else seat_of(self.chat.kind, self.role)
+    def effective_role(self) -> EffectiveRole | None:
+        return None if self.role is None else effective_role(self.chat.kind, self.role)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ListPosition:
     """Where a page of the list begins: after the chat that stands here."""
 
     position: int
@@ -150,8 +150,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    sights: Sequence[Sight]
-    next: Place | None
+    chats: Sequence[ChatView]
+    next: ListPosition | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ class MemberPage:
 class Group:
     """A chat of kind `group`, with those who have been in it the longest."""
 
-    chat: Facts
+    chat: ChatState
     participants: Sequence[Member]
 
 
@@ -212,7 +212,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Seated:
+class Participant:
     """Somebody as everybody in a chat knows them; without a role: not in it any more."""
 
     user_id: int
@@ -221,11 +221,11 @@ class Seated:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ChatAndPerson:
     """What an event can show now of a chat (None: it is gone), and of whom it is about."""
 
-    chat: Facts | None
-    person: Seated | None
+    chat: ChatState | None
+    person: Participant | None
 
 
 def people(ids: Sequence[int | str]) -> list[UserId]:

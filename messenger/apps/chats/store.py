@@ -34,18 +34,18 @@ from sqlalchemy.orm import aliased
 from messenger.apps.chats import schemas
 from messenger.apps.chats.gate import Kind, Role
 from messenger.apps.chats.schemas import (
+    ChatAndPerson,
+    ChatState,
+    ChatView,
     Count,
-    Facts,
     Head,
     Heir,
     Join,
+    LastMessage,
+    ListPosition,
     Membership,
-    Place,
+    Participant,
     Run,
-    Seated,
-    Shown,
-    Sight,
-    Words,
 )
 from messenger.apps.chats.tables import Chat, DirectChat, FormerMember, Member
 from messenger.db.engine import Transaction
@@ -72,7 +72,7 @@ SENDER = USERS.alias("sender")
 MEMBER_COUNT = (
     select(func.count()).select_from(Member).where(Member.chat_id == Chat.id).correlate(Chat).scalar_subquery()
 )
-FACTS = (
+STATE = (
     Chat.id,
     Chat.kind,
     Chat.name,
@@ -84,18 +84,18 @@ FACTS = (
 )
 MEMBERSHIP = (Chat.id, Chat.kind, Chat.name, Chat.join_rule, Chat.head_seq, Member.role, Member.name)
 # A chat stands where its last message stands in the log, or where I came into it.
-PLACE = func.greatest(Chat.head_id, func.coalesce(MINE.since, 0))
+POSITION = func.greatest(Chat.head_id, func.coalesce(MINE.since, 0))
 # How one person sees chats. Whoever is in none of them (`me` is null) may still look on a test rig.
-SIGHT: Select[*tuple[Any, ...]] = (
+VIEW: Select[*tuple[Any, ...]] = (
     select(
-        *FACTS,
+        *STATE,
         MINE.role,
         func.coalesce(MINE.read_seq, 0),
         Chat.read_seq,
         MINE.muted_until,
         PEER.c.id,
         PEER.c.name,
-        PLACE,
+        POSITION,
         MESSAGES.c.id,
         MESSAGES.c.seq,
         MESSAGES.c.sender_id,
@@ -115,7 +115,7 @@ SIGHT: Select[*tuple[Any, ...]] = (
     .outerjoin(SENDER, SENDER.c.id == MESSAGES.c.sender_id)
     .where(Chat.deleted_at.is_(None))
 )
-MY_SIGHTS = SIGHT.where(MINE.user_id.is_not(None)).order_by(PLACE.desc(), Chat.id.desc())
+MY_VIEWS = VIEW.where(MINE.user_id.is_not(None)).order_by(POSITION.desc(), Chat.id.desc())
 MEMBERS: Select[*tuple[Any, ...]] = (
     select(
         Member.user_id,
@@ -191,25 +191,25 @@ async def find_direct(tx: Transaction, low: UserId, high: UserId, person: UserId
     return await tx.session.scalar(statement)
 
 
-async def find_sight(tx: Transaction, chat_id: int, user_id: UserId | None) -> Sight | None:
-    row = (await tx.session.execute(SIGHT.where(Chat.id == chat_id), {"me": user_id})).one_or_none()
-    return None if row is None else _sight(row)
+async def find_view(tx: Transaction, chat_id: int, user_id: UserId | None) -> ChatView | None:
+    row = (await tx.session.execute(VIEW.where(Chat.id == chat_id), {"me": user_id})).one_or_none()
+    return None if row is None else _view(row)
 
 
-async def find_sights(
-    tx: Transaction, user_id: UserId, *, start: Place | None = None, limit: int | None = None
-) -> list[Sight]:
+async def find_views(
+    tx: Transaction, user_id: UserId, *, start: ListPosition | None = None, limit: int | None = None
+) -> list[ChatView]:
     """My chats, latest first."""
-    statement = MY_SIGHTS.limit(limit)
+    statement = MY_VIEWS.limit(limit)
     if start is not None:
-        statement = statement.where(tuple_(PLACE, Chat.id) < tuple_(literal(start.position), literal(start.chat_id)))
-    return [_sight(row) for row in await tx.session.execute(statement, {"me": user_id})]
+        statement = statement.where(tuple_(POSITION, Chat.id) < tuple_(literal(start.position), literal(start.chat_id)))
+    return [_view(row) for row in await tx.session.execute(statement, {"me": user_id})]
 
 
-async def find_facts(tx: Transaction, chat_id: int) -> Facts | None:
-    statement = select(*FACTS).where(Chat.id == chat_id, Chat.deleted_at.is_(None))
+async def find_state(tx: Transaction, chat_id: int) -> ChatState | None:
+    statement = select(*STATE).where(Chat.id == chat_id, Chat.deleted_at.is_(None))
     row = (await tx.session.execute(statement)).one_or_none()
-    return None if row is None else Facts(*row)
+    return None if row is None else ChatState(*row)
 
 
 async def find_chats_of(tx: Transaction, user_id: UserId) -> list[int]:
@@ -222,7 +222,7 @@ async def find_chats_of(tx: Transaction, user_id: UserId) -> list[int]:
     return list(await tx.session.scalars(statement))
 
 
-async def find_shown(tx: Transaction, pairs: Sequence[tuple[int, int | None]]) -> list[Shown]:
+async def find_chats_and_people(tx: Transaction, pairs: Sequence[tuple[int, int | None]]) -> list[ChatAndPerson]:
     """For each chat and the person an event is about: how both are now."""
     asked = (
         func.unnest(bindparam("chats", type_=ARRAY(BigInteger)), bindparam("people", type_=ARRAY(BigInteger)))
@@ -231,7 +231,7 @@ async def find_shown(tx: Transaction, pairs: Sequence[tuple[int, int | None]]) -
     )
     # Materialized: a chat that many of the events are about is looked at, and its members counted, once.
     known = (
-        select(*FACTS)
+        select(*STATE)
         .where(Chat.id == any_(bindparam("chats", type_=ARRAY(BigInteger))), Chat.deleted_at.is_(None))
         .cte("known")
         .prefix_with("MATERIALIZED", dialect="postgresql")
@@ -245,7 +245,7 @@ async def find_shown(tx: Transaction, pairs: Sequence[tuple[int, int | None]]) -
         .order_by(asked.c.n)
     )
     given = {"chats": [chat for chat, _ in pairs], "people": [person for _, person in pairs]}
-    return [_shown(row) for row in await tx.session.execute(statement, given)]
+    return [_chat_and_person(row) for row in await tx.session.execute(statement, given)]
 
 
 async def find_members(tx: Transaction, chat_id: int, ids: Collection[UserId]) -> list[schemas.Member]:
@@ -419,14 +419,14 @@ def _array(ids: Collection[int]) -> BindParameter[Any]:
     return literal(list(ids), ARRAY(BigInteger))
 
 
-def _sight(row: Any) -> Sight:
-    facts, rest = row[: len(FACTS)], row[len(FACTS) :]
-    role, read_seq, read_by_all_seq, muted_until, peer_id, peer_name, place, *last = rest
-    words = Words(*last) if last[0] is not None else None
-    return Sight(Facts(*facts), role, read_seq, read_by_all_seq, muted_until, peer_id, peer_name, words, place)
+def _view(row: Any) -> ChatView:
+    chat, rest = ChatState(*row[: len(STATE)]), row[len(STATE) :]
+    role, read_seq, read_by_all_seq, muted_until, peer_id, peer_name, position, *last = rest
+    message = LastMessage(*last) if last[0] is not None else None
+    return ChatView(chat, role, read_seq, read_by_all_seq, muted_until, peer_id, peer_name, message, position)
 
 
-def _shown(row: Any) -> Shown:
-    user_id, name, role = row[len(FACTS) :]
-    chat = Facts(*row[: len(FACTS)]) if row[0] is not None else None
-    return Shown(chat, Seated(user_id, name, role) if user_id is not None else None)
+def _chat_and_person(row: Any) -> ChatAndPerson:
+    user_id, name, role = row[len(STATE) :]
+    chat = ChatState(*row[: len(STATE)]) if row[0] is not None else None
+    return ChatAndPerson(chat, Participant(user_id, name, role) if user_id is not None else None)
