@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from messenger.apps.auth.desk import Desk
+from messenger.apps.auth.context import AuthContext
 from messenger.apps.messages.history import History
 from messenger.apps.messages.sender import Sender
 from messenger.db.embedded import PrivatePostgres
@@ -60,12 +60,14 @@ async def open_database(dsn: str) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def desk_of(config: Config, db: Database, *, password_min_length: int | None = None) -> AsyncIterator[Desk]:
+async def desk_of(
+    config: Config, db: Database, *, password_min_length: int | None = None
+) -> AsyncIterator[AuthContext]:
     """No session is opened here, so the installation's keys are left alone: a key of the moment signs nothing."""
     rules = (
         config.auth if password_min_length is None else replace(config.auth, password_min_length=password_min_length)
     )
-    desk = Desk.prepare(rules, db, [Fernet.generate_key().decode()])
+    desk = AuthContext.prepare(rules, db, [Fernet.generate_key().decode()])
     try:
         yield desk
     finally:

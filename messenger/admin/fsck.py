@@ -17,7 +17,7 @@ import asyncpg
 
 from messenger.admin import context, repair
 from messenger.admin.damage import KINDS, Kind
-from messenger.apps.auth.desk import Desk
+from messenger.apps.auth.context import AuthContext
 from messenger.db.engine import translated
 from messenger.settings import Config
 
@@ -103,7 +103,7 @@ async def fix(config: Config, dsn: str, found: Sequence[Damage]) -> list[Damage]
     return list(found)
 
 
-async def _repair_rest(dsn: str, desk: Desk, kind: Kind, *, nothing_lost: bool) -> None:
+async def _repair_rest(dsn: str, desk: AuthContext, kind: Kind, *, nothing_lost: bool) -> None:
     """More than is kept is repaired while it is found: to recount everything for each lot would take for ever."""
     async with snapshot(dsn) as connection:
         cursor = await connection.cursor(kind.find)

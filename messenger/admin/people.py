@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from messenger.apps.auth import store
+from messenger.apps.auth.store import accounts as store
 from messenger.db.engine import Database
 from messenger.errors import UserNotFound
 from messenger.identity import MAX_ID, Identity, SessionId, UserId

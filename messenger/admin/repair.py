@@ -8,9 +8,9 @@ from messenger.admin import repair_store as store
 from messenger.admin.context import BY_HAND
 from messenger.admin.damage import Kind, Repair
 from messenger.apps.auth import sessions
-from messenger.apps.auth.desk import Desk
-from messenger.apps.auth.schemas import Which
-from messenger.apps.chats.service import tell
+from messenger.apps.auth.context import AuthContext
+from messenger.apps.auth.values import SessionFilter
+from messenger.apps.chats.changes import tell
 from messenger.apps.search.rebuild import mend
 from messenger.db.engine import Database
 from messenger.identity import UserId
@@ -21,7 +21,7 @@ AT_ONCE = 50  # locked together, so that nobody waits long
 Rows = Sequence[Mapping[str, Any]]
 
 
-async def repair(desk: Desk, found: Mapping[Kind, Rows], *, nothing_lost: bool) -> None:
+async def repair(desk: AuthContext, found: Mapping[Kind, Rows], *, nothing_lost: bool) -> None:
     """`nothing_lost`: no message is missing, so a number may also become smaller."""
     of: dict[Repair, list[Mapping[str, Any]]] = {}
     for kind, rows in found.items():
@@ -44,7 +44,7 @@ async def repair(desk: Desk, found: Mapping[Kind, Rows], *, nothing_lost: bool) 
             await store.leave_traces(tx, *zip(*pairs, strict=True))
     for person in sorted({row["user_id"] for row in of.get("sessions", ())}):
         async with db.transaction() as tx:
-            await sessions.end(tx, UserId(person), Which(), BY_HAND, why="the account was deleted")
+            await sessions.end(tx, UserId(person), SessionFilter(), BY_HAND, why="the account was deleted")
 
 
 async def _recount(db: Database, chats: Sequence[int], *, may_lower: bool) -> None:

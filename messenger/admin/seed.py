@@ -14,7 +14,7 @@ from messenger.admin import context, people
 from messenger.admin.context import BY_HAND
 from messenger.admin.people import Somebody
 from messenger.apps.auth import service as accounts
-from messenger.apps.auth.desk import Desk
+from messenger.apps.auth.context import AuthContext
 from messenger.apps.auth.schemas import Registration
 from messenger.apps.chats import members
 from messenger.apps.chats import service as chats
@@ -103,7 +103,7 @@ async def _alone(dsn: str) -> AsyncIterator[None]:
         connection.terminate()
 
 
-async def _person(desk: Desk, number: int, made: Made) -> Somebody:
+async def _person(desk: AuthContext, number: int, made: Made) -> Somebody:
     email = f"test{number}@test.com"
     found = await people.find(desk.db, email)
     if found is not None:
@@ -117,7 +117,7 @@ async def _person(desk: Desk, number: int, made: Made) -> Somebody:
     return Somebody(registered.user_id, registered.name)
 
 
-async def _register(desk: Desk, name: str, email: str) -> accounts.Registered:
+async def _register(desk: AuthContext, name: str, email: str) -> accounts.Registered:
     wanted = Registration(password=PASSWORD, user_name=name, email=email)
     return await accounts.register(desk, wanted, BY_HAND)
 
@@ -151,7 +151,7 @@ async def _lounge(db: Database, sender: Sender, three: Sequence[Somebody], made:
 
 async def _find_chat(db: Database, owner: Somebody, kind: str, name: str) -> int | None:
     state = await chats.sync(db, owner.identity)
-    mine = (sight.chat for sight in state.sights)
+    mine = (view.chat for view in state.chats)
     return min((chat.chat_id for chat in mine if (chat.kind, chat.name) == (kind, name)), default=None)
 
 

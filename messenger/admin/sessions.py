@@ -9,8 +9,8 @@ from messenger.admin import context, people
 from messenger.admin.context import BY_HAND
 from messenger.admin.people import Somebody
 from messenger.apps.auth import sessions
-from messenger.apps.auth.desk import Desk
-from messenger.apps.auth.schemas import Seat, Which
+from messenger.apps.auth.context import AuthContext
+from messenger.apps.auth.values import SessionFilter, SessionInfo
 from messenger.identity import SessionId
 from messenger.run.cli import OTHER, Refusal
 from messenger.settings import Config
@@ -22,13 +22,13 @@ def run(options: argparse.Namespace) -> int:
         async with context.open_database(dsn) as db, context.desk_of(config, db) as desk:
             person = await people.get(db, options.person)
             if options.action == "list":
-                return show(person, await sessions.seats(desk, person.identity), as_json=options.json)
+                return show(person, await sessions.list_open(desk, person.identity), as_json=options.json)
             return await revoke(desk, person, None if options.all else options.session)
 
     return context.run_with_database(work)
 
 
-def show(person: Somebody, seats: Sequence[Seat], *, as_json: bool) -> int:
+def show(person: Somebody, seats: Sequence[SessionInfo], *, as_json: bool) -> int:
     rows = [
         {
             "id": str(seat.session_id),
@@ -49,9 +49,11 @@ def show(person: Somebody, seats: Sequence[Seat], *, as_json: bool) -> int:
     return 0
 
 
-async def revoke(desk: Desk, person: Somebody, wanted: Sequence[int] | None) -> int:
+async def revoke(desk: AuthContext, person: Somebody, wanted: Sequence[int] | None) -> int:
     """`wanted`: None for all of them. One that is not there leaves the others as they are."""
-    which = [Which()] if wanted is None else [Which(only=SessionId(one)) for one in dict.fromkeys(wanted)]
+    which = (
+        [SessionFilter()] if wanted is None else [SessionFilter(only=SessionId(one)) for one in dict.fromkeys(wanted)]
+    )
     ended = 0
     async with desk.db.transaction() as tx:
         for one in which:

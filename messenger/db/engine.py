@@ -5,10 +5,10 @@ A lost or refused connection is `Unavailable` (503), whoever met it; text that P
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 from sqlalchemy import event
@@ -23,6 +23,8 @@ from messenger.errors import BadParameters, Unavailable
 from messenger.log.append import append
 from messenger.log.entries import News
 from messenger.log.line import Lines
+
+T = TypeVar("T")
 
 CONNECT_TIMEOUT = 1.0  # D13: with PostgreSQL away an answer comes within a second, not a hang
 COMMAND_TIMEOUT = 5.0
@@ -62,10 +64,18 @@ class Transaction:
 
     session: AsyncSession
     news: list[News] = field(default_factory=list)
+    last: "dict[Writer, list[Any]]" = field(default_factory=dict)
+
+    def at_the_end(self, write: "Callable[[Transaction, list[T]], Awaitable[None]]", row: T) -> None:
+        """To be written with all others of its kind in one statement, before the news and the commit."""
+        self.last.setdefault(write, []).append(row)
 
     def emit(self, *news: News) -> None:
         """To be written to the log as the last thing before the commit, or not at all."""
         self.news.extend(news)
+
+
+Writer = Callable[[Transaction, list[Any]], Awaitable[None]]
 
 
 class Database:
@@ -110,6 +120,8 @@ class Database:
     async def transaction(self) -> AsyncIterator[Transaction]:
         async with self._speaking(self.engine) as tx:
             yield tx
+            for write, rows in tx.last.items():
+                await write(tx, rows)
             last = await append(tx.session, tx.news) if tx.news else None
             await tx.session.commit()
         if last is not None:

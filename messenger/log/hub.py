@@ -5,7 +5,7 @@ that position, `member_removed` and `chat_deleted` are the last thing heard of i
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from messenger.log.entries import Entry
@@ -101,6 +101,15 @@ class Hub:
 
     def listeners_of(self, user_id: int) -> int:
         return len(self._of_user.get(user_id, ()))
+
+    def sessions(self) -> set[int]:
+        """Of everybody who listens."""
+        return {listener.session_id for listener in self._chats_of}
+
+    def end_sessions(self, ended: Collection[int]) -> None:
+        for listener in self.listeners():
+            if listener.session_id in ended:
+                listener.session_ended()
 
     def listeners(self) -> tuple[Listener, ...]:
         return tuple(self._chats_of)

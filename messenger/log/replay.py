@@ -22,7 +22,8 @@ MEMBERSHIPS = """
     select h.position as head, h.epoch,
            array(select m.chat_id from members m join chats c on c.id = m.chat_id and c.deleted_at is null
                   where m.user_id = $1) as chats,
-           exists(select 1 from sessions s where s.id = $2 and s.ended_at is null) as is_signed_in
+           exists(select 1 from sessions s
+                   where s.id = $2 and s.ended_at is null and s.expires_at > now()) as is_signed_in
       from log_head h order by h.position desc limit 1
 """
 MISSED = "select * from log_missed($1, $2)"

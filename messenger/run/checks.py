@@ -36,7 +36,7 @@ def check_settings(config: Config) -> list[str]:
         raise SettingError(f"TRUSTED_PROXIES: {error}; addresses, networks or unix are expected.") from None
     placed = arranged(config)
     if "auth" in config.apps:
-        from messenger.apps.auth.keys import load_keys  # noqa: PLC0415
+        from messenger.apps.auth.secret_keys import load_keys  # noqa: PLC0415
 
         load_keys(config)
     return [one.app.name for one in placed]

@@ -12,7 +12,14 @@ from importlib import import_module
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "messenger"
-WORDS = ("messenger", "messenger.errors", "messenger.identity", "messenger.text", "messenger.settings")
+WORDS = (
+    "messenger",
+    "messenger.errors",
+    "messenger.identity",
+    "messenger.text",
+    "messenger.settings",
+    "messenger.synonyms",
+)
 DB = ("messenger.db", "messenger.db.*")
 WEB = ("messenger.web", "messenger.web.*")
 LOG = ("messenger.log", "messenger.log.*")
@@ -20,7 +27,7 @@ ENTRIES = "messenger.log.entries"
 FOLLOWED = (ENTRIES, "messenger.log.follow", "messenger.log.line", "messenger.log.replay")
 OWN = ("messenger.apps.{app}", "messenger.apps.{app}.*")
 OWN_PURE = ("messenger.apps.{app}.tables", "messenger.apps.{app}.schemas")
-OWN_TABLES = ("messenger.apps.{app}.store", "messenger.apps.{app}.tables")
+OWN_TABLES = ("messenger.apps.{app}.store", "messenger.apps.{app}.store.*", "messenger.apps.{app}.tables")
 ALL = ("*",)
 
 
@@ -28,7 +35,7 @@ ALL = ("*",)
 class Room:
     """`may`: what of ours, by pattern. `libraries`: what of others. `never`: even if a pattern allows it.
 
-    `{app}` is the sub-app of the file; `siblings` says that services of required sub-apps are open to it.
+    `{app}` is the sub-app of the file; `siblings` says that services and doors of required sub-apps are open to it.
     """
 
     files: str
@@ -46,6 +53,7 @@ ROOMS = (
     Room("messenger.identity"),
     Room("messenger.text"),
     Room("messenger.subapp", may=("messenger", "messenger.apps", ENTRIES), libraries=("aiohttp",)),
+    Room("messenger.synonyms", may=("messenger.errors",), libraries=("msgspec",)),
     Room("messenger.log.wires.*", may=(*WORDS, *LOG), libraries=("asyncpg", "redis", "msgspec")),
     # Pure: what an entry is, and who hears it.
     Room("messenger.log.entries", libraries=("msgspec",), never=("asyncio",)),
@@ -75,7 +83,7 @@ ROOMS = (
     # One exception: a key file that cannot be used is refused before workers are forked, not by each of them.
     Room(
         "messenger.run.checks",
-        may=(*WORDS, *DB, *WEB, "messenger.subapp", "messenger.run.cli", "messenger.apps.auth.keys"),
+        may=(*WORDS, *DB, *WEB, "messenger.subapp", "messenger.run.cli", "messenger.apps.auth.secret_keys"),
         libraries=("alembic", "asyncpg"),
     ),
     Room(
@@ -119,18 +127,24 @@ APP_ROOMS = (
         libraries=("msgspec",),
     ),
     Room("messenger.apps.*.closing", may=(*WORDS, *OWN, "messenger.web.sockets.closing"), never=("asyncio",)),
-    Room(
-        "messenger.apps.*.store",
-        may=(*WORDS, *OWN, *DB),
-        libraries=("sqlalchemy", "asyncpg", "msgspec"),
-        never=("messenger.apps.{app}.service", "messenger.apps.{app}.handlers", "messenger.log.*"),
+    *(
+        Room(
+            f"messenger.apps.*.{store}",
+            may=(*WORDS, *OWN, *DB),
+            libraries=("sqlalchemy", "asyncpg", "msgspec"),
+            never=("messenger.apps.{app}.service", "messenger.apps.{app}.handlers", "messenger.log.*"),
+        )
+        for store in ("store", "store.*")
     ),
-    Room(
-        "messenger.apps.*.service",
-        may=(*WORDS, *OWN, *DB, ENTRIES),
-        libraries=("msgspec",),
-        never=("messenger.apps.{app}.handlers", "messenger.apps.{app}.middleware"),
-        siblings=True,
+    *(
+        Room(
+            f"messenger.apps.*.{service}",
+            may=(*WORDS, *OWN, *DB, ENTRIES),
+            libraries=("msgspec",),
+            never=("messenger.apps.{app}.handlers", "messenger.apps.{app}.middleware"),
+            siblings=True,
+        )
+        for service in ("service", "door", "changes")
     ),
     *(
         Room(
@@ -143,7 +157,7 @@ APP_ROOMS = (
     ),
     *(
         Room(f"messenger.apps.*.{pure}", may=(*WORDS, *OWN), libraries=("msgspec",), never=("asyncio",))
-        for pure in ("bucket", "protocol", "gate", "schemas")
+        for pure in ("bucket", "protocol", "gate", "schemas", "values")
     ),
     Room("messenger.apps.throttling.bucket", may=(*WORDS, *OWN), never=("asyncio",)),
     # What processes share of their limits lies in Redis, or in PostgreSQL over a line of its own.
@@ -243,7 +257,8 @@ def allowed(room: Room, app: str, imported: str, requires: dict[str, tuple[str, 
         return _fits(top, room.libraries, app)
     sibling = imported.split(".")[2] if imported.startswith("messenger.apps.") else app
     if app and sibling != app:
-        return room.siblings and imported == f"messenger.apps.{sibling}.service" and sibling in requires.get(app, ())
+        doors = (f"messenger.apps.{sibling}.service", f"messenger.apps.{sibling}.door")
+        return room.siblings and imported in doors and sibling in requires.get(app, ())
     return _fits(imported, room.may, app)
 
 

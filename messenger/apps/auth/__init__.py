@@ -2,46 +2,49 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 from aiohttp import web
 
 from messenger.apps.auth import handlers, middleware, shows
+from messenger.apps.auth.context import AUTH, AuthContext
 from messenger.apps.auth.cookies import SessionCookie
-from messenger.apps.auth.desk import DESK, Desk
-from messenger.apps.auth.keys import load_keys
 from messenger.apps.auth.memory import Memory
+from messenger.apps.auth.renewal import keep_renewing
+from messenger.apps.auth.secret_keys import load_keys
 from messenger.apps.auth.sweep import keep_sweeping
 from messenger.subapp import SubApp
 from messenger.web.keys import ACCOUNT_DELETED, CONFIG, DATABASE, LOG, NAME_CHANGED
 
 
-async def desk(root: web.Application) -> AsyncIterator[None]:
+async def serving(root: web.Application) -> AsyncIterator[None]:
     config, db = root[CONFIG], root[DATABASE]
     keys = load_keys(config)
     farewells, renamings = root[ACCOUNT_DELETED], root[NAME_CHANGED]
-    root[DESK] = Desk.prepare(config.auth, db, keys, farewells, renamings)
+    root[AUTH] = AuthContext.prepare(config.auth, db, keys, farewells, renamings)
     root[middleware.MEMORY] = Memory(root[LOG])
     root[middleware.COOKIE] = SessionCookie(keys, is_secure=config.cookie_secure)
-    sweeping = asyncio.create_task(keep_sweeping(db), name="auth sweep")
+    tasks = [
+        asyncio.create_task(keep_sweeping(db), name="auth sweep"),
+        asyncio.create_task(keep_renewing(root[AUTH], root[LOG].hub), name="auth renewal"),
+    ]
     yield
-    sweeping.cancel()
-    with suppress(asyncio.CancelledError):
-        await sweeping
-    root[DESK].passwords.close()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    root[AUTH].passwords.close()
 
 
 def setup(root: web.Application) -> None:
     root[ACCOUNT_DELETED] = []
     root[NAME_CHANGED] = []
-    root.on_response_prepare.insert(0, middleware.dress)  # what comes after may add to our Vary
+    root.on_response_prepare.insert(0, middleware.finish_answer)  # what comes after may add to our Vary
 
 
 app = SubApp(
     name="auth",
     routes=handlers.routes,
     middlewares=[middleware.identify],
-    contexts=[desk],
+    contexts=[serving],
     shows=shows.shows,
     setup=setup,
 )

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from messenger.apps.auth import service, sessions
-from messenger.apps.auth.desk import DESK
+from messenger.apps.auth.context import AUTH
 from messenger.apps.auth.middleware import COOKIE
 from messenger.apps.auth.schemas import (
     LONGEST_KEY,
@@ -15,9 +15,9 @@ from messenger.apps.auth.schemas import (
     ProfileChange,
     Refresh,
     Registration,
-    SignedIn,
     SignIn,
 )
+from messenger.apps.auth.values import SignedIn
 from messenger.errors import BadParameters, NotFound, UserNotFound
 from messenger.identity import SessionId, UserId
 from messenger.web import body, paging, reply
@@ -36,7 +36,7 @@ PAGE, LONGEST_PAGE = 50, 100
 async def register(request: web.Request) -> web.Response:
     refuse_foreign_page(request)
     wanted = await body.read(request, Registration)
-    made = await service.register(request.app[DESK], wanted, caller_of(request))
+    made = await service.register(request.app[AUTH], wanted, caller_of(request))
     return reply.json(
         {"user_id": str(made.user_id), "user_name": made.name, "login": made.name, "email": made.email}, status=201
     )
@@ -63,34 +63,34 @@ async def form_login(request: web.Request) -> web.Response:
 @public
 async def refresh(request: web.Request) -> web.Response:
     wanted = await body.read(request, Refresh)
-    pair = await sessions.refresh(request.app[DESK], wanted.refresh_token, caller_of(request))
+    pair = await sessions.refresh(request.app[AUTH], wanted.refresh_token, caller_of(request))
     return reply.json(pair.as_answer(), headers=SECRET)
 
 
 @routes.post("/v1/auth/logout")
 async def logout(request: web.Request) -> web.Response:
-    await sessions.logout(request.app[DESK], me(request), caller_of(request))
+    await sessions.logout(request.app[AUTH], me(request), caller_of(request))
     return _without_cookie(request, reply.json({"message": "You are signed out."}))
 
 
 @routes.get("/v1/auth/sessions")
 async def list_sessions(request: web.Request) -> web.Response:
-    seats = await sessions.seats(request.app[DESK], me(request))
+    found = await sessions.list_open(request.app[AUTH], me(request))
     current = me(request).session_id
-    return reply.json({"sessions": [seat.as_seen_from(current) for seat in seats]})
+    return reply.json({"sessions": [one.as_seen_from(current) for one in found]})
 
 
 @routes.delete("/v1/auth/sessions/{session_id}")
 async def end_session(request: web.Request) -> web.Response:
     session_id = SessionId(paging.path_id(request, "session_id", NotFound))
-    await sessions.end_one(request.app[DESK], me(request), session_id, caller_of(request))
+    await sessions.end_one(request.app[AUTH], me(request), session_id, caller_of(request))
     answer = reply.nothing()
     return _without_cookie(request, answer) if session_id == me(request).session_id else answer
 
 
 @routes.delete("/v1/auth/sessions")
 async def end_other_sessions(request: web.Request) -> web.Response:
-    await sessions.end_others(request.app[DESK], me(request), caller_of(request))
+    await sessions.end_others(request.app[AUTH], me(request), caller_of(request))
     return reply.nothing()
 
 
@@ -98,33 +98,33 @@ async def end_other_sessions(request: web.Request) -> web.Response:
 async def change_password(request: web.Request) -> web.Response:
     wanted = await body.read(request, PasswordChange)
     await service.change_password(
-        request.app[DESK], me(request), wanted.current_password, wanted.new_password, caller_of(request)
+        request.app[AUTH], me(request), wanted.current_password, wanted.new_password, caller_of(request)
     )
     return reply.nothing()
 
 
 @routes.post("/v1/auth/ws-ticket")
 async def issue_ticket(request: web.Request) -> web.Response:
-    ticket = await sessions.issue_ticket(request.app[DESK], me(request))
+    ticket = await sessions.issue_ticket(request.app[AUTH], me(request))
     return reply.json({"ticket": ticket, "expires_in": sessions.TICKET_TTL})
 
 
 @routes.get("/v1/users/me")
 async def show_me(request: web.Request) -> web.Response:
-    profile = await service.profile(request.app[DESK], me(request).user_id)
+    profile = await service.profile(request.app[AUTH], me(request).user_id)
     return reply.fresh(request, profile.as_own())
 
 
 @routes.patch("/v1/users/me")
 async def change_me(request: web.Request) -> web.Response:
     wanted = await body.read(request, ProfileChange)
-    profile = await service.change_profile(request.app[DESK], me(request), wanted)
+    profile = await service.change_profile(request.app[AUTH], me(request), wanted)
     return reply.json(profile.as_own())
 
 
 @routes.delete("/v1/users/me")
 async def delete_me(request: web.Request) -> web.Response:
-    await service.delete_account(request.app[DESK], me(request), caller_of(request))
+    await service.delete_account(request.app[AUTH], me(request), caller_of(request))
     return _without_cookie(request, reply.nothing())
 
 
@@ -133,7 +133,7 @@ async def find_people(request: web.Request) -> web.Response:
     given = paging.query(request, ("query", "limit", "from"))
     limit = paging.whole_number(given, "limit", PAGE, least=1, most=LONGEST_PAGE)
     piece, start = _within(given, "query", LONGEST_NAME), _within(given, "from", LONGEST_KEY)
-    page = await service.find_people(request.app[DESK], piece, start=start, limit=limit)
+    page = await service.find_people(request.app[AUTH], piece, start=start, limit=limit)
     people = [profile.as_seen() for profile in page.people]
     return reply.json({"users": people, "next": {"iterator": page.next_key}})
 
@@ -141,7 +141,7 @@ async def find_people(request: web.Request) -> web.Response:
 @routes.get("/v1/users/{user_id}")
 async def show_user(request: web.Request) -> web.Response:
     user_id = UserId(paging.path_id(request, "user_id", UserNotFound))
-    profile = await service.profile(request.app[DESK], user_id)
+    profile = await service.profile(request.app[AUTH], user_id)
     return reply.fresh(request, profile.as_seen())
 
 
@@ -150,7 +150,7 @@ async def _sign_in(request: web.Request, wanted: SignIn) -> SignedIn:
     refuse_foreign_page(request)
     browser = await request.app[COOKIE].open(request)
     return await service.login(
-        request.app[DESK], wanted.name, wanted.password, wanted.device, caller_of(request), browser=browser
+        request.app[AUTH], wanted.name, wanted.password, wanted.device, caller_of(request), browser=browser
     )
 
 

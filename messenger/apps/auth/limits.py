@@ -12,7 +12,7 @@ WINDOW = 15 * 60  # seconds, sliding
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
+class LoginAttempt:
     """Whose password is tried and from where: the name as typed, existing or not."""
 
     account: bytes
@@ -46,5 +46,5 @@ class Wait:
     quota: Quota
 
 
-def guess(name: str, address: str) -> Guess:
-    return Guess(hashlib.sha256(name_key(name).encode("utf-8", "surrogatepass")).digest(), network_of(address))
+def login_attempt(name: str, address: str) -> LoginAttempt:
+    return LoginAttempt(hashlib.sha256(name_key(name).encode("utf-8", "surrogatepass")).digest(), network_of(address))

@@ -7,8 +7,8 @@ from aiohttp.typedefs import Handler
 
 from messenger.apps.auth import carriers, sessions
 from messenger.apps.auth.carriers import Carrier
+from messenger.apps.auth.context import AUTH
 from messenger.apps.auth.cookies import SessionCookie
-from messenger.apps.auth.desk import DESK
 from messenger.apps.auth.memory import Memory
 from messenger.errors import AuthFailed, OriginNotAllowed
 from messenger.web import origins, reply
@@ -31,7 +31,7 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
     return await handler(request)
 
 
-async def dress(request: web.Request, answer: web.StreamResponse) -> None:
+async def finish_answer(request: web.Request, answer: web.StreamResponse) -> None:
     """What is said behind a closed door is for nobody else; a cookie that opens nothing is taken back."""
     if request.get(CLOSED):
         for name, value in reply.PRIVATE.items():
@@ -42,18 +42,18 @@ async def dress(request: web.Request, answer: web.StreamResponse) -> None:
 
 async def _find_out(request: web.Request) -> None:
     root = root_of(request)
-    desk, cookie = root[DESK], root[COOKIE]
-    carrier = carriers.find_carrier(request, desk.rules, cookie)
+    auth, cookie = root[AUTH], root[COOKIE]
+    carrier = carriers.find_carrier(request, auth.rules, cookie)
     if carrier is None:
-        if desk.rules.disabled:
+        if auth.rules.disabled:
             return
         raise AuthFailed
     request[CARRIER] = carrier
     if carrier is Carrier.COOKIE:
         _refuse_borrowed_cookie(request)
-    credential = await carriers.read(carrier, request, desk.rules, cookie)
+    credential = await carriers.read(carrier, request, auth.rules, cookie)
     memory = None if carriers.is_socket(request) else root[MEMORY]
-    request[IDENTITY] = await sessions.identify(desk, credential, memory)
+    request[IDENTITY] = await sessions.identify(auth, credential, memory)
 
 
 def _refuse_borrowed_cookie(request: web.Request) -> None:

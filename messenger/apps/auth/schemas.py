@@ -1,17 +1,14 @@
-"""What comes in and goes out as JSON, and the values between the edge and the tables."""
+"""What comes in as JSON, and what is wrong with it."""
 
 import re
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
-from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from messenger import synonyms
+from messenger.apps.auth.values import Device
 from messenger.errors import BadParameters, Flaw
-from messenger.identity import SessionId, UserId
-from messenger.text import is_sane_name, name_key, rfc3339
+from messenger.text import is_sane_name, name_key
 
 SHORTEST_NAME, LONGEST_NAME = 2, 255
 LONGEST_EMAIL = 254
@@ -29,10 +26,7 @@ class Registration(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        name = _one_name(self.user_name, self.login)
-        if name is None:
-            raise BadParameters("/user_name: is required.", flaws=[Flaw("/user_name", "is required")])
-        return name
+        return synonyms.take(user_name=self.user_name, login=self.login)[1]
 
 
 class SignIn(msgspec.Struct, frozen=True):
@@ -48,15 +42,11 @@ class SignIn(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        name = _one_name(self.user_name, self.login, self.username)
-        if name is None:
-            name = self.email
-        if name is None:
-            raise BadParameters("/user_name: is required.", flaws=[Flaw("/user_name", "is required")])
-        return name
+        named = synonyms.find(user_name=self.user_name, login=self.login, username=self.username)
+        return (named or synonyms.take(user_name=self.email))[1]
 
     @property
-    def device(self) -> "Device":
+    def device(self) -> Device:
         flaws = list(_device_flaws(self.client_id, self.device_name))
         refuse(flaws)
         return Device(self.client_id or None, self.device_name or None)
@@ -75,156 +65,30 @@ class ProfileChange(msgspec.Struct, frozen=True):
     """What is absent stays; `null` takes the e-mail away."""
 
     user_name: str | UnsetType = UNSET
+    login: str | UnsetType = UNSET
     email: str | None | UnsetType = UNSET
     display_name: str | UnsetType = UNSET
     about: str | UnsetType = UNSET
 
-
-class Event(StrEnum):
-    """What the audit knows."""
-
-    REGISTERED = "registered"
-    LOGIN = "login"
-    LOGIN_FAILED = "login_failed"
-    LOGIN_LIMITED = "login_limited"
-    LOGOUT = "logout"
-    REFRESH_REUSED = "refresh_reused"
-    PASSWORD_CHANGED = "password_changed"
-    SESSION_ENDED = "session_ended"
-    ACCOUNT_DELETED = "account_deleted"
-    MEMBER_ADDED = "member_added"
-    MEMBER_REMOVED = "member_removed"
-    ROLE_CHANGED = "role_changed"
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    client_id: str | None = None
-    name: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Which:
-    """Which of somebody's sessions end: all of them, unless narrowed."""
-
-    only: SessionId | None = None
-    but: SessionId | None = None
-    replaced_by: Device | None = None  # the one of the same device, and the one the same browser held
-    browser: bytes | None = None
-    idler_than: int | None = None  # but for so many that were used last
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What a login needs to know of somebody."""
-
-    user_id: UserId
-    name: str
-    password_hash: str | None
-    password_set_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    user_id: UserId
-    name: str
-    email: str | None
-    display_name: str
-    about: str
-    created_at: datetime
-    is_deleted: bool
-
-    def as_own(self) -> dict[str, Any]:
-        return {**self.as_seen(), "email": self.email}
-
-    def as_seen(self) -> dict[str, Any]:
-        """What others may know."""
-        return {
-            "user_id": str(self.user_id),
-            "user_name": self.name,
-            "display_name": self.display_name,
-            "about": self.about,
-            "created_at": rfc3339(self.created_at),
-            "deleted": self.is_deleted,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class SessionState:
-    """What the row says at this moment, by the database's clock."""
-
-    session_id: SessionId
-    user_id: UserId
-    has_ended: bool
-    left: float  # seconds until the end that no use puts off
-    quiet_for: float
-
     @property
-    def has_expired(self) -> bool:
-        return self.left <= 0
-
-
-@dataclass(frozen=True, slots=True)
-class RefreshState:
-    """One link of the chain; `used_for`: seconds since it was spent, None while it is good."""
-
-    used_for: float | None
-    left: float
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """A session as its owner sees it: where am I signed in?"""
-
-    session_id: SessionId
-    client_id: str | None
-    device_name: str | None
-    created_at: datetime
-    last_seen_at: datetime
-
-    def as_seen_from(self, current: SessionId) -> dict[str, Any]:
-        return {
-            "id": str(self.session_id),
-            "device_name": self.device_name,
-            "client_id": self.client_id,
-            "created_at": rfc3339(self.created_at),
-            "last_seen_at": rfc3339(self.last_seen_at),
-            "current": self.session_id == current,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    access_token: str
-    refresh_token: str
-    expires_in: int
-    refresh_expires_in: int
-
-    def as_answer(self) -> dict[str, Any]:
-        return {
-            "access_token": self.access_token,
-            "refresh_token": self.refresh_token,
-            "token_type": "bearer",
-            "expires_in": self.expires_in,
-            "refresh_expires_in": self.refresh_expires_in,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class SignedIn:
-    user_id: UserId
-    name: str
-    session_token: str
-    pair: Pair
-
-    def as_answer(self) -> dict[str, Any]:
-        return {
-            "session_id": self.session_token,
-            **self.pair.as_answer(),
-            "user_id": str(self.user_id),
-            "user_name": self.name,
-            "login": self.name,
-        }
+    def columns(self) -> dict[str, str | None]:
+        changes: dict[str, str | None] = {}
+        flaws = about_flaws(self.display_name, self.about)
+        named = synonyms.find(user_name=self.user_name, login=self.login)
+        if named is not None:
+            word, name = named
+            flaws += name_flaws(name, f"/{word}")
+            changes |= {"name": name.strip(), "name_key": name_key(name)}
+        if self.email is not UNSET:
+            flaws += email_flaws(self.email or None)
+            email = self.email.strip() if self.email else None
+            changes |= {"email": email, "email_key": name_key(email) if email is not None else None}
+        if self.display_name is not UNSET:
+            changes["display_name"] = self.display_name
+        if self.about is not UNSET:
+            changes["about"] = self.about
+        refuse(flaws)
+        return changes
 
 
 def refuse(flaws: list[Flaw]) -> None:
@@ -232,15 +96,15 @@ def refuse(flaws: list[Flaw]) -> None:
         raise BadParameters(f"{flaws[0].pointer}: {flaws[0].detail}.", flaws=flaws)
 
 
-def name_flaws(name: str) -> list[Flaw]:
+def name_flaws(name: str, pointer: str = "/user_name") -> list[Flaw]:
     """The spaces around are no part of a name; what folds into something far longer is not one either."""
     if (
         not SHORTEST_NAME <= len(name.strip()) <= LONGEST_NAME
         or not SHORTEST_NAME <= len(name_key(name)) <= LONGEST_KEY
     ):
-        return [Flaw("/user_name", f"must have {SHORTEST_NAME} to {LONGEST_NAME} characters")]
+        return [Flaw(pointer, f"must have {SHORTEST_NAME} to {LONGEST_NAME} characters")]
     if not is_sane_name(name):
-        return [Flaw("/user_name", "holds characters that a name must not have")]
+        return [Flaw(pointer, "holds characters that a name must not have")]
     return []
 
 
@@ -269,14 +133,3 @@ def _device_flaws(client_id: str | None, device_name: str | None) -> list[Flaw]:
     if device_name and (len(device_name) > LONGEST_NAME or not is_sane_name(device_name)):
         flaws.append(Flaw("/device_name", f"must be a name of at most {LONGEST_NAME} characters"))
     return flaws
-
-
-def _one_name(*given: str | None) -> str | None:
-    """The same thing under several words; two different things are a mistake."""
-    names = {name for name in given if name is not None}
-    if len(names) > 1:
-        raise BadParameters(
-            "/login: user_name and login are two words for one thing; they differ here.",
-            flaws=[Flaw("/login", "differs from user_name")],
-        )
-    return next(iter(names), None)

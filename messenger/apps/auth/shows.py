@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from messenger.apps.auth import service
-from messenger.apps.auth.desk import DESK
+from messenger.apps.auth.context import AUTH
 from messenger.log.entries import Entry
 
 
@@ -15,7 +15,7 @@ async def session_revoked(root: web.Application, entries: Sequence[Entry]) -> li
 
 
 async def user_changed(root: web.Application, entries: Sequence[Entry]) -> list[Any]:
-    found = await service.profiles_now(root[DESK], [entry.user_id or 0 for entry in entries])
+    found = await service.profiles_now(root[AUTH], [entry.user_id or 0 for entry in entries])
     return [{"user": found[entry.user_id].as_own()} if entry.user_id in found else None for entry in entries]
 
 

@@ -1,10 +1,10 @@
-"""What nobody will ask for again is deleted, now and then, by every worker at its own time."""
+"""Rows that nobody will ask for again are deleted, now and then, by every worker at its own time."""
 
 import asyncio
 import logging
 import random
 
-from messenger.apps.auth import store
+from messenger.apps.auth.store import failures, sessions, tokens
 from messenger.db.engine import Database
 
 log = logging.getLogger(__name__)
@@ -16,10 +16,10 @@ AT_ONCE = 1000
 
 async def sweep(db: Database) -> None:
     async with db.reading() as tx:
-        await store.sweep_tickets(tx)
-        await store.sweep_failures(tx)
-        await store.sweep_refresh_tokens(tx)
-        await store.sweep_sessions(tx, KEPT, AT_ONCE)
+        await tokens.sweep_tickets(tx)
+        await failures.sweep_failures(tx)
+        await tokens.sweep_refresh_tokens(tx)
+        await sessions.sweep_sessions(tx, KEPT, AT_ONCE)
 
 
 async def keep_sweeping(db: Database) -> None:

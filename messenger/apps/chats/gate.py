@@ -1,6 +1,6 @@
 """Who may do what in a chat: one table, pure. docs/rights.md says the same by hand, and a test compares the two.
 
-A seat is what somebody is in a chat: a role, or one of the two in a direct chat, where nobody is above the other.
+An effective role is a role, or `peer` in a direct chat, where nobody is above the other.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Literal
 
 Kind = Literal["chat", "group", "direct"]
 Role = Literal["owner", "admin", "member"]
-Seat = Literal["owner", "admin", "member", "peer"]
+EffectiveRole = Literal["owner", "admin", "member", "peer"]
 Action = Literal[
     "read",
     "mute",
@@ -24,12 +24,12 @@ Action = Literal[
     "delete_chat",
 ]
 
-OWNERS: frozenset[Seat] = frozenset({"owner"})
-ADMINS: frozenset[Seat] = frozenset({"owner", "admin"})
-MEMBERS: frozenset[Seat] = frozenset({"owner", "admin", "member"})
-EVERYBODY: frozenset[Seat] = frozenset({"owner", "admin", "member", "peer"})
+OWNERS: frozenset[EffectiveRole] = frozenset({"owner"})
+ADMINS: frozenset[EffectiveRole] = frozenset({"owner", "admin"})
+MEMBERS: frozenset[EffectiveRole] = frozenset({"owner", "admin", "member"})
+EVERYBODY: frozenset[EffectiveRole] = frozenset({"owner", "admin", "member", "peer"})
 
-RIGHTS: Mapping[Action, frozenset[Seat]] = {
+RIGHTS: Mapping[Action, frozenset[EffectiveRole]] = {
     "read": EVERYBODY,  # and to write, which every send asks of the member's row itself
     "mute": EVERYBODY,
     # A direct chat is the two people it is between, for good: one per pair.
@@ -47,9 +47,9 @@ RIGHTS: Mapping[Action, frozenset[Seat]] = {
 REMOVALS: Mapping[Role, Action] = {"member": "remove_member", "admin": "remove_admin", "owner": "remove_owner"}
 
 
-def seat_of(kind: Kind, role: Role) -> Seat:
+def effective_role(kind: Kind, role: Role) -> EffectiveRole:
     return "peer" if kind == "direct" else role
 
 
-def may(seat: Seat, action: Action) -> bool:
-    return seat in RIGHTS[action]
+def may(role: EffectiveRole, action: Action) -> bool:
+    return role in RIGHTS[action]

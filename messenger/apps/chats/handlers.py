@@ -7,12 +7,12 @@ from aiohttp import web
 from messenger.apps.chats import members, service, views
 from messenger.apps.chats.schemas import (
     ChatChange,
+    ListPosition,
     NewChat,
     NewGroup,
     NewMembers,
     NewName,
     NewRole,
-    Place,
     people,
 )
 from messenger.errors import ChatNotFound, GroupNotFound, UserNotFound
@@ -24,7 +24,8 @@ from messenger.web.clients import caller_of
 from messenger.web.keys import DATABASE, IDENTITY
 
 PAGE, LONGEST_PAGE = 50, 100
-PLACE = re.compile(r"([0-9]{1,16})\.([0-9]{1,16})", re.ASCII)
+LONGEST_PAGE_OF_MEMBERS = 1000
+ITERATOR = re.compile(r"([0-9]{1,16})\.([0-9]{1,16})", re.ASCII)
 # Whatever is not an id is a chat that does not exist, but for the words that are paths of their own.
 CHAT = r"/v1/chats/{chat_id:(?!search(?:/|$))[^/]+}"
 
@@ -36,40 +37,40 @@ async def create(request: web.Request) -> web.Response:
     wanted = await read(request, NewChat)
     who = request.get(IDENTITY)
     chat_id = await service.create(
-        request.app[DATABASE], who, wanted.chat_name, wanted.join, people(wanted.member_ids), caller_of(request)
+        request.app[DATABASE], who, wanted.title, wanted.join, people(wanted.member_ids), caller_of(request)
     )
-    sight = await service.see(request.app[DATABASE], who, chat_id)
-    return reply.json({"chat_id": str(chat_id), "chat": views.chat_as_seen(sight)}, status=201, headers=reply.PRIVATE)
+    view = await service.see(request.app[DATABASE], who, chat_id)
+    return reply.json({"chat_id": str(chat_id), "chat": views.chat_as_seen(view)}, status=201, headers=reply.PRIVATE)
 
 
 @routes.get("/v1/chats")
 async def list_mine(request: web.Request) -> web.Response:
     given = paging.query(request, ("limit", "from"))
     limit = paging.whole_number(given, "limit", PAGE, least=1, most=LONGEST_PAGE)
-    page = await service.mine(request.app[DATABASE], me(request), start=_place(given), limit=limit)
+    page = await service.mine(request.app[DATABASE], me(request), start=_position(given), limit=limit)
     iterator = f"{page.next.position}.{page.next.chat_id}" if page.next is not None else None
-    chats = [views.chat_as_seen(sight) for sight in page.sights]
+    chats = [views.chat_as_seen(view) for view in page.chats]
     return reply.fresh(request, {"chats": chats, "next": {"iterator": iterator}})
 
 
 @routes.get("/v1/sync")
 async def sync(request: web.Request) -> web.Response:
     state = await service.sync(request.app[DATABASE], me(request))
-    chats = [views.chat_as_seen(sight) for sight in state.sights]
+    chats = [views.chat_as_seen(view) for view in state.chats]
     return reply.json({"user": state.user, "chats": chats, "cursor": str(state.cursor)})
 
 
 @routes.get(CHAT)
 async def show(request: web.Request) -> web.Response:
-    sight = await service.see(request.app[DATABASE], request.get(IDENTITY), _chat(request))
-    return reply.fresh(request, views.chat_as_seen(sight))
+    view = await service.see(request.app[DATABASE], request.get(IDENTITY), _chat(request))
+    return reply.fresh(request, views.chat_as_seen(view))
 
 
 @routes.patch(CHAT)
 async def change(request: web.Request) -> web.Response:
     chat_id, wanted = _chat(request), await read(request, ChatChange)
-    sight = await service.change(request.app[DATABASE], me(request), chat_id, wanted)
-    return reply.json(views.chat_as_seen(sight))
+    view = await service.change(request.app[DATABASE], me(request), chat_id, wanted)
+    return reply.json(views.chat_as_seen(view))
 
 
 @routes.delete(CHAT)
@@ -89,7 +90,7 @@ async def join(request: web.Request) -> web.Response:
 @routes.get(f"{CHAT}/members")
 async def list_members(request: web.Request) -> web.Response:
     given = paging.query(request, ("limit", "from"))
-    limit = paging.whole_number(given, "limit", PAGE, least=1, most=LONGEST_PAGE)
+    limit = paging.whole_number(given, "limit", PAGE, least=1, most=LONGEST_PAGE_OF_MEMBERS)
     after = paging.whole_number(given, "from", 0, least=0, most=MAX_ID)
     page = await members.page(request.app[DATABASE], request.get(IDENTITY), _chat(request), after=after, limit=limit)
     found = [views.member(one) for one in page.members]
@@ -123,7 +124,7 @@ async def remove(request: web.Request) -> web.Response:
 async def create_group(request: web.Request) -> web.Response:
     who, wanted = me(request), await read(request, NewGroup)
     db, chosen = request.app[DATABASE], people(wanted.participant_user_ids)
-    group = await service.create_group(db, who, wanted.name, chosen, caller_of(request))
+    group = await service.create_group(db, who, wanted.title, chosen, caller_of(request))
     return reply.json(views.group(group), status=201)
 
 
@@ -152,10 +153,10 @@ def _person(request: web.Request) -> UserId:
     return UserId(paging.path_id(request, "user_id", UserNotFound))
 
 
-def _place(given: dict[str, str]) -> Place | None:
+def _position(given: dict[str, str]) -> ListPosition | None:
     if "from" not in given:
         return None
-    found = PLACE.fullmatch(given["from"])
+    found = ITERATOR.fullmatch(given["from"])
     if found is None or max(int(found[1]), int(found[2])) > MAX_ID:
         raise paging.bad_parameter("from", "is not an iterator of this list")
-    return Place(int(found[1]), int(found[2]))
+    return ListPosition(int(found[1]), int(found[2]))

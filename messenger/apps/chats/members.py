@@ -8,9 +8,10 @@ import secrets
 from collections.abc import Sequence
 
 from messenger.apps.chats import gate, store
+from messenger.apps.chats.changes import hold, record, recount, tell
+from messenger.apps.chats.door import lock_and_require, require, require_readable
 from messenger.apps.chats.gate import Role
 from messenger.apps.chats.schemas import Member, MemberPage, Membership, checked_name
-from messenger.apps.chats.service import enter, hold, may, open_to, record, recount, tell
 from messenger.db.engine import Database, Transaction
 from messenger.errors import AlreadyMember, ChatNotFound, Forbidden, LastOwner, UserNotFound
 from messenger.identity import Caller, Identity, UserId
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 async def page(db: Database, me: Identity | None, chat_id: int, *, after: int, limit: int) -> MemberPage:
     """In the order of their ids."""
     async with db.snapshot() as tx:
-        await open_to(tx, me, chat_id)
+        await require_readable(tx, me, chat_id)
         found = await store.find_members_after(tx, chat_id, after, limit + 1)
     members = found[:limit]
     return MemberPage(members, members[-1].user_id if len(found) > limit else None)
@@ -32,7 +33,7 @@ async def join(db: Database, me: Identity | None, chat_id: int, name: str, calle
     """I take part in an open chat under this name; in it already: that is my name here from now on."""
     name = checked_name(name, "/user_name")
     async with db.transaction() as tx:
-        if me is None:  # a rig without sign-in: whoever asks is somebody new
+        if me is None:  # a rig without sign-in: each who asks is somebody new
             user_id = await store.add_guest(tx, f"guest-{secrets.token_hex(8)}")
             taken: str | None = name
         else:
@@ -43,10 +44,10 @@ async def join(db: Database, me: Identity | None, chat_id: int, name: str, calle
             raise ChatNotFound
         found = await store.find_membership(tx, chat_id, user_id)
         assert found is not None, "the chat is locked"
-        if found.seat is None:
+        if found.effective_role is None:
             await _come_in(tx, found, user_id, taken)
-            await record(tx, "member_added", chat_id, {user_id: "member"}, me, caller)
-        elif not gate.may(found.seat, "take_name"):
+            record(tx, "member_added", chat_id, {user_id: "member"}, me, caller)
+        elif not gate.may(found.effective_role, "take_name"):
             raise Forbidden
         elif found.name != taken:
             await store.set_name(tx, chat_id, user_id, taken)
@@ -66,13 +67,13 @@ async def add(db: Database, me: Identity, chat_id: int, people: Sequence[UserId]
     """All of them or nobody. They start at the chat's head, and see what was said before."""
     async with db.transaction() as tx:
         there = await store.hold_people(tx, people)
-        chat = await enter(tx, me, chat_id, "add_members")
+        chat = await lock_and_require(tx, me, chat_id, "add_members")
         missing = [one for one in people if one not in there]
         if missing:
             raise UserNotFound(f"There is no user {missing[0]}.")
         if await store.add_members(tx, chat_id, people, "member", read_seq=chat.head_seq) < len(people):
             raise AlreadyMember
-        await record(tx, "member_added", chat_id, dict.fromkeys(people, "member"), me, caller)
+        record(tx, "member_added", chat_id, dict.fromkeys(people, "member"), me, caller)
         await tell(tx, *(News("member_added", chat_id, user_id=one, actor_id=me.user_id) for one in people))
         await recount(tx, [chat_id])
         return await store.find_members(tx, chat_id, people)
@@ -80,13 +81,13 @@ async def add(db: Database, me: Identity, chat_id: int, people: Sequence[UserId]
 
 async def change_role(db: Database, me: Identity, chat_id: int, person: UserId, role: Role, caller: Caller) -> Member:
     async with db.transaction() as tx:
-        await enter(tx, me, chat_id, "change_roles")
+        await lock_and_require(tx, me, chat_id, "change_roles")
         was = await _role_of(tx, chat_id, person)
         if was != role:
             if was == "owner" and (await store.count_members(tx, chat_id)).owners == 1:
                 raise LastOwner
             await store.set_role(tx, chat_id, person, role)
-            await record(tx, "role_changed", chat_id, {person: f"{was} to {role}"}, me, caller)
+            record(tx, "role_changed", chat_id, {person: f"{was} to {role}"}, me, caller)
             tx.emit(_changed(chat_id, person, actor=me.user_id))
         return (await store.find_members(tx, chat_id, [person]))[0]
 
@@ -96,17 +97,17 @@ async def remove(db: Database, me: Identity, chat_id: int, person: UserId, calle
         if person == me.user_id:
             role = await _leave(tx, me, chat_id)
         else:
-            await enter(tx, me, chat_id, "remove_member")
+            await lock_and_require(tx, me, chat_id, "remove_member")
             role = await _role_of(tx, chat_id, person)
-            await may(tx, me, chat_id, gate.REMOVALS[role])
+            await require(tx, me, chat_id, gate.REMOVALS[role])
             await _go(tx, chat_id, person, me.user_id)
-        await record(tx, "member_removed", chat_id, {person: role}, me, caller)
+        record(tx, "member_removed", chat_id, {person: role}, me, caller)
     log.info("member removed chat=%s user=%s by=%s", chat_id, person, me.user_id)
 
 
 async def _leave(tx: Transaction, me: Identity, chat_id: int) -> Role:
     """With the last member the chat goes: nobody could ever own it again. Answers what I was in it."""
-    found = await enter(tx, me, chat_id, "leave")
+    found = await lock_and_require(tx, me, chat_id, "leave")
     assert found.role is not None, "nobody else may leave"
     present = await store.count_members(tx, chat_id)
     if found.role == "owner" and present.owners == 1 and present.members > 1:
@@ -155,7 +156,7 @@ async def forget(tx: Transaction, me: Identity, caller: Caller) -> None:
     named = await store.name_heirs(tx, user_id, chats)
     heirs = {one.chat_id: one.user_id for one in named}
     for one in named:
-        await record(tx, "role_changed", one.chat_id, {UserId(one.user_id): f"{one.was} to owner"}, me, caller)
+        record(tx, "role_changed", one.chat_id, {UserId(one.user_id): f"{one.was} to owner"}, me, caller)
     await store.remove_everywhere(tx, user_id)
     await store.drop_traces(tx, user_id)
     empty = set(await store.find_empty(tx, chats))

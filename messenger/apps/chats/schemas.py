@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from messenger.apps.chats.gate import Kind, Role, Seat, seat_of
+from messenger import synonyms
+from messenger.apps.chats.gate import EffectiveRole, Kind, Role, effective_role
 from messenger.errors import BadParameters, Flaw
 from messenger.identity import UserId
 from messenger.text import is_sane_name
 
 LONGEST_NAME = 255
-MOST_AT_ONCE = 100  # people named in one request
+MOST_AT_ONCE = 1000  # people named in one request
 YEARS = range(1970, 9999)  # what survives every calendar and time zone on the way
 
 Join = Literal["open", "invite"]
@@ -22,14 +23,26 @@ Ids = Annotated[list[Id], Meta(max_length=MOST_AT_ONCE)]
 
 
 class NewChat(Struct, frozen=True):
-    chat_name: str
+    chat_name: str | None = None
+    name: str | None = None
     join: Join = "open"
     member_ids: Ids = []
 
+    @property
+    def title(self) -> str:
+        word, title = synonyms.take(chat_name=self.chat_name, name=self.name)
+        return checked_name(title, f"/{word}")
+
 
 class NewGroup(Struct, frozen=True):
-    name: str
     participant_user_ids: Ids
+    name: str | None = None
+    chat_name: str | None = None
+
+    @property
+    def title(self) -> str:
+        word, title = synonyms.take(name=self.name, chat_name=self.chat_name)
+        return checked_name(title, f"/{word}")
 
 
 class NewName(Struct, frozen=True):
@@ -47,9 +60,21 @@ class NewRole(Struct, frozen=True):
 class ChatChange(Struct, frozen=True):
     """What is absent stays; `muted_until` is mine alone, and `null` ends it."""
 
+    name: str | UnsetType = UNSET
     chat_name: str | UnsetType = UNSET
     join: Join | UnsetType = UNSET
     muted_until: Annotated[datetime, Meta(tz=True)] | None | UnsetType = UNSET
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What changes for everybody in the chat."""
+        changes: dict[str, str] = {}
+        named = synonyms.find(name=self.name, chat_name=self.chat_name)
+        if named is not None:
+            changes["name"] = checked_name(named[1], f"/{named[0]}")
+        if self.join is not UNSET:
+            changes["join_rule"] = self.join
+        return changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +90,12 @@ class Membership:
     name: str | None  # the one taken for this chat only
 
     @property
-    def seat(self) -> Seat | None:
-        return None if self.role is None else seat_of(self.kind, self.role)
+    def effective_role(self) -> EffectiveRole | None:
+        return None if self.role is None else effective_role(self.kind, self.role)
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ChatState:
     """A chat as it is for everybody in it."""
 
     chat_id: int
@@ -84,7 +109,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class LastMessage:
     """The last message of a chat."""
 
     message_id: int
@@ -97,26 +122,26 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """A chat as one person sees it; `place`: where it stands in that person's list."""
+class ChatView:
+    """A chat as one person sees it; `position`: where it stands in that person's list."""
 
-    chat: Facts
+    chat: ChatState
     role: Role | None
     read_seq: int
     read_by_all_seq: int
     muted_until: datetime | None
     peer_id: int | None
     peer_name: str | None
-    last: Words | None
-    place: int
+    last: LastMessage | None
+    position: int
 
     @property
-    def seat(self) -> Seat | None:
-        return None if self.role is None else seat_of(self.chat.kind, self.role)
+    def effective_role(self) -> EffectiveRole | None:
+        return None if self.role is None else effective_role(self.chat.kind, self.role)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ListPosition:
     """Where a page of the list begins: after the chat that stands here."""
 
     position: int
@@ -125,8 +150,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    sights: Sequence[Sight]
-    next: Place | None
+    chats: Sequence[ChatView]
+    next: ListPosition | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +174,7 @@ class MemberPage:
 class Group:
     """A chat of kind `group`, with those who have been in it the longest."""
 
-    chat: Facts
+    chat: ChatState
     participants: Sequence[Member]
 
 
@@ -187,7 +212,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Seated:
+class Participant:
     """Somebody as everybody in a chat knows them; without a role: not in it any more."""
 
     user_id: int
@@ -196,11 +221,11 @@ class Seated:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ChatAndPerson:
     """What an event can show now of a chat (None: it is gone), and of whom it is about."""
 
-    chat: Facts | None
-    person: Seated | None
+    chat: ChatState | None
+    person: Participant | None
 
 
 def people(ids: Sequence[int | str]) -> list[UserId]:

@@ -9,47 +9,47 @@ from typing import Any
 from aiohttp import web
 
 from messenger.apps.chats import service, views
-from messenger.apps.chats.schemas import Shown
+from messenger.apps.chats.schemas import ChatAndPerson
 from messenger.log.entries import Entry, Show
 from messenger.web.keys import DATABASE
 
 Fields = dict[str, Any] | None
 
 
-def now(fields: Callable[[Entry, Shown], Fields]) -> Show:
+def now(fields: Callable[[Entry, ChatAndPerson], Fields]) -> Show:
     """A show that looks every entry's chat, and the person it is about, up at once."""
 
     async def show(root: web.Application, entries: Sequence[Entry]) -> list[Fields]:
-        found = await service.shown(root[DATABASE], [_about(entry) for entry in entries])
+        found = await service.chats_and_people(root[DATABASE], [_about(entry) for entry in entries])
         return [fields(entry, one) for entry, one in zip(entries, found, strict=True)]
 
     return show
 
 
-def chat(entry: Entry, found: Shown) -> Fields:
+def chat(entry: Entry, found: ChatAndPerson) -> Fields:
     if found.chat is None:
         return None
     known = views.chat_as_known(found.chat)
     return {"chat": {**known, **{name: number(entry, name, known[name]) for name in ("member_count", "head_seq")}}}
 
 
-def member_added(entry: Entry, found: Shown) -> Fields:
+def member_added(entry: Entry, found: ChatAndPerson) -> Fields:
     """Silent when the person is gone again: of a chat one was removed from, only the removal is told."""
     if found.chat is None or found.person is None or found.person.role is None:
         return None
     return {**_who(entry, found), "member_count": number(entry, "member_count", found.chat.member_count)}
 
 
-def member_changed(entry: Entry, found: Shown) -> Fields:
+def member_changed(entry: Entry, found: ChatAndPerson) -> Fields:
     return None if found.chat is None else _who(entry, found)
 
 
-def member_removed(entry: Entry, found: Shown) -> Fields:
+def member_removed(entry: Entry, found: ChatAndPerson) -> Fields:
     left = 0 if found.chat is None else found.chat.member_count
     return {**_who(entry, found), "member_count": number(entry, "member_count", left)}
 
 
-def chat_muted(entry: Entry, found: Shown) -> Fields:
+def chat_muted(entry: Entry, found: ChatAndPerson) -> Fields:
     """Silent once I am not in it: of a chat one was removed from, only the removal is told."""
     if found.chat is None or found.person is None or found.person.role is None:
         return None
@@ -71,12 +71,12 @@ def _about(entry: Entry) -> tuple[int, int | None]:
     return entry.chat_id, entry.user_id or entry.subject_id
 
 
-def _who(entry: Entry, found: Shown) -> dict[str, Any]:
+def _who(entry: Entry, found: ChatAndPerson) -> dict[str, Any]:
     assert found.person is not None, "these entries are about somebody"
     return {
         "user_id": str(found.person.user_id),
         "actor_id": views.id_text(entry.actor_id),
-        "member": views.seated(found.person),
+        "member": views.participant(found.person),
     }
 
 

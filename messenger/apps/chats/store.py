@@ -6,10 +6,12 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     DateTime,
     Select,
     Text,
     and_,
+    any_,
     bindparam,
     case,
     column,
@@ -32,18 +34,18 @@ from sqlalchemy.orm import aliased
 from messenger.apps.chats import schemas
 from messenger.apps.chats.gate import Kind, Role
 from messenger.apps.chats.schemas import (
+    ChatAndPerson,
+    ChatState,
+    ChatView,
     Count,
-    Facts,
     Head,
     Heir,
     Join,
+    LastMessage,
+    ListPosition,
     Membership,
-    Place,
+    Participant,
     Run,
-    Seated,
-    Shown,
-    Sight,
-    Words,
 )
 from messenger.apps.chats.tables import Chat, DirectChat, FormerMember, Member
 from messenger.db.engine import Transaction
@@ -70,7 +72,7 @@ SENDER = USERS.alias("sender")
 MEMBER_COUNT = (
     select(func.count()).select_from(Member).where(Member.chat_id == Chat.id).correlate(Chat).scalar_subquery()
 )
-FACTS = (
+STATE = (
     Chat.id,
     Chat.kind,
     Chat.name,
@@ -82,18 +84,18 @@ FACTS = (
 )
 MEMBERSHIP = (Chat.id, Chat.kind, Chat.name, Chat.join_rule, Chat.head_seq, Member.role, Member.name)
 # A chat stands where its last message stands in the log, or where I came into it.
-PLACE = func.greatest(Chat.head_id, func.coalesce(MINE.since, 0))
+POSITION = func.greatest(Chat.head_id, func.coalesce(MINE.since, 0))
 # How one person sees chats. Whoever is in none of them (`me` is null) may still look on a test rig.
-SIGHT: Select[*tuple[Any, ...]] = (
+VIEW: Select[*tuple[Any, ...]] = (
     select(
-        *FACTS,
+        *STATE,
         MINE.role,
         func.coalesce(MINE.read_seq, 0),
         Chat.read_seq,
         MINE.muted_until,
         PEER.c.id,
         PEER.c.name,
-        PLACE,
+        POSITION,
         MESSAGES.c.id,
         MESSAGES.c.seq,
         MESSAGES.c.sender_id,
@@ -113,7 +115,7 @@ SIGHT: Select[*tuple[Any, ...]] = (
     .outerjoin(SENDER, SENDER.c.id == MESSAGES.c.sender_id)
     .where(Chat.deleted_at.is_(None))
 )
-MY_SIGHTS = SIGHT.where(MINE.user_id.is_not(None)).order_by(PLACE.desc(), Chat.id.desc())
+MY_VIEWS = VIEW.where(MINE.user_id.is_not(None)).order_by(POSITION.desc(), Chat.id.desc())
 MEMBERS: Select[*tuple[Any, ...]] = (
     select(
         Member.user_id,
@@ -136,7 +138,7 @@ async def hold_people(tx: Transaction, ids: Collection[UserId]) -> dict[UserId, 
     """Who of them there is, by name; until the commit none of their accounts can be deleted."""
     statement = (
         select(USERS.c.id, USERS.c.name)
-        .where(USERS.c.id.in_(ids), USERS.c.deleted_at.is_(None))
+        .where(USERS.c.id == any_(_array(ids)), USERS.c.deleted_at.is_(None))
         .order_by(USERS.c.id)
         .with_for_update(read=True, key_share=True)
     )
@@ -189,25 +191,25 @@ async def find_direct(tx: Transaction, low: UserId, high: UserId, person: UserId
     return await tx.session.scalar(statement)
 
 
-async def find_sight(tx: Transaction, chat_id: int, user_id: UserId | None) -> Sight | None:
-    row = (await tx.session.execute(SIGHT.where(Chat.id == chat_id), {"me": user_id})).one_or_none()
-    return None if row is None else _sight(row)
+async def find_view(tx: Transaction, chat_id: int, user_id: UserId | None) -> ChatView | None:
+    row = (await tx.session.execute(VIEW.where(Chat.id == chat_id), {"me": user_id})).one_or_none()
+    return None if row is None else _view(row)
 
 
-async def find_sights(
-    tx: Transaction, user_id: UserId, *, start: Place | None = None, limit: int | None = None
-) -> list[Sight]:
+async def find_views(
+    tx: Transaction, user_id: UserId, *, start: ListPosition | None = None, limit: int | None = None
+) -> list[ChatView]:
     """My chats, latest first."""
-    statement = MY_SIGHTS.limit(limit)
+    statement = MY_VIEWS.limit(limit)
     if start is not None:
-        statement = statement.where(tuple_(PLACE, Chat.id) < tuple_(literal(start.position), literal(start.chat_id)))
-    return [_sight(row) for row in await tx.session.execute(statement, {"me": user_id})]
+        statement = statement.where(tuple_(POSITION, Chat.id) < tuple_(literal(start.position), literal(start.chat_id)))
+    return [_view(row) for row in await tx.session.execute(statement, {"me": user_id})]
 
 
-async def find_facts(tx: Transaction, chat_id: int) -> Facts | None:
-    statement = select(*FACTS).where(Chat.id == chat_id, Chat.deleted_at.is_(None))
+async def find_state(tx: Transaction, chat_id: int) -> ChatState | None:
+    statement = select(*STATE).where(Chat.id == chat_id, Chat.deleted_at.is_(None))
     row = (await tx.session.execute(statement)).one_or_none()
-    return None if row is None else Facts(*row)
+    return None if row is None else ChatState(*row)
 
 
 async def find_chats_of(tx: Transaction, user_id: UserId) -> list[int]:
@@ -220,27 +222,34 @@ async def find_chats_of(tx: Transaction, user_id: UserId) -> list[int]:
     return list(await tx.session.scalars(statement))
 
 
-async def find_shown(tx: Transaction, pairs: Sequence[tuple[int, int | None]]) -> list[Shown]:
+async def find_chats_and_people(tx: Transaction, pairs: Sequence[tuple[int, int | None]]) -> list[ChatAndPerson]:
     """For each chat and the person an event is about: how both are now."""
     asked = (
         func.unnest(bindparam("chats", type_=ARRAY(BigInteger)), bindparam("people", type_=ARRAY(BigInteger)))
         .table_valued(column("chat_id", BigInteger), column("person", BigInteger), with_ordinality="n")
         .render_derived()
     )
+    # Materialized: a chat that many of the events are about is looked at, and its members counted, once.
+    known = (
+        select(*STATE)
+        .where(Chat.id == any_(bindparam("chats", type_=ARRAY(BigInteger))), Chat.deleted_at.is_(None))
+        .cte("known")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
     statement = (
-        select(*FACTS, asked.c.person, func.coalesce(Member.name, USERS.c.name, ""), Member.role)
+        select(known, asked.c.person, func.coalesce(Member.name, USERS.c.name, ""), Member.role)
         .select_from(asked)
-        .outerjoin(Chat, and_(Chat.id == asked.c.chat_id, Chat.deleted_at.is_(None)))
-        .outerjoin(Member, and_(Member.chat_id == Chat.id, Member.user_id == asked.c.person))
+        .outerjoin(known, known.c.id == asked.c.chat_id)
+        .outerjoin(Member, and_(Member.chat_id == known.c.id, Member.user_id == asked.c.person))
         .outerjoin(USERS, USERS.c.id == asked.c.person)
         .order_by(asked.c.n)
     )
     given = {"chats": [chat for chat, _ in pairs], "people": [person for _, person in pairs]}
-    return [_shown(row) for row in await tx.session.execute(statement, given)]
+    return [_chat_and_person(row) for row in await tx.session.execute(statement, given)]
 
 
 async def find_members(tx: Transaction, chat_id: int, ids: Collection[UserId]) -> list[schemas.Member]:
-    statement = MEMBERS.where(Member.chat_id == chat_id, Member.user_id.in_(ids)).order_by(Member.user_id)
+    statement = MEMBERS.where(Member.chat_id == chat_id, Member.user_id == any_(_array(ids))).order_by(Member.user_id)
     return [schemas.Member(*row) for row in await tx.session.execute(statement)]
 
 
@@ -261,13 +270,14 @@ async def count_members(tx: Transaction, chat_id: int) -> Count:
 
 async def count_now(tx: Transaction, chats: Collection[int]) -> dict[int, dict[str, int]]:
     """The numbers that events of these chats carry."""
-    statement = select(Chat.id, MEMBER_COUNT, Chat.head_seq).where(Chat.id.in_(chats))
+    statement = select(Chat.id, MEMBER_COUNT, Chat.head_seq).where(Chat.id == any_(_array(chats)))
     rows = await tx.session.execute(statement)
     return {chat_id: {"member_count": members, "head_seq": head_seq} for chat_id, members, head_seq in rows}
 
 
 async def find_empty(tx: Transaction, chats: Collection[int]) -> list[int]:
-    statement = select(Chat.id).where(Chat.id.in_(chats), ~exists().where(Member.chat_id == Chat.id)).order_by(Chat.id)
+    is_empty = ~exists().where(Member.chat_id == Chat.id)
+    statement = select(Chat.id).where(Chat.id == any_(_array(chats)), is_empty).order_by(Chat.id)
     return list(await tx.session.scalars(statement))
 
 
@@ -315,10 +325,15 @@ async def add_members(
     tx: Transaction, chat_id: int, ids: Sequence[UserId], role: Role, *, read_seq: int = 0, name: str | None = None
 ) -> int:
     """How many of them were not in the chat before."""
-    rows = [
-        {"chat_id": chat_id, "user_id": one, "role": role, "read_seq": read_seq, "name": name} for one in sorted(ids)
-    ]
-    statement = pg_insert(Member).values(rows).on_conflict_do_nothing().returning(Member.user_id)
+    values = {
+        "user_id": func.unnest(_array(sorted(ids))),
+        "chat_id": literal(chat_id, BigInteger),
+        "role": literal(role, Text),
+        "read_seq": literal(read_seq, BigInteger),
+        "name": literal(name, Text),
+    }
+    rows = pg_insert(Member).from_select(list(values), select(*values.values()))
+    statement = rows.on_conflict_do_nothing().returning(Member.user_id)
     return len((await tx.session.scalars(statement)).all())
 
 
@@ -399,14 +414,19 @@ async def refloor(tx: Transaction, chats: Sequence[int]) -> list[Run]:
     return [Run(*row) for row in await tx.session.execute(REFLOOR, {"chats": list(chats)})]
 
 
-def _sight(row: Any) -> Sight:
-    facts, rest = row[: len(FACTS)], row[len(FACTS) :]
-    role, read_seq, read_by_all_seq, muted_until, peer_id, peer_name, place, *last = rest
-    words = Words(*last) if last[0] is not None else None
-    return Sight(Facts(*facts), role, read_seq, read_by_all_seq, muted_until, peer_id, peer_name, words, place)
+def _array(ids: Collection[int]) -> BindParameter[Any]:
+    """One parameter, however many they are."""
+    return literal(list(ids), ARRAY(BigInteger))
 
 
-def _shown(row: Any) -> Shown:
-    user_id, name, role = row[len(FACTS) :]
-    chat = Facts(*row[: len(FACTS)]) if row[0] is not None else None
-    return Shown(chat, Seated(user_id, name, role) if user_id is not None else None)
+def _view(row: Any) -> ChatView:
+    chat, rest = ChatState(*row[: len(STATE)]), row[len(STATE) :]
+    role, read_seq, read_by_all_seq, muted_until, peer_id, peer_name, position, *last = rest
+    message = LastMessage(*last) if last[0] is not None else None
+    return ChatView(chat, role, read_seq, read_by_all_seq, muted_until, peer_id, peer_name, message, position)
+
+
+def _chat_and_person(row: Any) -> ChatAndPerson:
+    user_id, name, role = row[len(STATE) :]
+    chat = ChatState(*row[: len(STATE)]) if row[0] is not None else None
+    return ChatAndPerson(chat, Participant(user_id, name, role) if user_id is not None else None)

@@ -3,28 +3,28 @@
 from datetime import datetime
 from typing import Any
 
-from messenger.apps.chats.schemas import Facts, Group, Member, Seated, Sight, Words
+from messenger.apps.chats.schemas import ChatState, ChatView, Group, LastMessage, Member, Participant
 from messenger.text import rfc3339
 
 Json = dict[str, Any]
 
 
-def chat_as_seen(sight: Sight) -> Json:
+def chat_as_seen(view: ChatView) -> Json:
     """`name` is the chat's, or in a direct chat the other person's; `peer_id` is there only."""
     seen = {
-        **chat_as_known(sight.chat),
-        "name": (sight.peer_name if sight.chat.kind == "direct" else sight.chat.name) or "",
-        "role": sight.role,
-        "last_message": None if sight.last is None else _last_message(sight.last),
-        "read_seq": sight.read_seq,
-        "read_by_all_seq": sight.read_by_all_seq,
-        "unread": max(0, sight.chat.head_seq - sight.read_seq),
-        "muted_until": _moment(sight.muted_until),
+        **chat_as_known(view.chat),
+        "name": (view.peer_name if view.chat.kind == "direct" else view.chat.name) or "",
+        "role": view.role,
+        "last_message": None if view.last is None else _last_message(view.last),
+        "read_seq": view.read_seq,
+        "read_by_all_seq": view.read_by_all_seq,
+        "unread": max(0, view.chat.head_seq - view.read_seq),
+        "muted_until": _moment(view.muted_until),
     }
-    return seen if sight.peer_id is None else {**seen, "peer_id": str(sight.peer_id)}
+    return seen if view.peer_id is None else {**seen, "peer_id": str(view.peer_id)}
 
 
-def chat_as_known(chat: Facts) -> Json:
+def chat_as_known(chat: ChatState) -> Json:
     """A direct chat has no name that would be the same for both."""
     return {
         "chat_id": str(chat.chat_id),
@@ -47,20 +47,20 @@ def group(found: Group) -> Json:
         "creator_id": id_text(chat.creator_id),
         "created_at": rfc3339(chat.created_at),
         "member_count": chat.member_count,
-        "participants": [seated(one) for one in found.participants],
+        "participants": [participant(one) for one in found.participants],
     }
 
 
 def member(one: Member) -> Json:
     return {
-        **seated(one),
+        **participant(one),
         "read_seq": one.read_seq,
         "message_id": id_text(one.message_id),
         "joined_at": rfc3339(one.joined_at),
     }
 
 
-def seated(one: Member | Seated) -> Json:
+def participant(one: Member | Participant) -> Json:
     return {"user_id": str(one.user_id), "user_name": one.name, "role": one.role}
 
 
@@ -68,7 +68,7 @@ def id_text(found: int | None) -> str | None:
     return None if found is None else str(found)
 
 
-def _last_message(words: Words) -> Json:
+def _last_message(words: LastMessage) -> Json:
     return {
         "message_id": str(words.message_id),
         "seq": words.seq,

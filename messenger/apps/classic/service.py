@@ -27,13 +27,13 @@ NAMED = f"{messages.NAMED}:"  # before the UUID that a sender's socket gave
 async def register(root: "web.Application", wanted: Registration, caller: Caller) -> accounts.Registered:
     """Without a name of their own people are called by their e-mail address."""
     account = accounts.Registration(wanted.password, user_name=wanted.username or wanted.email, email=wanted.email)
-    return await accounts.register(root[accounts.DESK], account, caller)
+    return await accounts.register(root[accounts.AUTH], account, caller)
 
 
 async def sign_in(root: "web.Application", wanted: SignIn, caller: Caller) -> str:
     """The access token."""
     known = accounts.SignIn(wanted.password, email=wanted.email, client_id=wanted.client_id)
-    signed_in = await accounts.login(root[accounts.DESK], known.name, known.password, known.device, caller)
+    signed_in = await accounts.login(root[accounts.AUTH], known.name, known.password, known.device, caller)
     return signed_in.pair.access_token
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from aiohttp import web
 
+from messenger import synonyms
 from messenger.apps.messages import service
 from messenger.apps.messages.history import HISTORY, Where
 from messenger.apps.messages.schemas import Edit, NewMessage, Read
@@ -91,7 +92,8 @@ async def unreact(request: web.Request) -> web.Response:
 async def mark_chat_read(request: web.Request) -> web.Response:
     chat_id = paging.path_id(request, "chat_id", ChatNotFound)
     mark = await read(request, Read)
-    return await mark_read(request, chat_id, int(mark.message_id))
+    named: tuple[str, int | str] = synonyms.take(message_id=mark.message_id, id=mark.id)
+    return await mark_read(request, chat_id, int(named[1]))
 
 
 async def mark_message_read(request: web.Request) -> web.Response:
@@ -136,12 +138,8 @@ async def read_words(request: web.Request) -> Words:
 
 def one_text(message: str | None, text: str | None) -> str:
     """Older clients say `message`, others `text`."""
-    if message is not None and text is not None and message != text:
-        raise BadParameters("message and text are the same thing; they differ here.", flaws=[Flaw("/text", "differs")])
-    words = message if message is not None else text
-    if words is None:
-        raise BadParameters("/message: is required.", flaws=[Flaw("/message", "is required")])
-    return service.check_text(words, "/message" if message is not None else "/text")
+    word, words = synonyms.take(message=message, text=text)
+    return service.check_text(words, f"/{word}")
 
 
 def read_where(given: dict[str, str]) -> Where:

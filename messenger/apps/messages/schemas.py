@@ -112,7 +112,8 @@ class Edit(Struct, frozen=True):
 
 
 class Read(Struct, frozen=True):
-    message_id: Id
+    message_id: Id | None = None
+    id: Id | None = None
 
 
 class ReadCursor(Struct, frozen=True):

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from messenger.apps.chats import door
 from messenger.apps.chats import service as chats
 from messenger.apps.messages import store
 from messenger.apps.messages.history import HISTORY, History
@@ -128,7 +129,7 @@ async def delete(db: Database, me: Identity, chat_id: int, message_id: int) -> N
     async with db.transaction() as tx:
         place = await _enter(tx, me, chat_id, message_id)
         if place.sender_id != me.user_id:
-            await chats.may(tx, me, chat_id, "delete_message")
+            await door.require(tx, me, chat_id, "delete_message")
         await store.bury(tx, chat_id, place.seq)
         await store.clear_reactions(tx, chat_id, message_id)
         tx.emit(News("message_deleted", chat_id, actor_id=me.user_id, subject_id=message_id))
@@ -162,7 +163,7 @@ async def _enter(tx: Transaction, me: Identity, chat_id: int, message_id: int) -
     locked = await store.lock_chat(tx, chat_id)
     if not await store.session_lives(tx, me.session_id):
         raise SessionRevoked
-    await chats.may(tx, me, chat_id, "read")
+    await door.require(tx, me, chat_id, "read")
     place = await store.find_place(tx, message_id)
     if not locked or place is None or place.chat_id != chat_id or place.deleted:
         raise MessageNotFound

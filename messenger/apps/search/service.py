@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from messenger.apps.chats import service as chats
+from messenger.apps.chats import door
 from messenger.apps.search import store
 from messenger.apps.search.schemas import Found, Hit, Page, Result, Wanted
 from messenger.apps.search.words import Question, Text, highlights
@@ -33,7 +33,7 @@ async def search(db: Database, show: "Show", me: Identity | None, wanted: Wanted
     question = Question.typed(wanted.q)
     async with db.transaction() as tx:
         if wanted.chat_id is not None:
-            await chats.open_to(tx, me, wanted.chat_id)
+            await door.require_readable(tx, me, wanted.chat_id)
         if not question.wanted:
             return Page([], None)
         found = await find(tx, asker, question, replace(wanted, limit=wanted.limit + 1))

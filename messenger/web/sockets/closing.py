@@ -20,6 +20,6 @@ TOO_BIG = Closing(1009, "too big", "A message was larger than 64 KiB.")
 HEARTBEAT_LOST = Closing(4000, "heartbeat lost", "Two pings in a row were not answered.")
 TOO_SLOW = Closing(4001, "too slow", "Events gathered faster than the client read them; resume from your cursor.")
 RATE_LIMITED = Closing(4002, "rate limited", "Fifty frames within ten seconds were refused as too many.")
-SESSION_ENDED = Closing(4502, "session ended", "The session was ended here or elsewhere; sign in again.")
+SESSION_ENDED = Closing(4502, "session ended", "The session was ended here or elsewhere, or ran out; sign in again.")
 
 COMMON = (NOT_WEBSOCKET, NOT_TEXT, NOT_UTF8, TOO_BIG, HEARTBEAT_LOST, TOO_SLOW, RATE_LIMITED, SESSION_ENDED)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from messenger.apps.auth.keys import load_keys
+from messenger.apps.auth.secret_keys import load_keys
 from messenger.settings import SettingError, read
 
 

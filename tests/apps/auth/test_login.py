@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from argon2 import PasswordHasher
 
-from messenger.apps.auth.limits import guess as counted
-from messenger.apps.auth.middleware import DESK
+from messenger.apps.auth.context import AUTH
+from messenger.apps.auth.limits import login_attempt as counted
 from tests.actors import PASSWORD
 
 LOGIN = "/v1/auth/login"
@@ -23,7 +23,7 @@ async def until(sql, claim):
 
 
 def verified(server):
-    return server.runner.app[DESK].passwords.verified
+    return server.runner.app[AUTH].passwords.verified
 
 
 async def test_the_answer_to_a_login_is_all_one_needs(nobody):
@@ -307,7 +307,7 @@ async def test_a_headers_word_does_not_make_a_new_address(start, nobody):
 
 async def test_who_finds_no_slot_in_time_is_told_to_come_again(server, nobody):
     await nobody.registers("ann")
-    passwords = server.runner.app[DESK].passwords
+    passwords = server.runner.app[AUTH].passwords
     passwords.patience = 0.05
 
     async with passwords.turn(), passwords.turn():

@@ -21,6 +21,7 @@ APPEND = """
 
 Say = Callable[..., Awaitable[str]]
 Read = Callable[[Person, str, str], Awaitable[None]]
+Crowd = Callable[[int], Awaitable[list[str]]]
 Event = dict[str, Any]
 
 
@@ -49,6 +50,17 @@ def read(sql: asyncpg.Connection) -> Read:
         assert row["r_status"] == ["read"], row["r_status"]
 
     return has_read
+
+
+@pytest.fixture
+def crowd(sql: asyncpg.Connection) -> Crowd:
+    """The ids of so many people who have never signed in."""
+
+    async def gathered(size: int) -> list[str]:
+        statement = "insert into users (name) select 'extra ' || n from generate_series(1, $1) n returning id"
+        return [str(row["id"]) for row in await sql.fetch(statement, size)]
+
+    return gathered
 
 
 class Ear:

@@ -31,7 +31,7 @@ async def test_a_chat_is_open_to_those_in_it_and_on_a_rig_to_every_reader(
 
     async with db.reading() as tx:
         assert (await service.open_to(tx, identity(alice), chat)).role == "owner"
-        assert (await service.open_to(tx, identity(bob), chat)).seat == "member"
+        assert (await service.open_to(tx, identity(bob), chat)).effective_role == "member"
         assert (await service.open_to(tx, None, chat)).role is None
         assert (await service.open_to(tx, identity(mallory, reads_all=True), chat)).role is None
         with pytest.raises(ChatNotFound):

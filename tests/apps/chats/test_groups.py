@@ -2,9 +2,11 @@
 
 import asyncpg
 import pytest
+from sqlalchemy import event
 
+from messenger.web.keys import DATABASE
 from tests.actors import Person
-from tests.apps.chats.conftest import synced
+from tests.apps.chats.conftest import Crowd, synced
 
 pytestmark = pytest.mark.usefixtures("floors_are_true")
 
@@ -41,10 +43,44 @@ async def test_a_chat_that_is_no_group_is_none(alice: Person) -> None:
 
 async def test_of_somebody_unknown_or_too_many_nothing_is_made(alice: Person, sql: asyncpg.Connection) -> None:
     unknown = await alice.post("/v1/groups", {"name": "hiking", "participant_user_ids": ["999999"]})
-    many = await alice.post("/v1/groups", {"name": "hiking", "participant_user_ids": list(range(1, 102))})
+    many = await alice.post("/v1/groups", {"name": "hiking", "participant_user_ids": list(range(1, 1002))})
     unnamed = await alice.post("/v1/groups", {"participant_user_ids": []})
 
     assert unknown.expecting(404).code == "user-not-found"
     assert many.expecting(400).json["errors"][0]["pointer"] == "/participant_user_ids"
     assert unnamed.expecting(400).json["errors"][0]["pointer"] == "/name"
     assert await sql.fetchval("select count(*) from chats") == 0
+
+
+async def test_a_thousand_people_are_in_a_group_from_its_beginning(
+    alice: Person, crowd: Crowd, sql: asyncpg.Connection
+) -> None:
+    ids = await crowd(1000)
+
+    group = (await alice.post("/v1/groups", {"name": "hall", "participant_user_ids": ids})).expecting(201).json
+
+    assert group["member_count"] == 1001
+    assert {one["user_id"] for one in group["participants"]} == {alice.user_id, *ids}
+    about = "from log_entries where kind = 'member_added' and topic_chat = $1"
+    assert await sql.fetchval(f"select count(distinct topic_user) {about}", int(group["chat_id"])) == 1001
+    unstamped = "select count(*) from members m where chat_id = $1 and not exists (select 1 from log_entries e"
+    unstamped += " where e.position = m.since and e.topic_user = m.user_id)"
+    assert await sql.fetchval(unstamped, int(group["chat_id"])) == 0
+    told = "select count(distinct subject_id) from audit where event = 'member_added' and chat_id = $1"
+    assert await sql.fetchval(told, int(group["chat_id"])) == 1001
+
+
+async def test_a_thousand_take_no_more_statements_than_one(alice: Person, crowd: Crowd) -> None:
+    ids = await crowd(1001)
+    engine = alice.server.runner.app[DATABASE].engine.sync_engine
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *about: statements.append(about[2]))
+    writes = ("INSERT", "UPDATE", "select last from log_emit")  # others in the process only look meanwhile
+
+    counts = []
+    for people in ([ids[-1]], ids[:1000]):
+        statements.clear()
+        (await alice.post("/v1/groups", {"name": "hall", "participant_user_ids": people})).expecting(201)
+        counts.append(sum(one.startswith(writes) for one in statements))
+
+    assert counts[0] == counts[1] > 0

@@ -1,10 +1,11 @@
 """Coming into a chat, being somebody there, and leaving it."""
 
-import asyncpg
+from typing import Any
+
 import pytest
 
 from tests.actors import Person
-from tests.apps.chats.conftest import Read, Say
+from tests.apps.chats.conftest import Crowd, Read, Say
 
 pytestmark = pytest.mark.usefixtures("floors_are_true")
 
@@ -123,28 +124,69 @@ async def test_with_one_who_does_not_exist_nobody_is_added(alice: Person, bob: P
     assert await roles(alice, chat) == {"alice": "owner"}
 
 
-async def test_nobody_more_than_a_hundred_and_somebody_at_least_are_added_at_once(alice: Person) -> None:
+async def test_somebody_and_at_most_a_thousand_are_added_at_once(alice: Person) -> None:
     chat = await alice.opens_chat("lunch")
 
-    for ids in ([], list(range(1, 102)), ["me"], "1", None):
+    for ids in ([], list(range(1, 1002)), ["me"], "1", None):
         refused = await alice.post(f"/v1/chats/{chat}/members", {"user_ids": ids})
         assert refused.expecting(400).json["errors"][0]["pointer"].startswith("/user_ids")
 
 
-async def test_pages_of_members_hold_all_of_them_once(alice: Person, sql: asyncpg.Connection) -> None:
-    rows = await sql.fetch("insert into users (name) select 'extra ' || n from generate_series(1, 12) n returning id")
-    ids = [str(row["id"]) for row in rows]
-    made = await alice.post("/v1/chats", {"chat_name": "crowd", "member_ids": ids})
-    chat = made.expecting(201).json["chat_id"]
+async def test_a_thousand_people_are_added_by_one_request(alice: Person, crowd: Crowd) -> None:
+    chat = await alice.opens_chat("hall")
+    ids = await crowd(1000)
 
-    found, iterator = [], ""
-    while iterator is not None:
-        page = (await alice.get(f"/v1/chats/{chat}/members?limit=5{iterator and '&from=' + iterator}")).json
-        assert len(page["members"]) <= 5
-        found += [one["user_id"] for one in page["members"]]
-        iterator = page["next"]["iterator"]
+    async with alice.connects() as socket:
+        added = (await alice.post(f"/v1/chats/{chat}/members", {"user_ids": ids})).expecting(201).json["members"]
 
-    assert found == [alice.user_id, *ids]
+        assert [one["user_id"] for one in added] == ids
+        assert [(await socket.hears("member_added"))["user_id"] for _ in ids] == ids
+    assert (await alice.sees(chat))["member_count"] == 1001
+
+
+async def test_a_thousand_people_are_in_a_new_chat_from_its_beginning(alice: Person, crowd: Crowd) -> None:
+    ids = await crowd(1000)
+
+    made = (await alice.post("/v1/chats", {"name": "hall", "member_ids": ids})).expecting(201).json
+
+    assert made["chat"]["member_count"] == 1001
+
+
+async def test_pages_of_members_hold_all_of_them_once(alice: Person, crowd: Crowd) -> None:
+    ids = await crowd(12)
+    chat = (await alice.post("/v1/chats", {"name": "crowd", "member_ids": ids})).expecting(201).json["chat_id"]
+
+    found = await pages(alice, chat, 5)
+
+    assert [len(page) for page in found] == [5, 5, 3]
+    assert [one["user_id"] for page in found for one in page] == [alice.user_id, *ids]
+
+
+async def test_a_page_of_members_holds_up_to_a_thousand_of_them(alice: Person, crowd: Crowd, say: Say) -> None:
+    ids = await crowd(1000)
+    chat = (await alice.post("/v1/chats", {"name": "hall", "member_ids": ids})).expecting(201).json["chat_id"]
+    message = await say(alice, chat, "pizza?")
+
+    found = await pages(alice, chat, 1000)
+
+    assert [len(page) for page in found] == [1000, 1]
+    assert [one["user_id"] for page in found for one in page] == [alice.user_id, *ids]
+    mine, theirs = found[0][0], found[1][0]
+    assert (mine["role"], mine["read_seq"], mine["message_id"]) == ("owner", 1, message)
+    assert (theirs["role"], theirs["read_seq"], theirs["message_id"]) == ("member", 0, None)
+    assert (await alice.get(f"/v1/chats/{chat}/members?limit=1001")).expecting(400).code == "bad-parameters"
+    first = (await alice.get(f"/v1/chats/{chat}/members")).expecting(200).json
+    assert (len(first["members"]), first["next"]["iterator"]) == (50, first["members"][-1]["user_id"])
+
+
+async def pages(person: Person, chat: str, limit: int) -> list[list[Any]]:
+    found, query = [], f"?limit={limit}"
+    while True:
+        page = (await person.get(f"/v1/chats/{chat}/members{query}")).expecting(200).json
+        found.append(page["members"])
+        if page["next"]["iterator"] is None:
+            return found
+        query = f"?limit={limit}&from={page['next']['iterator']}"
 
 
 # --- roles

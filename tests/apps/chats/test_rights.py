@@ -11,13 +11,13 @@ import asyncpg
 import pytest
 
 from messenger.apps.chats import gate
-from messenger.apps.chats.gate import Action, Seat
+from messenger.apps.chats.gate import Action, EffectiveRole
 from tests.actors import Answer, Person, Server
 from tests.apps.chats.conftest import Say
 
 PAGE = Path(__file__).parents[3] / "docs" / "rights.md"
 ROW = re.compile(r"^\| `(\w+)` \| [^|]+ \| (yes|no) \| (yes|no) \| (yes|no) \| (yes|no) \|$", re.MULTILINE)
-SEATS: tuple[Seat, ...] = ("owner", "admin", "member", "peer")
+SEATS: tuple[EffectiveRole, ...] = ("owner", "admin", "member", "peer")
 ACTIONS: tuple[Action, ...] = get_args(Action)
 
 pytestmark = pytest.mark.usefixtures("floors_are_true")
@@ -44,8 +44,8 @@ def test_rights_only_grow_from_member_to_owner() -> None:
 
 
 def test_in_a_direct_chat_a_role_says_nothing() -> None:
-    assert {gate.seat_of("direct", role) for role in get_args(gate.Role)} == {"peer"}
-    assert gate.seat_of("group", "admin") == gate.seat_of("chat", "admin") == "admin"
+    assert {gate.effective_role("direct", role) for role in get_args(gate.Role)} == {"peer"}
+    assert gate.effective_role("group", "admin") == gate.effective_role("chat", "admin") == "admin"
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Table:
     sql: asyncpg.Connection
     peer: Person = field(init=False)  # the other one in the latest direct chat
 
-    async def sit(self, seat: Seat) -> tuple[Person, str]:
+    async def sit(self, seat: EffectiveRole) -> tuple[Person, str]:
         """Alice owns the chat, Bob is its admin, Carol a member; Erin is another owner, admin or member as needed."""
         if seat == "peer":
             self.peer = Person(self.server, self.carol.http, "somebody new", await self.somebody())

@@ -1,4 +1,4 @@
-"""What signing in needs at hand: the database, the rules, the slots for hashing, the signing keys."""
+"""What accounts and sessions work with: the database, the rules, the slots for hashing, the signing keys."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Renaming = Callable[[Transaction, UserId], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class AuthContext:
     db: Database
     rules: AuthSettings
     passwords: Passwords
@@ -34,7 +34,7 @@ class Desk:
         keys: Sequence[str],
         farewells: Sequence[Farewell] = (),
         renamings: Sequence[Renaming] = (),
-    ) -> "Desk":
+    ) -> "AuthContext":
         mint = Mint(keys, access_token_ttl=rules.access_token_ttl)
         return cls(db, rules, Passwords(), mint, farewells, renamings)
 
@@ -43,4 +43,4 @@ class Desk:
         return Bounds.of(self.rules)
 
 
-DESK: web.AppKey[Desk] = web.AppKey("auth_desk", Desk)
+AUTH: web.AppKey[AuthContext] = web.AppKey("auth", AuthContext)

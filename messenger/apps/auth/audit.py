@@ -1,0 +1,21 @@
+"""What the audit is told. It is written once, at the end of the transaction in which it happened."""
+
+from messenger.apps.auth.store import audit as store
+from messenger.apps.auth.values import AuditEntry, Event
+from messenger.db.engine import Transaction
+from messenger.identity import Caller, SessionId, UserId
+
+
+def record(
+    tx: Transaction,
+    event: Event,
+    caller: Caller,
+    *,
+    user_id: UserId | None = None,
+    session_id: SessionId | None = None,
+    detail: str = "",
+    chat_id: int | None = None,
+    subject_id: UserId | None = None,
+) -> None:
+    entry = AuditEntry(event, caller.address, caller.request_id, user_id, session_id, detail, chat_id, subject_id)
+    tx.at_the_end(store.write, entry)

@@ -1,0 +1,1 @@
+"""The statements: one function, one statement. Moments are the database's, so the clocks of workers do not matter."""
