@@ -271,8 +271,8 @@ class History:
     async def _shown(self, chat: Chat, me: Identity | None, rows: Sequence[Any]) -> list[Message]:
         unknown = {row["sender_id"] for row in rows} - chat.names.keys()
         if unknown:
-            chat.names |= dict.fromkeys(unknown, "")
-            chat.names |= await self._lines.rows(NAMES, chat.chat_id, list(unknown))
+            found = await self._lines.rows(NAMES, chat.chat_id, list(unknown))
+            chat.names |= dict.fromkeys(unknown, "") | dict(found)  # not before: others read meanwhile
         reactions: dict[int, list[Reaction]] = {}
         if rows and chat.has_reactions:
             for row in await self._lines.rows(REACTIONS, chat.chat_id, rows[0]["id"], rows[-1]["id"]):

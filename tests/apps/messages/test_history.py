@@ -1,5 +1,7 @@
 """Pages of a chat's history, by number, by message and by offset."""
 
+import asyncio
+
 import pytest
 
 from messenger.apps.messages.history import FORWARD
@@ -157,3 +159,40 @@ async def test_a_client_id_is_for_its_sender_only(alice, bob):
         own, his = (one["messages"] if isinstance(one, dict) else one for one in (own, his))
         assert own[0]["client_id"] == "mine"
         assert "client_id" not in his[0]
+
+
+NAMES_WAIT = "select pid from pg_locks where not granted and relation = 'users'::regclass"
+
+
+async def test_nobody_gets_a_page_with_blank_names_while_another_looks_them_up(alice, bob, lunch, sql):
+    path = f"/v1/chats/{lunch}/messages?limit=20"
+    async with sql.transaction():
+        await sql.execute("lock table users in access exclusive mode")
+        reading = []
+        for person in (alice, bob):
+            reading.append(asyncio.create_task(person.get(path)))
+            await settled(sql, reading, len(reading))
+
+    for answer in await asyncio.gather(*reading):
+        assert {one["sender_name"] for one in answer.expecting(200).json["messages"]} == {"alice", "bob"}
+
+
+async def test_names_that_could_not_be_looked_up_are_looked_up_again(alice, bob, lunch, sql):
+    path = f"/v1/chats/{lunch}/messages?limit=20"
+    async with sql.transaction():
+        await sql.execute("lock table users in access exclusive mode")
+        reading = asyncio.create_task(alice.get(path))
+        await settled(sql, [reading], 1)
+        await sql.execute(f"select pg_terminate_backend(pid) from ({NAMES_WAIT}) waiting")
+        assert (await reading).code == "unavailable"
+
+    answer = await bob.get(path)
+
+    assert {one["sender_name"] for one in answer.expecting(200).json["messages"]} == {"alice", "bob"}
+
+
+async def settled(sql, reading: list[asyncio.Task], waiting: int) -> None:
+    """Until so many readers wait for the names, or one has its answer without them."""
+    async with asyncio.timeout(20):
+        while len(await sql.fetch(NAMES_WAIT)) < waiting and not any(one.done() for one in reading):
+            await asyncio.sleep(0.01)
