@@ -56,6 +56,15 @@ class Shown:
         return replace(self.message, client_id=client_id(self.key))
 
 
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A message of mine among those that somebody has read."""
+
+    message_id: int
+    seq: int
+    key: str
+
+
 # The first letter of a message's key says how it was sent: with a key of the client's, without one over REST or by a
 # socket, or by an older socket under a UUID. (From another application's transaction: `c` or `d`.)
 GIVEN, PLAIN, SPOKEN, NAMED = "c", "i", "s", "u"
@@ -130,6 +139,7 @@ class Page(Struct, frozen=True):
     next: Next
     read_cursors: list[ReadCursor]
     has_more: bool
+    has_before: bool
 
 
 Fields = dict[str, Any]
