@@ -79,7 +79,7 @@ async def sender_of(config: Config, dsn: str) -> AsyncIterator[Sender]:
     """Sends as the server does. Servers find what was written by looking, four times a second."""
     stream = Log(dsn, wire="none", redis_url="", retention_days=config.log_retention_days, shows={}, tools=None)
     lines = Lines(dsn, 1)
-    sender = Sender(dsn, stream, History(lines, stream, None).now, config.operation_id_window)
+    sender = Sender(dsn, stream, History(lines, stream, None).current, config.operation_id_window)
     await sender.start()
     try:
         yield sender

@@ -36,7 +36,6 @@ from messenger.web.access import is_stream
 from messenger.web.body import BODY_SECONDS
 from messenger.web.clients import PROXIES, address_of, is_secure, proxies
 from messenger.web.keys import CONFIG, DRAINING, IDENTITY, REQUEST_ID, root_of
-from messenger.web.patience import OutOfTimeError, Patience, Turn
 
 log = logging.getLogger(__name__)
 access_log = logging.getLogger("messenger.access")
@@ -58,7 +57,6 @@ READABLE_ELSEWHERE = (
 # Told of every answer: its request, its status, and the seconds it took.
 ANSWERED: web.AppKey[list[Callable[[web.Request, int, float], None]]] = web.AppKey("answered")
 NEW_ID: web.AppKey[Callable[[], str]] = web.AppKey("new_id")
-PATIENCE: web.AppKey[Patience] = web.AppKey("patience", Patience)
 
 # What aiohttp itself raises, in our words.
 MEANINGS: dict[int, type[MessengerError]] = {
@@ -89,7 +87,6 @@ def install(root: web.Application) -> None:
     root[DRAINING] = asyncio.Event()
     root[ANSWERED] = []
     root[NEW_ID] = new_ids().__next__
-    root[PATIENCE] = Patience()
     root.middlewares.append(recorded)
     root.middlewares.append(explained)
     if server.cors_origins:
@@ -203,25 +200,17 @@ def template(request: web.Request) -> str:
 
 async def _in_time(request: web.Request, handler: Handler) -> web.StreamResponse:
     """The handler's time starts when the body is here; for the body there is a deadline of its own."""
+    is_read = request.content.is_eof()
     try:
-        if request.content.is_eof():
-            with Turn(request.app[PATIENCE], HANDLER_SECONDS):
-                return await handler(request)
-        return await _in_time_with_body(request, handler)
-    except OutOfTimeError:
+        async with asyncio.timeout(HANDLER_SECONDS if is_read else HANDLER_SECONDS + BODY_SECONDS) as deadline:
+            if not is_read:
+                request.content.on_eof(lambda: _restart(deadline))
+            return await handler(request)
+    except TimeoutError:
+        if not deadline.expired():  # a time limit of the handler's own
+            raise
         log.warning("took too long route=%s request_id=%s", template(request), request[REQUEST_ID])
         raise Unavailable("The request took too long to answer.", retry_after=1) from None
-
-
-async def _in_time_with_body(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        async with asyncio.timeout(HANDLER_SECONDS + BODY_SECONDS) as deadline:
-            request.content.on_eof(lambda: _restart(deadline))
-            return await handler(request)
-    except TimeoutError as error:
-        if not deadline.expired():
-            raise
-        raise OutOfTimeError from error
 
 
 def _restart(deadline: asyncio.Timeout) -> None:

@@ -17,7 +17,7 @@ from messenger.web.sockets.closing import TOO_SLOW, Closing
 from messenger.web.sockets.outbox import Outbox
 
 if TYPE_CHECKING:
-    from messenger.apps.messages.history import Own
+    from messenger.apps.messages.schemas import Own
 
 log = logging.getLogger(__name__)
 

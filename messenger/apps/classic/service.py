@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from messenger.apps.chats.schemas import Group
-    from messenger.apps.messages.history import Own
-    from messenger.apps.messages.schemas import Message, ReadCursor
+    from messenger.apps.messages.schemas import Message, Own, ReadCursor
     from messenger.db.engine import Database
 
 NAMED = f"{messages.NAMED}:"  # before the UUID that a sender's socket gave

@@ -12,8 +12,7 @@ from messenger.web.sockets.frames import framed
 
 if TYPE_CHECKING:
     from messenger.apps.chats.schemas import Group
-    from messenger.apps.messages.history import Own
-    from messenger.apps.messages.schemas import Message, ReadCursor
+    from messenger.apps.messages.schemas import Message, Own, ReadCursor
 
 Json = dict[str, Any]
 ENCODER = msgspec.json.Encoder()

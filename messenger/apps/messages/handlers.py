@@ -1,12 +1,13 @@
 """Messages over REST: parse, one call of the service, reply."""
 
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 
 from messenger import synonyms
 from messenger.apps.messages import service
-from messenger.apps.messages.history import HISTORY, Where
+from messenger.apps.messages.history import HISTORY, Anchor, Where
 from messenger.apps.messages.schemas import Edit, NewMessage, Read
 from messenger.apps.messages.sender import SENDER, Sent
 from messenger.apps.messages.service import Words
@@ -18,6 +19,8 @@ from messenger.web.body import convert, parse, read, read_bytes
 from messenger.web.keys import CAME, DATABASE, IDENTITY
 
 PAGE = 1000
+PLACES = ("from", "before", "after", "around", "anchor")
+PAGE_QUERY = ("limit", *PLACES, "num_before", "num_after", "read_cursors")
 HISTORY_PAGE = 100
 
 
@@ -47,12 +50,8 @@ async def send_to_group(request: web.Request) -> web.Response:
 
 async def messages(request: web.Request) -> web.Response:
     chat_id = paging.path_id(request, "chat_id", ChatNotFound)
-    given = paging.query(request, ("limit", "from", "before", "after", "around"))
-    if "limit" not in given:
-        raise paging.bad_parameter("limit", "is required")
-    limit = paging.whole_number(given, "limit", 0, least=1, most=PAGE)
-    me = request.get(IDENTITY)
-    page = await request.app[HISTORY].page(me, chat_id, read_where(given), limit, request[CAME])
+    where = read_where(paging.query(request, PAGE_QUERY))
+    page = await service.page(request.app[HISTORY], request.get(IDENTITY), chat_id, where, request[CAME])
     return reply.fresh_bytes(request, page.body, page.tag)
 
 
@@ -62,8 +61,9 @@ async def history(request: web.Request) -> web.Response:
     limit = paging.whole_number(given, "limit", 50, least=1, most=HISTORY_PAGE)
     offset = paging.whole_number(given, "offset", 0, least=0, most=2**53 - 1)
     later = paging.optional_id(given, "later_that_message_id")
-    me, came = request.get(IDENTITY), request[CAME]
-    return reply.fresh(request, await request.app[HISTORY].offset_page(me, chat_id, later, offset, limit, came))
+    pages, me, came = request.app[HISTORY], request.get(IDENTITY), request[CAME]
+    found = await service.offset_page(pages, me, chat_id, came, later_than=later, offset=offset, limit=limit)
+    return reply.fresh(request, found)
 
 
 async def edit(request: web.Request) -> web.Response:
@@ -143,15 +143,66 @@ def one_text(message: str | None, text: str | None) -> str:
 
 
 def read_where(given: dict[str, str]) -> Where:
-    if sum(name in given for name in ("from", "before", "after", "around")) > 1:
-        raise BadParameters("Give at most one of from, before, after and around.")
-    start = paging.whole_number(given, "from", 1, least=0, most=2**53 - 1) if "from" in given else None
-    return Where(
-        start,
-        paging.optional_id(given, "before"),
-        paging.optional_id(given, "after"),
-        paging.optional_id(given, "around"),
-    )
+    """At most one place: a number, before, after or around a message, or an anchor with counts or a limit."""
+    places = [name for name in PLACES if name in given]
+    if len(places) > 1:
+        reason = "Give at most one of from, before, after, around and anchor."
+        raise BadParameters(reason, flaws=[Flaw(places[1], "is one place too many")])
+    if "num_before" in given or "num_after" in given:
+        where = read_counts(given)
+    elif "limit" in given:
+        where = read_limit(given, paging.whole_number(given, "limit", 0, least=1, most=PAGE))
+    else:
+        raise paging.bad_parameter("limit", "is required")
+    if given.get("read_cursors", "true") not in {"true", "false"}:
+        raise paging.bad_parameter("read_cursors", "must be true or false")
+    return replace(where, has_read_cursors=False) if given.get("read_cursors") == "false" else where
+
+
+def read_limit(given: dict[str, str], limit: int) -> Where:
+    if "before" in given:
+        return Where.before(read_id(given, "before"), limit)
+    if "after" in given:
+        return Where.after(read_id(given, "after"), limit)
+    if "around" in given:
+        return Where.around("message", read_id(given, "around"), limit)
+    if "anchor" not in given or given["anchor"] == "oldest":
+        return Where.from_number(paging.whole_number(given, "from", 1, least=0, most=2**53 - 1), limit)
+    if given["anchor"] == "newest":
+        return Where.newest(limit)
+    return Where.around(*read_anchor(given), limit)
+
+
+def read_counts(given: dict[str, str]) -> Where:
+    if "limit" in given:
+        raise paging.bad_parameter("limit", "is not given beside num_before and num_after")
+    if "anchor" not in given:
+        raise paging.bad_parameter("anchor", "is required with num_before and num_after")
+    before, after = (paging.whole_number(given, name, 0, least=0, most=PAGE) for name in ("num_before", "num_after"))
+    if not 1 <= before + after <= PAGE:
+        name = "num_before" if "num_before" in given else "num_after"
+        raise paging.bad_parameter(name, f"and its counterpart must be from 1 to {PAGE} together")
+    if given["anchor"] == "newest":
+        return Where.newest(before)
+    if given["anchor"] == "oldest":
+        return Where.from_number(1, after)
+    return Where.counted(*read_anchor(given), before, after)
+
+
+def read_anchor(given: dict[str, str]) -> tuple[Anchor, int]:
+    if given["anchor"] == "first_unread":
+        return "first_unread", 0
+    message_id = paging.find_id(given["anchor"])
+    if message_id is None:
+        raise paging.bad_parameter("anchor", "must be newest, oldest, first_unread or the id of a message")
+    return "nearest", message_id
+
+
+def read_id(given: dict[str, str], name: str) -> int:
+    found = paging.find_id(given[name])
+    if found is None:
+        raise paging.bad_parameter(name, "is not an id")
+    return found
 
 
 def place(request: web.Request) -> tuple[int, int]:

@@ -56,6 +56,15 @@ class Shown:
         return replace(self.message, client_id=client_id(self.key))
 
 
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A message of mine among those that somebody has read."""
+
+    message_id: int
+    seq: int
+    key: str
+
+
 # The first letter of a message's key says how it was sent: with a key of the client's, without one over REST or by a
 # socket, by an older socket under a UUID, or without one in another application's transaction (`messenger.send`).
 KEY_LETTERS = GIVEN, PLAIN, SPOKEN, NAMED, DRAFTED = ("c", "i", "s", "u", "d")
@@ -131,6 +140,7 @@ class Page(Struct, frozen=True):
     next: Next
     read_cursors: list[ReadCursor]
     has_more: bool
+    has_before: bool
 
 
 Fields = dict[str, Any]

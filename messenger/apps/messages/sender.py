@@ -507,7 +507,7 @@ async def context(root: web.Application) -> AsyncIterator[None]:
     dsn = str(config.database.direct_url) or root[DATABASE].dsn
 
     limit = root[LIMITS].send if LIMITS in root else None
-    sender = Sender(dsn, root[LOG], root[HISTORY].now, config.operation_id_window, root[WATCH], limit)
+    sender = Sender(dsn, root[LOG], root[HISTORY].current, config.operation_id_window, root[WATCH], limit)
     root[SENDER] = sender
     await sender.start()
     yield

@@ -7,7 +7,7 @@ from typing import Any
 from messenger.apps.chats import door
 from messenger.apps.chats import service as chats
 from messenger.apps.messages import store
-from messenger.apps.messages.history import HISTORY, History
+from messenger.apps.messages.history import HISTORY, Answer, History, Where
 from messenger.apps.messages.schemas import NAMED, PLAIN, SPOKEN, TEXT_LENGTH, Message
 from messenger.apps.messages.sender import SENDER, Draft, Mark, Sender, Sent
 from messenger.db.engine import Database, Transaction
@@ -101,10 +101,20 @@ async def mark_read(sender: Sender, user_id: int, session_id: int | None, chat_i
 
 
 async def own(history: History, message_id: int) -> Message:
-    found = (await history.now([message_id])).get(message_id)
+    found = (await history.current([message_id])).get(message_id)
     if found is None:
         raise MessageNotFound
     return found.for_sender
+
+
+async def page(history: History, me: Identity | None, chat_id: int, where: Where, came: float) -> Answer:
+    return await history.page(me, chat_id, where, came)
+
+
+async def offset_page(
+    history: History, me: Identity | None, chat_id: int, came: float, *, later_than: int | None, offset: int, limit: int
+) -> list[Message]:
+    return await history.offset_page(me, chat_id, later_than, offset, limit, came)
 
 
 async def chat_of(db: Database, message_id: int) -> int:

@@ -11,7 +11,7 @@ from messenger.log.entries import Entry
 
 
 async def new_message(root: web.Application, entries: Sequence[Entry]) -> list[Any]:
-    found = await root[HISTORY].now([entry.position for entry in entries])
+    found = await root[HISTORY].current([entry.position for entry in entries])
     own = await root[SENDER].answered([one.place for one in found.values()])
     for entry in entries:
         one = found.get(entry.position)
@@ -23,7 +23,7 @@ async def new_message(root: web.Application, entries: Sequence[Entry]) -> list[A
 
 
 async def message_changed(root: web.Application, entries: Sequence[Entry]) -> list[Any]:
-    found = await root[HISTORY].now([entry.subject_id or 0 for entry in entries])
+    found = await root[HISTORY].current([entry.subject_id or 0 for entry in entries])
     return [
         {"actor_id": str(entry.actor_id), "message": found[entry.subject_id].message}
         if entry.subject_id in found
@@ -33,7 +33,7 @@ async def message_changed(root: web.Application, entries: Sequence[Entry]) -> li
 
 
 async def reaction(root: web.Application, entries: Sequence[Entry]) -> list[Any]:
-    found = await root[HISTORY].now([entry.subject_id or 0 for entry in entries])
+    found = await root[HISTORY].current([entry.subject_id or 0 for entry in entries])
     return [
         {
             "message_id": str(entry.subject_id),

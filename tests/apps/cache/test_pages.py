@@ -2,7 +2,8 @@
 
 import pytest
 
-from messenger.apps.messages.history import FORWARD, HISTORY
+from messenger.apps.messages.history import HISTORY
+from messenger.apps.messages.history_store import MESSAGES
 from tests.actors import Person, Server
 from tests.apps.talk import says
 
@@ -43,16 +44,46 @@ def listened(server: Server) -> list[str]:
     return asked
 
 
-async def test_a_second_read_of_a_page_asks_the_database_nothing_about_messages(server, alice, bob, lunch):
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=50",
+        "anchor=newest&limit=3",
+        "anchor=newest&num_before=3",
+        "anchor=oldest&limit=3",
+        "anchor=first_unread&limit=3",
+        "anchor={}&num_before=1&num_after=1",
+        "anchor=9007199254740991&limit=3",
+        "around={}&limit=3&read_cursors=false",
+    ],
+)
+async def test_a_second_read_of_a_page_asks_the_database_nothing_about_messages(server, alice, bob, lunch, query):
+    message = (await alice.get(page(lunch))).json["messages"][2]["message_id"]
+    path = f"/v1/chats/{lunch}/messages?{query.format(message)}"
     asked = listened(server)
-    first = [(await who.get(page(lunch))).json for who in (alice, bob)]
-    assert asked
+    first = [(await who.get(path)).json for who in (alice, bob)]
+    assert asked or query == "limit=50"  # read above already
     asked.clear()
 
-    again = [(await who.get(page(lunch))).json for who in (alice, bob) for _ in range(20)]
+    again = [(await who.get(path)).json for who in (alice, bob) for _ in range(20)]
 
     assert again == [first[0]] * 20 + [first[1]] * 20
     assert asked == []
+
+
+async def test_a_kept_newest_page_moves_on_and_an_unread_one_is_the_readers_own(alice, bob, lunch, elsewhere):
+    newest, unread = (
+        f"/v1/chats/{lunch}/messages?anchor={anchor}&num_before=1" for anchor in ("newest", "first_unread")
+    )
+    for number in range(6, 9):
+        for path in (newest, unread):
+            await bob.get(path)
+        answer = await alice.post(f"/v1/chats/{lunch}/messages", {"text": f"{number}"}, server=elsewhere)
+        said = answer.expecting(201).json
+
+        assert [one["seq"] for one in (await bob.get(newest)).json["messages"]] == [said["seq"]] == [number]
+        assert [one["seq"] for one in (await bob.get(unread)).json["messages"]] == [4, 5]
+        assert [one["seq"] for one in (await alice.get(unread)).json["messages"]] == [number]
 
 
 async def test_whatever_changes_a_page_from_another_process_is_in_the_next_read(alice, bob, lunch, elsewhere):
@@ -131,4 +162,4 @@ async def test_without_the_cache_every_page_is_read_and_looks_the_same(alice, lu
     for _ in range(3):
         asked.clear()
         assert (await alice.asks("GET", page(lunch), server=bare)).body == kept
-        assert FORWARD in asked
+        assert MESSAGES in asked

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
@@ -185,7 +186,7 @@ async def test_nobody_gets_anybody_elses_page_nor_an_old_one(start, kept_in):
                 await changes.one()
             who = chance.choice(people)
             me = Identity(UserId(int(who.user_id)), SessionId(0))
-            where = (me, int(chance.choice(chats)), changes.somewhere(), chance.choice((1, 3, 50)))
+            where = (me, int(chance.choice(chats)), changes.somewhere())
 
             answer = await told(history, *where)
 
@@ -195,9 +196,9 @@ async def test_nobody_gets_anybody_elses_page_nor_an_old_one(start, kept_in):
         assert changes.kinds == {"say", "edit", "delete", "react", "read", "rename", "kick", "invite"}
 
 
-async def told(history: History, me: Identity, chat: int, where: Where, limit: int) -> bytes | str:
+async def told(history: History, me: Identity, chat: int, where: Where) -> bytes | str:
     try:
-        return (await history.page(me, chat, where, limit, time.monotonic())).body
+        return (await history.page(me, chat, where, time.monotonic())).body
     except ChatNotFound:
         return "no such chat"
 
@@ -212,7 +213,17 @@ class Changes:
         self.kinds: set[str] = set()
 
     def somewhere(self) -> Where:
-        return self.chance.choice((Where(), Where(from_seq=self.chance.randrange(1, 40))))
+        number, limit = self.chance.randrange(1, 40), self.chance.choice((1, 3, 50))
+        where = self.chance.choice(
+            (
+                Where.from_number(1, limit),
+                Where.from_number(number, limit),
+                Where.newest(limit),
+                Where.around("first_unread", 0, limit),
+                Where.counted("first_unread", 0, 2, limit),
+            )
+        )
+        return replace(where, has_read_cursors=self.chance.random() < 0.8)  # noqa: PLR2004
 
     async def one(self) -> None:
         """By somebody who may or may not be allowed to."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from messenger.apps.classic.closing import GOING_AWAY
 from messenger.apps.classic.receipts import MOST_WAITING, Receipts
-from messenger.apps.messages.history import Own
+from messenger.apps.messages.schemas import Own
 from messenger.errors import Unavailable
 from messenger.log.entries import Entry
 from messenger.web.sockets.closing import TOO_SLOW, Closing

@@ -1,0 +1,145 @@
+"""How messages are read. One function, one statement; a message's row is rendered by whoever asked for it."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from messenger.apps.messages.schemas import Own, Reaction, ReadCursor
+
+if TYPE_CHECKING:
+    from messenger.log.entries import Cursor
+    from messenger.log.line import Lines
+
+CHAT = """
+    select c.head_seq, c.read_seq, exists(select from reactions r where r.chat_id = c.id) as has_reactions,
+           array(select (m.user_id, g.id, m.read_seq)::text
+                   from members m left join messages g on g.chat_id = m.chat_id and g.seq = m.read_seq
+                  where m.chat_id = c.id order by m.user_id) as marks
+      from chats c where c.id = $1 and c.deleted_at is null
+"""
+NAMES = """
+    select u.id, coalesce(m.name, u.name) as name
+      from users u left join members m on m.chat_id = $1 and m.user_id = u.id where u.id = any($2)
+"""
+# `$4`: the reader, or null where everybody may read everything. One snapshot sees his membership and the rows.
+MESSAGES = """
+    select g.id, g.seq, g.sender_id, g.text, (extract(epoch from g.sent_at) * 1000)::bigint as sent,
+           (extract(epoch from g.edited_at) * 1000)::bigint as edited, g.deleted_at is not null as deleted,
+           g.reply_to, g.key
+      from messages g
+     where g.chat_id = $1 and g.seq >= $2
+       and exists(select from chats c where c.id = $1 and c.deleted_at is null)
+       and ($4::bigint is null or exists(select from members m where m.chat_id = $1 and m.user_id = $4))
+     order by g.seq limit $3
+"""
+REACTIONS = """
+    select r.message_id, r.emoji, array_agg(r.user_id::text order by r.at, r.user_id) as people
+      from reactions r where r.chat_id = $1 and r.message_id between $2 and $3
+     group by r.message_id, r.emoji order by r.message_id, r.emoji
+"""
+# `is_read` never falls back: the chat keeps how far all have read.
+CURRENT = """
+    select g.id, g.seq, g.sender_id, g.text, (extract(epoch from g.sent_at) * 1000)::bigint as sent,
+           (extract(epoch from g.edited_at) * 1000)::bigint as edited, g.deleted_at is not null as deleted,
+           g.reply_to, g.key, g.chat_id, coalesce(m.name, u.name, '') as name, g.seq <= c.read_seq as is_read,
+           (select jsonb_object_agg(r.emoji, r.people) from (
+               select r.emoji, jsonb_agg(r.user_id::text order by r.at, r.user_id) as people from reactions r
+                where r.chat_id = g.chat_id and r.message_id = g.id group by r.emoji) r) as reactions
+      from messages g
+      join chats c on c.id = g.chat_id
+      left join users u on u.id = g.sender_id
+      left join members m on m.chat_id = g.chat_id and m.user_id = g.sender_id
+     where g.id = any($1)
+"""
+OWN = """
+    select g.id, g.seq, g.key from messages g
+     where g.chat_id = $1 and g.seq between $2 and $3 and g.sender_id = $4 order by g.seq limit $5
+"""
+# Keys are unique per sender, so the members are tried one by one, by the index.
+BY_KEY = """
+    select max(g.id) as id
+      from members m join messages g on g.chat_id = m.chat_id and g.sender_id = m.user_id and g.key = $2
+     where m.chat_id = $1
+"""
+SEQ = "select seq from messages where id = $1 and chat_id = $2"
+# Numbers have no holes and rise with the ids, so halving finds the place of an id that is no message of this chat.
+NEAREST = """
+    with recursive halves as (
+        select 1::bigint as low, head_seq + 1 as high from chats where id = $2
+        union all
+        select case when g.id < $1 then g.seq + 1 else h.low end, case when g.id < $1 then h.high else g.seq end
+          from halves h join messages g on g.chat_id = $2 and g.seq = (h.low + h.high) / 2
+         where h.low < h.high
+    )
+    select low as seq from halves where low = high
+"""
+
+
+@dataclass(slots=True)
+class ChatHead:
+    """What all pages of a chat share, true when the log stood at `place`."""
+
+    chat_id: int
+    place: "Cursor"
+    head_seq: int
+    read_seq: int  # how far all have read
+    has_reactions: bool
+    read_cursors: Mapping[int, ReadCursor]  # of every member
+    names: dict[int, str] = field(default_factory=dict)  # of senders, as far as they were asked for
+
+
+async def find_chat(lines: "Lines", chat_id: int, place: "Cursor") -> ChatHead | None:
+    rows = await lines.rows(CHAT, chat_id)
+    if not rows:
+        return None
+    head_seq, read_seq, has_reactions, marks = rows[0]
+    return ChatHead(chat_id, place, head_seq, read_seq, has_reactions, dict(map(_read_cursor, marks)))
+
+
+def _read_cursor(row: str) -> tuple[int, ReadCursor]:
+    """From three numbers as PostgreSQL writes them: `(7,,0)` has read nothing."""
+    user_id, message_id, read_seq = row[1:-1].split(",")
+    return int(user_id), ReadCursor(user_id, message_id or None, int(read_seq))
+
+
+async def find_names(lines: "Lines", chat_id: int, people: Iterable[int]) -> dict[int, str]:
+    """As these people are called in this chat; a row that is gone has no name."""
+    wanted = list(people)
+    return dict.fromkeys(wanted, "") | dict(await lines.rows(NAMES, chat_id, wanted))
+
+
+async def find_messages(
+    lines: "Lines", chat_id: int, first_seq: int, count: int, reader: int | None
+) -> Sequence[Sequence[Any]]:
+    return await lines.rows(MESSAGES, chat_id, first_seq, count, reader)
+
+
+async def find_reactions(lines: "Lines", chat_id: int, first_id: int, last_id: int) -> dict[int, list[Reaction]]:
+    found: dict[int, list[Reaction]] = {}
+    for message_id, emoji, people in await lines.rows(REACTIONS, chat_id, first_id, last_id):
+        found.setdefault(message_id, []).append(Reaction(emoji, people))
+    return found
+
+
+async def find_current(lines: "Lines", message_ids: Collection[int]) -> Sequence[Any]:
+    return await lines.rows(CURRENT, message_ids)
+
+
+async def find_own(lines: "Lines", chat_id: int, from_seq: int, to_seq: int, sender_id: int, most: int) -> list[Own]:
+    return [Own(*row) for row in await lines.rows(OWN, chat_id, from_seq, to_seq, sender_id, most)]
+
+
+async def find_by_key(lines: "Lines", chat_id: int, key: str) -> int | None:
+    found: int | None = (await lines.rows(BY_KEY, chat_id, key))[0]["id"]
+    return found
+
+
+async def find_seq(lines: "Lines", chat_id: int, message_id: int) -> int | None:
+    rows = await lines.rows(SEQ, message_id, chat_id)
+    return rows[0]["seq"] if rows else None
+
+
+async def find_nearest_seq(lines: "Lines", chat_id: int, message_id: int) -> int:
+    """The number of the first message of this chat that is later than this id, or the one to be dealt next."""
+    rows = await lines.rows(NEAREST, message_id, chat_id)
+    return rows[0]["seq"] if rows else 1

@@ -1,0 +1,94 @@
+"""What is remembered for pages of history, and when it may be believed.
+
+Members, names, read cursors and whole pages were true when the log stood at a place. They are used only while this
+process has followed the log to a head that was read after the request came, and knows of nothing later in that chat.
+"""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from messenger.errors import Unavailable
+from messenger.log.entries import Cursor
+
+if TYPE_CHECKING:
+    from messenger.apps.messages.history_store import ChatHead
+    from messenger.log.follow import Log
+    from messenger.web.shelf import Shelf
+
+MOST_CHATS, MOST_MEMBERS = 2_000, 100_000  # remembered, in each of two generations
+
+
+class CachedPage(msgspec.Struct, array_like=True, frozen=True):
+    """A page as it is answered, and what must still hold for it to be."""
+
+    epoch: str
+    position: int
+    senders: list[int]  # who see more in it than others: the keys of their own messages
+    tag: str
+    body: bytes
+
+
+PACK, UNPACK = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(CachedPage)
+
+
+class PageCache:
+    def __init__(self, log: "Log", shelf: "Shelf | None") -> None:
+        self._log = log
+        self._shelf = shelf
+        self._young: dict[int, ChatHead] = {}
+        self._old: dict[int, ChatHead] = {}
+        self._members = 0  # of the young ones
+
+    @property
+    def place(self) -> Cursor:
+        """What is read from now on knows everything up to here."""
+        return self._log.place
+
+    async def may_be_believed(self, came: float) -> bool:
+        """Has this process followed the log to a head read since the request came?"""
+        if self._shelf is None:
+            return False
+        try:
+            await self._log.barrier(came)
+        except Unavailable:
+            return False  # the database itself says what is wrong
+        return True
+
+    def find_chat(self, chat_id: int) -> "ChatHead | None":
+        chat = self._young.get(chat_id) or self._old.get(chat_id)
+        return chat if chat is not None and self._log.is_quiet(chat.place, chat_id=chat_id) else None
+
+    def keep_chat(self, chat: "ChatHead") -> None:
+        self._young[chat.chat_id] = chat
+        self._members += len(chat.read_cursors)
+        if self._members > MOST_MEMBERS or len(self._young) > MOST_CHATS:
+            self._young, self._old, self._members = {}, self._young, 0
+
+    async def find_page(self, chat_id: int, name: str, reader: int) -> CachedPage | None:
+        """The one of all readers; who has said something on it has one of his own."""
+        name = self._name(chat_id, name)
+        page = await self._find(name, chat_id)
+        return await self._find(f"{name} {reader}", chat_id) if page is None or reader in page.senders else page
+
+    async def keep_page(
+        self, chat: "ChatHead", name: str, reader: int, senders: list[int], tag: str, body: bytes
+    ) -> None:
+        if self._shelf is None:
+            return
+        page = CachedPage(chat.place.epoch, chat.place.position, senders, tag, body)
+        name = self._name(chat.chat_id, name)
+        await self._shelf.keep(f"{name} {reader}" if reader in senders else name, PACK.encode(page))
+
+    def _name(self, chat_id: int, name: str) -> str:
+        return f"{self._log.place.epoch} {chat_id} {name}"
+
+    async def _find(self, name: str, chat_id: int) -> CachedPage | None:
+        found = await self._shelf.find(name) if self._shelf is not None else None
+        if found is None:
+            return None
+        try:
+            page = UNPACK.decode(found)
+        except msgspec.MsgspecError:  # of another version
+            return None
+        return page if self._log.is_quiet(Cursor(page.epoch, page.position), chat_id=chat_id) else None

@@ -1,0 +1,52 @@
+"""From a row of the database to a message as it is answered."""
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from messenger.apps.messages.schemas import Message, Reaction, Shown, client_id
+from messenger.text import rfc3339_ms
+
+if TYPE_CHECKING:
+    from messenger.apps.messages.history_store import ChatHead
+
+
+def render_for_all(row: Any) -> Shown:
+    """The same for every reader."""
+    found = msgspec.json.decode(row["reactions"] or b"{}")
+    reactions = [Reaction(emoji, people) for emoji, people in sorted(found.items())]
+    message = render(row, row["chat_id"], row["name"], row["is_read"], reactions)
+    return Shown(message, row["chat_id"], row["sender_id"], row["key"])
+
+
+def render_for(reader: int, row: Any, chat: "ChatHead", reactions: list[Reaction]) -> Message:
+    own = client_id(row["key"]) if row["sender_id"] == reader else msgspec.UNSET
+    name, is_read = chat.names[row["sender_id"]], row["seq"] <= chat.read_seq
+    return render(row, chat.chat_id, name, is_read, reactions, own)
+
+
+def render(
+    row: Any,
+    chat_id: int,
+    sender_name: str,
+    is_read: bool,
+    reactions: list[Reaction],
+    own: str | None | msgspec.UnsetType = msgspec.UNSET,
+) -> Message:
+    message_id, seq, sender_id, text, sent, edited, deleted, reply_to = row[:8]
+    return Message(
+        message_id=(name := str(message_id)),
+        id=name,
+        chat_id=str(chat_id),
+        seq=seq,
+        sender_id=str(sender_id),
+        sender_name=sender_name,
+        text=text or "",
+        sent_at=rfc3339_ms(sent),
+        edited_at=None if edited is None else rfc3339_ms(edited),
+        deleted=deleted,
+        reply_to=None if reply_to is None else str(reply_to),
+        reactions=reactions,
+        is_read=is_read,
+        client_id=own,
+    )
