@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from messenger.apps.messages.sender import PLANS
+from messenger.log.appender import PLANS
 
 VERSIONS = Path(__file__).parents[2] / "messenger/db/migrations/versions"
 SQL = (VERSIONS / "0004_lean_append.sql").read_text()
@@ -33,10 +33,10 @@ async def writers(dsn: str) -> AsyncIterator[list[asyncpg.Connection]]:
         await connection.close()
 
 
-async def append(connection, *sends, marks=(), function="log_append", window=300):
+async def append(connection, *sends, marks=(), copies=None, function="log_append", window=300):
     """`sends`: (chat, sender, key, text[, operation]); `marks`: (chat, reader, message)."""
     return await connection.fetchrow(
-        f"select * from {function}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, make_interval(secs => $12))",
+        f"select * from {function}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, make_interval(secs => $12), $13)",
         [one[0] for one in sends],
         [one[1] for one in sends],
         [None] * len(sends),
@@ -49,12 +49,13 @@ async def append(connection, *sends, marks=(), function="log_append", window=300
         [None] * len(marks),
         [one[2] for one in marks],
         window,
+        copies,
     )
 
 
-async def append_lone(connection, chat_id, sender, key, text, *, session=None, function="log_append_lone"):
+async def append_lone(connection, chat_id, sender, key, text, *, session=None, copy=None, function="log_append_lone"):
     return await connection.fetchrow(
-        f"select * from {function}($1, $2, $3, $4, $5)", chat_id, sender, session, key, text
+        f"select * from {function}($1, $2, $3, $4, $5, $6)", chat_id, sender, session, key, text, copy
     )
 
 
