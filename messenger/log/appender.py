@@ -48,6 +48,7 @@ FREE = """
            exists(select from pg_stat_activity where wait_event = 'SyncRep'
                                                  and query_start < clock_timestamp() - interval '250 ms') as is_stuck
 """
+UNSTORABLE = frozenset({"22000", "22021", "22P05"})  # text that the driver or PostgreSQL itself does not take
 # Nothing was stored, and the next try may find the rival gone.
 AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 
@@ -112,7 +113,7 @@ class Queue(Generic[D]):
             for draft in batch:
                 draft.goes_alone = True
             self.put_back(batch)
-        elif isinstance(error, asyncpg.DataError):
+        elif getattr(error, "sqlstate", None) in UNSTORABLE:
             self._owner.refuse(batch[0], BadParameters("The message holds text that cannot be stored."))
         else:
             log.error("a draft could not be stored", exc_info=error)

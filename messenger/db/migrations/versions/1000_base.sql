@@ -153,7 +153,7 @@ create table messages (
     seq bigint not null,
     id bigint not null unique,
     sender_id bigint not null,
-    key text not null,                     -- 'c:' + the client's, or 'i:' + one made for retries inside
+    key text not null,                     -- how it was sent, and a client's key or one of our own: see schemas.py
     operation_id smallint,
     body_hash bigint not null,             -- of the body as first sent, so a retry is recognised after an edit
     text text,
@@ -161,6 +161,7 @@ create table messages (
     sent_at timestamptz not null,
     edited_at timestamptz,
     deleted_at timestamptz,
+    copy_id bigint,                        -- of the sends with one client's key: which of them was stored
     primary key (chat_id, seq)
 );
 create unique index messages_key_idx on messages (chat_id, sender_id, key);
