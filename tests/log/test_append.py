@@ -196,6 +196,24 @@ async def test_an_operation_is_remembered_for_its_window_only(sql, chat):
     assert later["s_seq"] == [2]
 
 
+async def test_what_was_stored_before_tells_which_copy_of_it_that_was(sql, chat):
+    await append(sql, (chat, 1, "c:k", "a"), copies=[11])
+    await append(sql, (chat, 1, "i:1", "b", 7), copies=[12])
+    await append_lone(sql, chat, 1, "c:l", "c", copy=13)
+    await append(sql, (chat, 1, "i:plain", "d"))
+
+    again = await append(
+        sql,
+        *[(chat, 1, "c:k", "a"), (chat, 1, "i:2", "b", 7), (chat, 1, "c:l", "c"), (chat, 1, "i:plain", "d")],
+        copies=[21, 22, 23, None],
+    )
+    alone = await append_lone(sql, chat, 1, "c:k", "a", copy=31)
+
+    assert again["s_status"] == ["replayed"] * 4
+    assert again["s_stored_by"] == [11, 12, 13, None]
+    assert (alone["s_status"], alone["s_stored_by"]) == (["replayed"], [11])
+
+
 async def test_a_retry_is_recognised_after_an_edit(sql, chat):
     await append(sql, (chat, 1, "c:k", "first words"))
     await sql.execute("update messages set text = 'other words', edited_at = now()")

@@ -10,7 +10,6 @@ from bench.house import happens
 from messenger.apps.messages import service
 from messenger.apps.messages.schemas import Outgoing
 from messenger.errors import BadParameters
-from messenger.log import appender
 from tests.actors import Person, Server
 from tests.apps.talk import says
 from tests.sockets import SOON, Refused
@@ -98,7 +97,6 @@ async def test_a_message_whose_batch_hangs_is_answered_unavailable_and_heard_whe
 ) -> None:
     """Its sender's socket, too, hears the event then: nothing else tells it."""
     monkeypatch.setattr("messenger.log.line.STATEMENT_TIMEOUT", 3600.0)
-    monkeypatch.setitem(appender.PLANS, "statement_timeout", "1h")
     lunch = await alice.opens_chat("lunch")
     await sql.execute(
         "create function wait() returns trigger language plpgsql as 'begin set local lock_timeout = 0;"
