@@ -50,14 +50,14 @@ Credential = SessionToken | AccessToken | SocketTicket
 Name = bytes | tuple[SessionId, UserId | None]
 
 
-async def identify(desk: Desk, credential: Credential, memory: Memory | None) -> Identity:
+async def identify(desk: Desk, credential: Credential, memory: Memory | None, *, rechecked: bool = False) -> Identity:
     """The credential names a session; its row says whether it still opens anything. `memory`: who will ask again."""
     if isinstance(credential, SocketTicket):
         return (await _look(desk, await _take_ticket(desk, credential)))[0]
     name = _name(desk, credential)
     if memory is None:
         return (await _look(desk, name))[0]
-    known = await memory.find(name)
+    known = await memory.find(name, rechecked=rechecked)
     if known is not None:
         return known
     place = memory.place

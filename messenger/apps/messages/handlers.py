@@ -11,7 +11,7 @@ from messenger.apps.messages.sending import SENDER, Sent
 from messenger.errors import BadParameters, ChatNotFound, Flaw, GroupNotFound, MessageNotFound, UserNotFound
 from messenger.identity import UserId
 from messenger.web import paging, reply
-from messenger.web.access import charged, me
+from messenger.web.access import charged, me, rechecked
 from messenger.web.body import convert, parse, read, read_bytes
 from messenger.web.keys import CAME, DATABASE, IDENTITY
 
@@ -20,6 +20,7 @@ HISTORY_PAGE = 100
 
 
 @charged("send")
+@rechecked
 async def send(request: web.Request) -> web.Response:
     chat_id = paging.path_id(request, "chat_id", ChatNotFound)
     outgoing = await read_outgoing(request)
@@ -87,6 +88,7 @@ async def unreact(request: web.Request) -> web.Response:
     return reply.nothing()
 
 
+@rechecked
 async def mark_chat_read(request: web.Request) -> web.Response:
     chat_id = paging.path_id(request, "chat_id", ChatNotFound)
     mark = await read(request, Read)
