@@ -31,6 +31,7 @@ MOST_WAITING = 20_000
 PATIENCE = 1.0  # whatever the database does, a draft is answered within a second (its key makes another try safe)
 LOCKED_PATIENCE = 10.0  # a chat that a stranger keeps locked delays its own drafts only
 SWEEP = 0.02  # seconds between two looks for drafts whose time is over
+LATE = 0.25  # a loop that is late itself says nothing about the database: the answers may lie there unread
 PAUSE = 0.05  # before another try
 MOST_LOCKED = 8  # locked chats that are tried at the same time
 # The plans must not depend on what the planner happens to believe about fresh tables.
@@ -45,8 +46,9 @@ PLANS = {
 # Which chats are not locked, and whether commits hang (a synchronous standby is frozen): their locks are no stranger's.
 FREE = """
     select array(select id from chats where id = any($1) order by id for no key update skip locked) as chats,
-           exists(select from pg_stat_activity where wait_event = 'SyncRep'
-                                                 and query_start < clock_timestamp() - interval '250 ms') as is_stuck
+           exists(select from pg_stat_activity
+                   where datname = current_database() and wait_event = 'SyncRep'
+                     and query_start < clock_timestamp() - interval '250 ms') as is_stuck
 """
 UNSTORABLE = frozenset({"22000", "22021", "22P05"})  # text that the driver or PostgreSQL itself does not take
 # Nothing was stored, and the next try may find the rival gone.
@@ -205,10 +207,12 @@ class Appender(Queue[D]):
     def _refuse_overdue(self) -> None:
         """One timer for all drafts: while they are answered in time it rings once a second."""
         loop = asyncio.get_running_loop()
-        now = loop.time()
+        now, timer, self._sweep = loop.time(), self._sweep, None
+        if timer is not None and now - timer.when() > LATE:
+            self._sweep = loop.call_later(SWEEP, self._refuse_overdue)
+            return
         dues = [queue.refuse_overdue(now) for queue in (self, *self._locked.values())]
         next_due = min((due for due in dues if due is not None), default=None)
-        self._sweep = None
         if next_due is not None:
             self._sweep = loop.call_at(max(next_due, now + SWEEP), self._refuse_overdue)
 

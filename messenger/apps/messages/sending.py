@@ -145,7 +145,7 @@ class Sender:
     def _accept(self, draft: Draft) -> None:
         content, number = draft.content, next(self._numbers)
         draft.key = f"{key_prefix(content)}:{content.client_id or f'{self._prefix}{number}'}"
-        if draft.repeats is not None:
+        if content.client_id is not None or content.operation_id is not None:
             draft.copy_id = self._first_copy + number
         self._in_flight.setdefault(draft.name, draft)
         self._appender.submit(draft)
