@@ -153,7 +153,7 @@ create table messages (
     seq bigint not null,
     id bigint not null unique,
     sender_id bigint not null,
-    key text not null,                     -- how it was sent, and a client's key or one of our own: see schemas.py
+    key text not null,                     -- a letter that says how it was sent, and the client's key or one of ours
     operation_id smallint,
     body_hash bigint not null,             -- of the body as first sent, so a retry is recognised after an edit
     text text,
