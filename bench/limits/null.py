@@ -8,25 +8,26 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
-from messenger.apps.messages import sender
+from messenger.apps.messages import sending
+from messenger.log import appender
 from messenger.log.line import Line
 from messenger.log.tail import HEAD
 from messenger.run import api as messenger_api
 
 
 class NoDatabase(Line):
-    """The sender's line. Only where the log stands is asked, once."""
+    """The appender's line. Only where the log stands is asked, once."""
 
     position = 0
     epoch = ""
     numbers: defaultdict[int, int] = defaultdict(int)
 
     async def row(self, statement: str, *arguments: Any) -> Any:
-        assert statement in (sender.APPEND, sender.APPEND_LONE), statement
+        assert statement in (sending.APPEND, sending.APPEND_LONE), statement
         if not self.epoch:
             head = await super().row(HEAD)
             NoDatabase.position, NoDatabase.epoch = head["position"], head["epoch"]
-        is_lone = statement == sender.APPEND_LONE
+        is_lone = statement == sending.APPEND_LONE
         chats, marks = ([arguments[0]], []) if is_lone else (arguments[0], arguments[7])
         first = self.position + 1
         NoDatabase.position += len(chats)
@@ -39,6 +40,7 @@ class NoDatabase(Line):
             "s_id": range(first, first + len(chats)),
             "s_seq": numbers,
             "s_name": ["person-1234-1-123"] * len(chats),
+            "s_stored_by": [None] * len(chats),
             "stamp": datetime.now(UTC),
             "epoch": self.epoch,
             "last": self.position if chats else None,
@@ -51,7 +53,7 @@ class NoDatabase(Line):
 
 
 def main() -> None:
-    sender.Line = NoDatabase  # type: ignore[attr-defined]
+    appender.Line = NoDatabase  # type: ignore[attr-defined]
     messenger_api.main()
 
 

@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 
 from messenger.apps.auth.context import AuthContext
 from messenger.apps.messages.history import History
-from messenger.apps.messages.sender import Sender
+from messenger.apps.messages.sending import Sender
 from messenger.db.embedded import PrivatePostgres
 from messenger.db.engine import Database
 from messenger.identity import Caller

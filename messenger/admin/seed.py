@@ -19,8 +19,8 @@ from messenger.apps.auth.schemas import Registration
 from messenger.apps.chats import members
 from messenger.apps.chats import service as chats
 from messenger.apps.messages import service as messages
-from messenger.apps.messages.sender import Sender
-from messenger.apps.messages.service import Words
+from messenger.apps.messages.sending import Sender
+from messenger.apps.messages.service import Outgoing
 from messenger.db.engine import Database
 from messenger.errors import ChatNotFound, IdempotencyConflict, UserAlreadyExists
 from messenger.run.cli import USAGE, Refusal
@@ -161,9 +161,9 @@ async def _talk(
     """The id of the last message that is there."""
     last = None
     for number, (speaker, text) in enumerate(talk, 1):
-        words = Words(text, client_id=f"demo-{number}")
+        outgoing = Outgoing(text, client_id=f"demo-{number}")
         try:
-            sent = await messages.send(sender, three[speaker].user_id, None, chat_id, words)
+            sent = await messages.send(sender, three[speaker].user_id, None, chat_id, outgoing)
         except (ChatNotFound, IdempotencyConflict) as error:  # has left, or says something else by now
             made.left_alone.append(f"message {number} of {three[speaker].name} in chat {chat_id}: {error.detail}")
             continue

@@ -50,6 +50,16 @@ def charged(action: str) -> Callable[[Handler], Handler]:
     return mark
 
 
+def rechecked(handler: Handler) -> Handler:
+    """The transaction that does it looks at the session itself, so what memory knows of it need not be confirmed."""
+    handler.is_rechecked = True  # type: ignore[attr-defined]
+    return handler
+
+
+def is_rechecked(request: web.Request) -> bool:
+    return getattr(request.match_info.handler, "is_rechecked", False)
+
+
 def free(handler: Handler) -> Handler:
     """Never limited: for those who look after the server."""
     return charged("")(handler)

@@ -116,7 +116,7 @@ APP_ROOMS = (
             may=(*WORDS, *OWN, *WEB, *LOG),
             libraries=("aiohttp", "asyncpg", "msgspec"),
         )
-        for writer in ("sender", "inbox", "history")
+        for writer in ("sending", "inbox", "history")
     ),
     Room("messenger.apps.auth.memory", may=(*WORDS, *FOLLOWED)),
     Room("messenger.apps.*.shows", may=(*WORDS, *OWN, *WEB, ENTRIES), libraries=("aiohttp",), never=OWN_TABLES),

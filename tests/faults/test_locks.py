@@ -74,7 +74,7 @@ async def test_what_waits_for_a_locked_chat_outlives_a_kill_of_postgresql(
                 for text in words:
                     frame = {"type": "new_message", "ref": text, "chat_id": locked, "text": text, "client_id": text}
                     await socket.send_json(frame)
-                await alice.says(here, free, "they wait in a lane of their own now")
+                await alice.says(here, free, "they wait in a queue of their own now")
                 house.kill_postgres()
 
                 acks = await answers(socket, EACH)

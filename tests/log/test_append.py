@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from messenger.apps.messages.sender import PLANS
+from messenger.log.appender import PLANS
 
 FUNCTIONS = Path(__file__).parents[2] / "messenger/db/functions"
 BATCH_SQL, LONE_SQL, TAKE_SQL = (
@@ -34,10 +34,10 @@ async def writers(dsn: str) -> AsyncIterator[list[asyncpg.Connection]]:
         await connection.close()
 
 
-async def append(connection, *sends, marks=(), function="log_append", window=300):
+async def append(connection, *sends, marks=(), copies=None, function="log_append", window=300):
     """`sends`: (chat, sender, key, text[, operation]); `marks`: (chat, reader, message)."""
     return await connection.fetchrow(
-        f"select * from {function}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, make_interval(secs => $12))",
+        f"select * from {function}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, make_interval(secs => $12), $13)",
         [one[0] for one in sends],
         [one[1] for one in sends],
         [None] * len(sends),
@@ -50,12 +50,13 @@ async def append(connection, *sends, marks=(), function="log_append", window=300
         [None] * len(marks),
         [one[2] for one in marks],
         window,
+        copies,
     )
 
 
-async def append_lone(connection, chat_id, sender, key, text, *, session=None, function="log_append_lone"):
+async def append_lone(connection, chat_id, sender, key, text, *, session=None, copy=None, function="log_append_lone"):
     return await connection.fetchrow(
-        f"select * from {function}($1, $2, $3, $4, $5)", chat_id, sender, session, key, text
+        f"select * from {function}($1, $2, $3, $4, $5, $6)", chat_id, sender, session, key, text, copy
     )
 
 
@@ -193,6 +194,24 @@ async def test_an_operation_is_remembered_for_its_window_only(sql, chat):
     verdicts = [row["s_status"][0] for row in (first, again, other, later)]
     assert verdicts == ["new", "replayed", "idempotency-conflict", "new"]
     assert later["s_seq"] == [2]
+
+
+async def test_what_was_stored_before_tells_which_copy_of_it_that_was(sql, chat):
+    await append(sql, (chat, 1, "c:k", "a"), copies=[11])
+    await append(sql, (chat, 1, "i:1", "b", 7), copies=[12])
+    await append_lone(sql, chat, 1, "c:l", "c", copy=13)
+    await append(sql, (chat, 1, "i:plain", "d"))
+
+    again = await append(
+        sql,
+        *[(chat, 1, "c:k", "a"), (chat, 1, "i:2", "b", 7), (chat, 1, "c:l", "c"), (chat, 1, "i:plain", "d")],
+        copies=[21, 22, 23, None],
+    )
+    alone = await append_lone(sql, chat, 1, "c:k", "a", copy=31)
+
+    assert again["s_status"] == ["replayed"] * 4
+    assert again["s_stored_by"] == [11, 12, 13, None]
+    assert (alone["s_status"], alone["s_stored_by"]) == (["replayed"], [11])
 
 
 async def test_a_retry_is_recognised_after_an_edit(sql, chat):

@@ -1,8 +1,8 @@
 """Sessions that were found good a moment ago: the row is not read again while nothing has been heard of its person.
 
 Every answer from here waits until this process has followed the log to a head read after the request came, so a session
-that ended anywhere is not found any more. What no entry tells (last seen, the end of its time) is believed for a short
-while only. Bounded: two generations.
+that ended anywhere is not found any more. (Not so for a send: its own transaction finds that out.) What no entry tells
+(last seen, the end of its time) is believed for a short while only. Bounded: two generations.
 """
 
 import time
@@ -34,12 +34,14 @@ class Memory:
     def place(self) -> Cursor:
         return self._log.place
 
-    async def find(self, name: object) -> Identity | None:
+    async def find(self, name: object, *, rechecked: bool = False) -> Identity | None:
+        """`rechecked`: what is asked for looks at the row in its own transaction."""
         known = self._young.get(name) or self._old.get(name)
         if known is None or known.until < time.monotonic():
             return None
         try:
-            await self._log.barrier()
+            if not rechecked:
+                await self._log.barrier()
         except LineLost:
             return None  # the row is asked, and says what is wrong
         if self._log.is_quiet(known.place, user_id=known.identity.user_id):

@@ -12,7 +12,7 @@ from messenger.apps.auth.cookies import SessionCookie
 from messenger.apps.auth.memory import Memory
 from messenger.errors import AuthFailed, OriginNotAllowed
 from messenger.web import origins, reply
-from messenger.web.access import is_public
+from messenger.web.access import is_public, is_rechecked
 from messenger.web.keys import CAME, IDENTITY, root_of
 
 MEMORY: web.AppKey[Memory] = web.AppKey("session_memory", Memory)
@@ -53,7 +53,7 @@ async def _find_out(request: web.Request) -> None:
         _refuse_borrowed_cookie(request)
     credential = await carriers.read(carrier, request, auth.rules, cookie)
     memory = None if carriers.is_socket(request) else root[MEMORY]
-    request[IDENTITY] = await sessions.identify(auth, credential, memory)
+    request[IDENTITY] = await sessions.identify(auth, credential, memory, rechecked=is_rechecked(request))
 
 
 def _refuse_borrowed_cookie(request: web.Request) -> None:

@@ -52,14 +52,16 @@ Credential = SessionToken | AccessToken | SocketTicket
 Name = bytes | tuple[SessionId, UserId | None]
 
 
-async def identify(auth: AuthContext, credential: Credential, memory: Memory | None) -> Identity:
+async def identify(
+    auth: AuthContext, credential: Credential, memory: Memory | None, *, rechecked: bool = False
+) -> Identity:
     """The credential names a session; its row says whether it still opens anything. `memory`: to ask it less often."""
     if isinstance(credential, SocketTicket):
         return (await _check(auth, await _take_ticket(auth, credential)))[0]
     name = _name(auth, credential)
     if memory is None:
         return (await _check(auth, name))[0]
-    known = await memory.find(name)
+    known = await memory.find(name, rechecked=rechecked)
     if known is not None:
         return known
     place = memory.place

@@ -47,22 +47,22 @@ async def create_group(db: "Database", me: Identity, name: str, people: Sequence
 async def send_to_person(
     root: "web.Application", db: "Database", me: Identity, person: int, wanted: NewMessage
 ) -> "Message":
-    sent = await messages.send_to_person(db, root[messages.SENDER], me, UserId(person), _words(wanted))
+    sent = await messages.send_to_person(db, root[messages.SENDER], me, UserId(person), _outgoing(wanted))
     return sent.message
 
 
 async def send_to_group(
     root: "web.Application", db: "Database", me: Identity, group_id: int, wanted: NewMessage
 ) -> "Message":
-    words = _words(wanted)
+    outgoing = _outgoing(wanted)
     try:
-        return (await messages.send_to_group(db, root[messages.SENDER], me, group_id, words)).message
+        return (await messages.send_to_group(db, root[messages.SENDER], me, group_id, outgoing)).message
     except (GroupNotFound, ChatNotFound):
         raise not_in_it() from None
 
 
-def _words(wanted: NewMessage) -> messages.Words:
-    return messages.Words(messages.check_text(wanted.text), operation_id=wanted.operation_id)
+def _outgoing(wanted: NewMessage) -> messages.Outgoing:
+    return messages.Outgoing(messages.check_text(wanted.text), operation_id=wanted.operation_id)
 
 
 async def history(
@@ -107,14 +107,14 @@ async def mark_read(root: "web.Application", db: "Database", me: Identity, messa
 
 
 async def say(root: "web.Application", me: Identity, chat_id: int, text: str) -> None:
-    words = messages.Words(messages.check_text(text), letter=messages.SPOKEN)
-    await messages.send(root[messages.SENDER], me.user_id, me.session_id, chat_id, words)
+    outgoing = messages.Outgoing(messages.check_text(text), way=messages.SPOKEN)
+    await messages.send(root[messages.SENDER], me.user_id, me.session_id, chat_id, outgoing)
 
 
 async def say_named(root: "web.Application", me: Identity, chat_id: int, name: str, text: str) -> None:
     """Under the sender's own UUID, once."""
-    words = messages.Words(messages.check_text(text), client_id=name, letter=messages.NAMED)
-    sent = await messages.send(root[messages.SENDER], me.user_id, me.session_id, chat_id, words)
+    outgoing = messages.Outgoing(messages.check_text(text), client_id=name, way=messages.NAMED)
+    sent = await messages.send(root[messages.SENDER], me.user_id, me.session_id, chat_id, outgoing)
     if sent.replayed:
         raise IdempotencyConflict("This message_id was used before: the message is stored already.")
 

@@ -1,6 +1,6 @@
 """Messages: sending, history, edits, reactions, read markers. Keeps no state in the process but the sender's queue."""
 
-from messenger.apps.messages import commands, handlers, history, inbox, sender, shows
+from messenger.apps.messages import commands, handlers, history, inbox, sending, shows
 from messenger.subapp import SubApp
 
 app = SubApp(
@@ -8,6 +8,6 @@ app = SubApp(
     routes=handlers.routes,
     commands=commands.commands,
     shows=shows.shows,
-    contexts=[history.context, sender.context, inbox.context],
+    contexts=[history.context, sending.context, inbox.context],
     requires=("auth", "chats"),
 )

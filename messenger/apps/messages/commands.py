@@ -7,8 +7,16 @@ from typing import Any
 
 from messenger.apps.messages import service
 from messenger.apps.messages.history import HISTORY
-from messenger.apps.messages.schemas import SPOKEN, EditFrame, MessageFrame, ReactFrame, ReadFrame, SendFrame
-from messenger.apps.messages.sender import SENDER, Draft, Mark, Sent
+from messenger.apps.messages.schemas import (
+    SPOKEN,
+    EditFrame,
+    MessageFrame,
+    Outgoing,
+    ReactFrame,
+    ReadFrame,
+    SendFrame,
+)
+from messenger.apps.messages.sending import SENDER, Sent
 from messenger.errors import MessengerError
 from messenger.web.access import charged
 from messenger.web.body import convert
@@ -28,20 +36,10 @@ def send(call: Call) -> None:
         elif isinstance(verdict, Sent):
             call.answer(verdict.message, verdict.replayed)
 
-    call.app[SENDER].submit(
-        Draft(
-            chat_id=int(frame.chat_id),
-            sender_id=call.me.user_id,
-            session_id=call.me.session_id,
-            text=frame.text,
-            client_id=frame.client_id,
-            operation_id=frame.operation_id,
-            reply_to=int(frame.reply_to) if frame.reply_to is not None else None,
-            origin=call.listener,
-            letter="" if frame.client_id else SPOKEN,
-            answer=answer,
-        )
-    )
+    reply_to = int(frame.reply_to) if frame.reply_to is not None else None
+    outgoing = Outgoing(frame.text, frame.client_id, frame.operation_id, reply_to, SPOKEN)
+    sender, me = call.app[SENDER], call.me
+    service.submit(sender, me.user_id, me.session_id, int(frame.chat_id), outgoing, answer=answer, origin=call.listener)
 
 
 def read(call: Call) -> None:
@@ -54,7 +52,7 @@ def read(call: Call) -> None:
         else:
             call.answer({"chat_id": str(chat_id), "message_id": str(frame.id), "read_seq": verdict}, False)
 
-    call.app[SENDER].submit(Mark(chat_id, call.me.user_id, call.me.session_id, int(frame.id), answer))
+    service.submit_mark(call.app[SENDER], call.me.user_id, call.me.session_id, chat_id, int(frame.id), answer)
 
 
 async def edit(call: Call) -> Any:

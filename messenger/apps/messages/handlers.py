@@ -8,13 +8,12 @@ from aiohttp import web
 from messenger import synonyms
 from messenger.apps.messages import service
 from messenger.apps.messages.history import HISTORY, Anchor, Where
-from messenger.apps.messages.schemas import Edit, NewMessage, Read
-from messenger.apps.messages.sender import SENDER, Sent
-from messenger.apps.messages.service import Words
+from messenger.apps.messages.schemas import Edit, NewMessage, Outgoing, Read
+from messenger.apps.messages.sending import SENDER, Sent
 from messenger.errors import BadParameters, ChatNotFound, Flaw, GroupNotFound, MessageNotFound, UserNotFound
 from messenger.identity import UserId
 from messenger.web import paging, reply
-from messenger.web.access import charged, me
+from messenger.web.access import charged, me, rechecked
 from messenger.web.body import convert, parse, read, read_bytes
 from messenger.web.keys import CAME, DATABASE, IDENTITY
 
@@ -25,27 +24,28 @@ HISTORY_PAGE = 100
 
 
 @charged("send")
+@rechecked
 async def send(request: web.Request) -> web.Response:
     chat_id = paging.path_id(request, "chat_id", ChatNotFound)
-    words = await read_words(request)
+    outgoing = await read_outgoing(request)
     user_id, session_id = await speaker(request, chat_id)
-    return answer(await service.send(request.app[SENDER], user_id, session_id, chat_id, words))
+    return answer(await service.send(request.app[SENDER], user_id, session_id, chat_id, outgoing))
 
 
 @charged("send")
 async def send_to_person(request: web.Request) -> web.Response:
     person = paging.path_id(request, "user_id", UserNotFound)
-    words = await read_words(request)
+    outgoing = await read_outgoing(request)
     db, sender = request.app[DATABASE], request.app[SENDER]
-    return answer(await service.send_to_person(db, sender, me(request), UserId(person), words))
+    return answer(await service.send_to_person(db, sender, me(request), UserId(person), outgoing))
 
 
 @charged("send")
 async def send_to_group(request: web.Request) -> web.Response:
     group_id = paging.path_id(request, "group_id", GroupNotFound)
-    words = await read_words(request)
+    outgoing = await read_outgoing(request)
     db, sender = request.app[DATABASE], request.app[SENDER]
-    return answer(await service.send_to_group(db, sender, me(request), group_id, words))
+    return answer(await service.send_to_group(db, sender, me(request), group_id, outgoing))
 
 
 async def messages(request: web.Request) -> web.Response:
@@ -89,6 +89,7 @@ async def unreact(request: web.Request) -> web.Response:
     return reply.nothing()
 
 
+@rechecked
 async def mark_chat_read(request: web.Request) -> web.Response:
     chat_id = paging.path_id(request, "chat_id", ChatNotFound)
     mark = await read(request, Read)
@@ -123,7 +124,7 @@ async def speaker(request: web.Request, chat_id: int) -> tuple[int, int | None]:
     return identity.user_id, identity.session_id
 
 
-async def read_words(request: web.Request) -> Words:
+async def read_outgoing(request: web.Request) -> Outgoing:
     body: dict[str, Any] = parse(await read_bytes(request))
     header = request.headers.get("Idempotency-Key")
     if header is not None:
@@ -133,7 +134,7 @@ async def read_words(request: web.Request) -> Words:
     sent = convert(body, NewMessage)
     service.check_keys(sent.client_id, sent.operation_id)
     reply_to = int(sent.reply_to) if sent.reply_to is not None else None
-    return Words(one_text(sent.message, sent.text), sent.client_id, sent.operation_id, reply_to)
+    return Outgoing(one_text(sent.message, sent.text), sent.client_id, sent.operation_id, reply_to)
 
 
 def one_text(message: str | None, text: str | None) -> str:

@@ -70,6 +70,20 @@ class Own:
 KEY_LETTERS = GIVEN, PLAIN, SPOKEN, NAMED, DRAFTED = ("c", "i", "s", "u", "d")
 
 
+class Outgoing(Struct, frozen=True):
+    """What somebody wants to send, and the key that makes trying again safe."""
+
+    text: str
+    client_id: str | None = None
+    operation_id: int | None = None
+    reply_to: int | None = None
+    way: str = PLAIN
+
+
+def key_prefix(outgoing: Outgoing) -> str:
+    return outgoing.way if outgoing.client_id is None or outgoing.way == NAMED else GIVEN
+
+
 def client_id(key: str) -> str | None:
     """The key that a client gave; others are our own."""
     return key[2:] if key.startswith(f"{GIVEN}:") else None

@@ -1,35 +1,24 @@
 """What can be done with messages, and by whom: send, read, edit, delete, react, page through history."""
 
 import asyncio
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from messenger.apps.chats import door
 from messenger.apps.chats import service as chats
 from messenger.apps.messages import store
-from messenger.apps.messages.history import HISTORY, Answer, History, Where
-from messenger.apps.messages.schemas import NAMED, PLAIN, SPOKEN, TEXT_LENGTH, Message
-from messenger.apps.messages.sender import SENDER, Draft, Mark, Sender, Sent
+from messenger.apps.messages.history import HISTORY, History, RenderedPage, Where
+from messenger.apps.messages.schemas import NAMED, PLAIN, SPOKEN, TEXT_LENGTH, Message, Outgoing
+from messenger.apps.messages.sending import SENDER, Answer, Draft, Mark, Origin, Sender, Sent
 from messenger.db.engine import Database, Transaction
 from messenger.errors import BadParameters, Flaw, Forbidden, MessageNotFound, MessengerError, SessionRevoked
 from messenger.identity import Identity, UserId
 from messenger.log.entries import News
 from messenger.text import has_content
 
-__all__ = ["HISTORY", "NAMED", "PLAIN", "SENDER", "SPOKEN"]  # for whoever calls us from another sub-app
+__all__ = ["HISTORY", "NAMED", "PLAIN", "SENDER", "SPOKEN", "Outgoing"]  # for other sub-apps
 
 MOST_REACTIONS = 50  # different ones on a message
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """What somebody wants to send, and the key that makes trying again safe."""
-
-    text: str
-    client_id: str | None = None
-    operation_id: int | None = None
-    reply_to: int | None = None
-    letter: str = ""  # of its key; see schemas
 
 
 def check_text(text: str, pointer: str = "/text") -> str:
@@ -49,34 +38,45 @@ def check_keys(client_id: str | None, operation_id: int | None) -> None:
         )
 
 
-async def send(sender: Sender, user_id: int, session_id: int | None, chat_id: int, words: Words) -> Sent:
-    """Through the next batch; returns when it is stored for good."""
-    answered: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
+def submit(
+    sender: Sender,
+    user_id: int,
+    session_id: int | None,
+    chat_id: int,
+    outgoing: Outgoing,
+    *,
+    answer: Answer,
+    origin: Origin | None = None,
+) -> None:
+    """Into the next batch: the one way of every message. `origin`: hears the answer and not the event as well."""
     sender.submit(
         Draft(
             chat_id=chat_id,
             sender_id=user_id,
             session_id=session_id,
-            text=words.text,
-            client_id=words.client_id,
-            operation_id=words.operation_id,
-            reply_to=words.reply_to,
-            letter=words.letter,
-            answer=lambda verdict: resolve(answered, verdict),
+            content=outgoing,
+            answer=answer,
+            origin=origin,
         )
     )
+
+
+async def send(sender: Sender, user_id: int, session_id: int | None, chat_id: int, outgoing: Outgoing) -> Sent:
+    """Returns when it is stored for good."""
+    answered: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
+    submit(sender, user_id, session_id, chat_id, outgoing, answer=partial(resolve, answered))
     return await answered
 
 
-async def send_to_person(db: Database, sender: Sender, me: Identity, person: UserId, words: Words) -> Sent:
+async def send_to_person(db: Database, sender: Sender, me: Identity, person: UserId, outgoing: Outgoing) -> Sent:
     """In the chat between the two, which is made on first use."""
     chat_id = await chats.direct_chat(db, me, person)
-    return await send(sender, me.user_id, me.session_id, chat_id, words)
+    return await send(sender, me.user_id, me.session_id, chat_id, outgoing)
 
 
-async def send_to_group(db: Database, sender: Sender, me: Identity, group_id: int, words: Words) -> Sent:
+async def send_to_group(db: Database, sender: Sender, me: Identity, group_id: int, outgoing: Outgoing) -> Sent:
     chat_id = await chats.chat_of_group(db, me, group_id)
-    return await send(sender, me.user_id, me.session_id, chat_id, words)
+    return await send(sender, me.user_id, me.session_id, chat_id, outgoing)
 
 
 async def guest(db: Database, chat_id: int, named: int | None) -> int:
@@ -85,7 +85,7 @@ async def guest(db: Database, chat_id: int, named: int | None) -> int:
 
 
 def resolve(future: "asyncio.Future[Any]", verdict: Any) -> None:
-    if future.done():  # whoever asked is gone
+    if future.done():  # nobody waits for it any more
         return
     if isinstance(verdict, MessengerError):
         future.set_exception(verdict)
@@ -96,8 +96,14 @@ def resolve(future: "asyncio.Future[Any]", verdict: Any) -> None:
 async def mark_read(sender: Sender, user_id: int, session_id: int | None, chat_id: int, message_id: int) -> int:
     """My marker moves up to this message, never back; answers the message's number."""
     answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    sender.submit(Mark(chat_id, user_id, session_id, message_id, lambda verdict: resolve(answered, verdict)))
+    submit_mark(sender, user_id, session_id, chat_id, message_id, partial(resolve, answered))
     return await answered
+
+
+def submit_mark(
+    sender: Sender, user_id: int, session_id: int | None, chat_id: int, message_id: int, answer: Answer
+) -> None:
+    sender.mark(Mark(chat_id=chat_id, reader_id=user_id, session_id=session_id, message_id=message_id, answer=answer))
 
 
 async def own(history: History, message_id: int) -> Message:
@@ -107,7 +113,7 @@ async def own(history: History, message_id: int) -> Message:
     return found.for_sender
 
 
-async def page(history: History, me: Identity | None, chat_id: int, where: Where, came: float) -> Answer:
+async def page(history: History, me: Identity | None, chat_id: int, where: Where, came: float) -> RenderedPage:
     return await history.page(me, chat_id, where, came)
 
 

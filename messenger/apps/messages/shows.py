@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from messenger.apps.messages.history import HISTORY
-from messenger.apps.messages.sender import SENDER, receipt_fields
+from messenger.apps.messages.sending import SENDER, receipt_fields
 from messenger.log.entries import Entry
 
 

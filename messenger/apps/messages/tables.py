@@ -23,6 +23,7 @@ class Message(Table):
     sent_at: Mapped[datetime]
     edited_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
+    copy_id: Mapped[int | None]  # of the sends with one client's key: which of them was stored
     __table_args__ = (
         Index("messages_key_idx", "chat_id", "sender_id", "key", unique=True),
         Index(

@@ -41,7 +41,7 @@ async def _in_turn(request: web.Request, handler: Handler, limit: Limit, who: Wh
 
 
 async def _send(request: web.Request, handler: Handler, limits: Limits, who: Who) -> web.StreamResponse:
-    """Charged where all messages meet (messages/sender.py); what never gets there is a request like all others."""
+    """Charged where all messages meet (messages/sending.py); what never gets there is a request like all others."""
     limits.send.look(who)
     try:
         return await handler(request)

@@ -6,15 +6,15 @@ create or replace function log_append(
     s_chat bigint[], s_sender bigint[], s_session bigint[], s_key text[], s_operation smallint[], s_text text[],
     s_reply bigint[],
     r_chat bigint[], r_reader bigint[], r_session bigint[], r_message bigint[],
-    operation_window interval,
-    out s_status text[], out s_id bigint[], out s_seq bigint[], out s_name text[],
+    operation_window interval, s_copy bigint[] default null,
+    out s_status text[], out s_id bigint[], out s_seq bigint[], out s_name text[], out s_stored_by bigint[],
     out r_status text[], out r_seq bigint[],
     out last bigint, out stamp timestamptz, out epoch text,
     out e_kind text[], out e_chat bigint[], out e_data jsonb[]
 ) language plpgsql as $$
 declare
     fresh int := 0;                        -- how many messages are new
-    w_id bigint[]; w_seq bigint[]; w_hash bigint[];  -- what an operation stored already, within its window
+    w_id bigint[]; w_seq bigint[]; w_hash bigint[]; w_copy bigint[];  -- what an operation stored already, within its window
     t_id bigint[];                         -- the messages that are answered
     s_hash bigint[];
     s_rank bigint[];                       -- how many of the batch are new up to this one
@@ -37,11 +37,12 @@ begin
     -- 2. Rights, repeats and numbers, in statements that are younger than the locks. What few drafts have (an operation,
     --    a message they answer) is looked up only where one of them has it.
     if array_remove(s_operation, null) <> '{}' then
-        select array_agg(w.id order by d.n), array_agg(w.seq order by d.n), array_agg(w.body_hash order by d.n)
-          into w_id, w_seq, w_hash
+        select array_agg(w.id order by d.n), array_agg(w.seq order by d.n), array_agg(w.body_hash order by d.n),
+               array_agg(w.copy_id order by d.n)
+          into w_id, w_seq, w_hash, w_copy
           from unnest(s_chat, s_sender, s_operation) with ordinality as d(chat, sender, operation, n)
           left join lateral (
-              select g.id, g.seq, g.body_hash from messages g
+              select g.id, g.seq, g.body_hash, g.copy_id from messages g
                where g.chat_id = d.chat and g.sender_id = d.sender and g.operation_id = d.operation
                  and g.sent_at > clock_timestamp() - operation_window
                order by g.seq desc limit 1) w on true;
@@ -52,17 +53,18 @@ begin
           left join messages t on t.id = d.reply and t.chat_id = d.chat;
     end if;
     if cardinality(s_chat) > 0 then
-        select array_agg(j.status), array_agg(j.id), array_agg(j.seq), array_agg(j.name), array_agg(j.hash),
+        select array_agg(j.status), array_agg(j.id), array_agg(j.seq), array_agg(j.name), array_agg(j.copy_id), array_agg(j.hash),
                array_agg(j.rank), array_agg(j.read_seq), array_agg(j.floor_seq),
                array_agg(j.session) filter (where j.status = 'new'), count(*) filter (where j.status = 'new')
-          into s_status, s_id, s_seq, s_name, s_hash, s_rank, s_was, s_floor, s_speaking, fresh
-          from (select i.status, i.id, i.name, i.hash, i.session, i.read_seq, i.floor_seq,
+          into s_status, s_id, s_seq, s_name, s_stored_by, s_hash, s_rank, s_was, s_floor, s_speaking, fresh
+          from (select i.status, i.id, i.name, i.copy_id, i.hash, i.session, i.read_seq, i.floor_seq,
                        case when i.status = 'new' then i.head_seq + i.in_chat else i.seq end as seq,
                        count(*) filter (where i.status = 'new') over (order by i.n) as rank
                   from (select d.*, count(*) filter (where d.status = 'new') over (partition by d.chat order by d.n) as in_chat
                           from (select x.n, x.chat, x.session, x.hash, c.head_seq, c.floor_seq, m.read_seq,
                                        coalesce(m.name, u.name) as name, coalesce(o.id, x.again_id) as id,
                                        coalesce(o.seq, x.again_seq) as seq,
+                                       case when o.id is not null then o.copy_id else x.again_copy end as copy_id,
                                        case when x.session is not null and s.id is null then 'session-revoked'
                                             when m.user_id is null or c.id is null then 'chat-not-found'
                                             when o.id is not null or x.again_id is not null then
@@ -72,9 +74,9 @@ begin
                                             else 'new' end as status
                                   from (select y.*, hashtextextended(y.body || coalesce('#' || y.reply, ''), 0) as hash
                                           from unnest(s_chat, s_sender, s_session, s_key, s_text, s_reply, t_id,
-                                                      w_id, w_seq, w_hash) with ordinality
+                                                      w_id, w_seq, w_hash, w_copy) with ordinality
                                             as y(chat, sender, session, key, body, reply, answered,
-                                                 again_id, again_seq, again_hash, n)) x
+                                                 again_id, again_seq, again_hash, again_copy, n)) x
                                   left join chats c on c.id = x.chat and c.deleted_at is null
                                   left join members m on m.chat_id = x.chat and m.user_id = x.sender
                                   left join users u on u.id = x.sender
@@ -165,10 +167,10 @@ begin
         end if;
     end if;
     if fresh > 0 then
-        insert into messages (chat_id, seq, id, sender_id, key, operation_id, body_hash, text, reply_to, sent_at)
-        select x.chat, x.seq, base + x.rank, x.sender, x.key, x.operation, x.hash, x.body, x.reply, log_append.stamp
-          from unnest(s_chat, s_seq, s_rank, s_sender, s_key, s_operation, s_hash, s_text, s_reply, s_status)
-            as x(chat, seq, rank, sender, key, operation, hash, body, reply, status)
+        insert into messages (chat_id, seq, id, sender_id, key, operation_id, body_hash, text, reply_to, sent_at, copy_id)
+        select x.chat, x.seq, base + x.rank, x.sender, x.key, x.operation, x.hash, x.body, x.reply, log_append.stamp, x.copy
+          from unnest(s_chat, s_seq, s_rank, s_sender, s_key, s_operation, s_hash, s_text, s_reply, s_copy, s_status)
+            as x(chat, seq, rank, sender, key, operation, hash, body, reply, copy, status)
          where x.status = 'new';
     end if;
     -- A chat row is written once, whether it has new messages, a new floor, or both.

@@ -2,8 +2,8 @@
 -- a batch of one, in statements about single rows: a batch's plans take longer to begin than such a message to be stored.
 -- Where an answer makes everybody have read what came before (a floor rises), it is left to `log_append`.
 create or replace function log_append_lone(
-    the_chat bigint, the_sender bigint, the_session bigint, the_key text, body text,
-    out s_status text[], out s_id bigint[], out s_seq bigint[], out s_name text[],
+    the_chat bigint, the_sender bigint, the_session bigint, the_key text, body text, the_copy bigint default null,
+    out s_status text[], out s_id bigint[], out s_seq bigint[], out s_name text[], out s_stored_by bigint[],
     out r_status text[], out r_seq bigint[],
     out last bigint, out stamp timestamptz, out epoch text,
     out e_kind text[], out e_chat bigint[], out e_data jsonb[]
@@ -19,7 +19,7 @@ begin
       from chats c where c.id = the_chat and c.deleted_at is null for no key update;
 
     -- 2. Rights and repeats, in a statement that is younger than the lock.
-    select m.user_id as member, m.read_seq, coalesce(m.name, u.name) as name, o.id, o.seq, o.body_hash,
+    select m.user_id as member, m.read_seq, coalesce(m.name, u.name) as name, o.id, o.seq, o.body_hash, o.copy_id,
            the_session is null or s.id is not null as is_open
       into known
       from (select 1) one
@@ -30,6 +30,7 @@ begin
     s_name := array[known.name];
     s_id := array[known.id];
     s_seq := array[known.seq];
+    s_stored_by := array[known.copy_id];
     s_status := array[case when not known.is_open then 'session-revoked'
                            when known.member is null or chat.head_seq is null then 'chat-not-found'
                            when known.id is null then 'new'
@@ -39,10 +40,10 @@ begin
         return;
     end if;
     if known.read_seq = chat.floor_seq and chat.floor_count <= 1 then
-        select a.* into s_status, s_id, s_seq, s_name, r_status, r_seq, last, stamp, epoch, e_kind, e_chat, e_data
+        select a.* into s_status, s_id, s_seq, s_name, s_stored_by, r_status, r_seq, last, stamp, epoch, e_kind, e_chat, e_data
           from log_append(array[the_chat], array[the_sender], array[the_session], array[the_key],
                           array[null::smallint], array[body], array[null::bigint],
-                          '{}', '{}', '{}', '{}', interval '0') a;
+                          '{}', '{}', '{}', '{}', interval '0', array[the_copy]) a;
         return;
     end if;
     s_seq := array[chat.head_seq + 1];
@@ -55,8 +56,8 @@ begin
     last := taken.last;
     stamp := taken.stamp;
     epoch := taken.epoch;
-    insert into messages (chat_id, seq, id, sender_id, key, body_hash, text, sent_at)
-    select the_chat, s_seq[1], taken.last, the_sender, the_key, hash, body, taken.stamp
+    insert into messages (chat_id, seq, id, sender_id, key, body_hash, text, sent_at, copy_id)
+    select the_chat, s_seq[1], taken.last, the_sender, the_key, hash, body, taken.stamp, the_copy
      where the_session is null or exists (select from sessions s where s.id = the_session and s.ended_at is null);
     if not found then
         raise serialization_failure using message = 'a session has ended';

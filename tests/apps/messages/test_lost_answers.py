@@ -1,6 +1,7 @@
 """The database stored it and its answer got lost: the server finds out by itself, and nobody outside notices."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -12,10 +13,11 @@ from bench.house import happens
 from bench.torture.proxy import Mood, Proxy, to_file
 from messenger.app import create_app
 from messenger.db import keeper
+from messenger.log import appender
 from messenger.web.server import make_runner
 from tests.actors import Person, Server
 from tests.conftest import configured
-from tests.sockets import Refused
+from tests.sockets import SOON, Refused
 
 ROUNDS = 5
 
@@ -101,3 +103,38 @@ async def test_who_was_told_unknown_and_says_it_again_is_told_that_it_was_stored
 
     assert unknown.value.code == "unavailable"
     assert (ack.get("replayed"), ack["result"]["seq"]) == (True, 2)
+
+
+@pytest.mark.parametrize("mood", [Mood.SWALLOWING, Mood.SILENT], ids=["its answer is lost", "it never arrives"])
+async def test_of_one_key_sent_to_two_processes_at_once_one_is_new_whatever_is_lost(
+    alice: Person,
+    line: Proxy,
+    sql: asyncpg.Connection,
+    start: Callable[..., Awaitable[Server]],
+    monkeypatch: pytest.MonkeyPatch,
+    mood: Mood,
+) -> None:
+    """The second process stores or finds it while the first does not know what became of its own copy."""
+    monkeypatch.setattr(appender, "PATIENCE", 3600.0)
+    lunch, other = await alice.opens_chat("lunch"), await start()
+
+    async with alice.connects() as here, alice.connects(other) as there:
+        await here.asks("new_message", chat_id=lunch, text="hello")
+        for number in range(ROUNDS):
+            words = {"chat_id": lunch, "text": "pizza?", "client_id": f"k{number}"}
+            line.mood = mood
+            first = await here.sends("new_message", **words)
+            await here.asks("ping")  # frames are dealt with in their order: it is on its way
+            if mood is Mood.SWALLOWING:
+                await happens(partial(stored, sql, f"c:k{number}"), "the commit", 5)
+            second = await there.asked("new_message", **words)
+            line.mood = Mood.OPEN
+            line.cut()
+            acks = [await asyncio.wait_for(first, SOON), second]
+
+            assert [ack.get("replayed", False) for ack in acks] == [mood is Mood.SILENT, mood is Mood.SWALLOWING]
+            assert acks[0]["result"]["message_id"] == acks[1]["result"]["message_id"]
+
+
+async def stored(sql: asyncpg.Connection, key: str) -> bool:
+    return bool(await sql.fetchval("select count(*) from messages where key = $1", key))

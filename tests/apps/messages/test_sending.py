@@ -222,3 +222,38 @@ async def test_without_sign_in_the_request_names_who_speaks(rig):
     assert (await rig.get(f"/v1/history/{lunch}")).expecting(200).json[0]["text"] == "hi"
     for closed in ("/v1/events", "/v1/ws", "/v1/sync"):
         assert (await rig.get(closed)).code == "auth-failed", closed
+
+
+async def test_a_send_does_not_ask_how_far_the_log_is_and_is_refused_where_its_session_has_ended(alice, sql, start):
+    """Its transaction looks at the session itself, whatever this process has heard of it."""
+    lunch = await alice.opens_chat("lunch")
+    path = f"/v1/chats/{lunch}/messages"
+    await says(alice, lunch, "0")
+    await alice.get("/v1/sync")
+    looks = await sql.fetch(LOOKS)
+    for number in range(5):
+        await says(alice, lunch, f"{number}")
+    assert looks and await sql.fetch(LOOKS) == looks
+
+    elsewhere = await start()
+    await alice.post("/v1/auth/logout", server=elsewhere)
+    at_once = await alice.post(path, {"text": "at once"})
+    await says_again(alice, lunch)
+    await sql.execute("update sessions set ended_at = now()")  # and no entry tells of it
+    unheard = await alice.post(path, {"text": "unheard"})
+    unread = await alice.post(f"/v1/chats/{lunch}/read", {"message_id": 1})
+
+    assert [(answer.status, answer.code) for answer in (at_once, unheard, unread)] == [(401, "session-revoked")] * 3
+    assert await sql.fetchval("select count(*) from messages where text in ('at once', 'unheard')") == 0
+
+
+async def says_again(person: Person, chat: str) -> None:
+    """Signed in anew, and known for it."""
+    await person.signs_in()
+    await says(person, chat, "again")
+
+
+LOOKS = """
+    select pid, query_start from pg_stat_activity
+     where datname = current_database() and query like 'select position, epoch from log_head%' order by pid
+"""

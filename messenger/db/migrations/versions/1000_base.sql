@@ -161,6 +161,7 @@ create table messages (
     sent_at timestamptz not null,
     edited_at timestamptz,
     deleted_at timestamptz,
+    copy_id bigint,                        -- of the sends with one client's key: which of them was stored
     primary key (chat_id, seq)
 );
 create unique index messages_key_idx on messages (chat_id, sender_id, key);

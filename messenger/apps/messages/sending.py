@@ -1,0 +1,331 @@
+"""Sending: messages and read marks become drafts, a batch of drafts one statement, its answers acks and events.
+
+Acks and events leave after the commit, in the order of the positions.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from aiohttp import web
+
+from messenger.apps.messages.history import HISTORY
+from messenger.apps.messages.schemas import Message, Outgoing, Shown, key_prefix
+from messenger.errors import (
+    ChatNotFound,
+    IdempotencyConflict,
+    MessageNotFound,
+    MessengerError,
+    SessionRevoked,
+    Unavailable,
+)
+from messenger.log import appender
+from messenger.log.appender import PATIENCE, Appender
+from messenger.log.entries import Entry, encode
+from messenger.log.follow import Log
+from messenger.log.hub import Listener
+from messenger.log.line import Line
+from messenger.text import rfc3339
+from messenger.web.keys import CONFIG, DATABASE, LIMITS, LOG, WATCH
+
+if TYPE_CHECKING:
+    from messenger.apps.throttling.limits import Limit
+    from messenger.db.watch import Watch
+
+log = logging.getLogger(__name__)
+
+APPEND = "select * from log_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+APPEND_LONE = "select * from log_append_lone($1, $2, $3, $4, $5, $6)"
+REFUSALS: dict[str, type[MessengerError]] = {
+    "chat-not-found": ChatNotFound,
+    "session-revoked": SessionRevoked,
+    "message-not-found": MessageNotFound,
+    "idempotency-conflict": IdempotencyConflict,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A stored message as its sender sees it now, and whether it had been stored before."""
+
+    message: Message
+    replayed: bool
+
+
+LookUp = Callable[[Sequence[int]], Awaitable[Mapping[int, Shown]]]  # messages as they are now
+Verdict = Sent | int | MessengerError
+Answer = Callable[[Verdict], None]
+Origin = Listener  # hears the answer, and must not hear the event as well
+Name = tuple[int, int, str]  # chat, sender and key: of one message, how often it may come
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Draft(appender.Draft):
+    """A message on its way into the log."""
+
+    sender_id: int
+    session_id: int | None
+    content: Outgoing
+    answer: Answer
+    origin: Origin | None = None
+    key: str = ""
+    copy_id: int | None = None  # which of the copies with a client's key this is; without one there are no others
+    is_acked: bool = False
+    watcher: "asyncio.Future[None] | None" = None
+
+    @property
+    def name(self) -> Name:
+        return self.chat_id, self.sender_id, self.key
+
+    @property
+    def repeats(self) -> Hashable | None:
+        content = self.content
+        if content.client_id is not None:
+            return self.chat_id, self.sender_id, content.client_id
+        return None if content.operation_id is None else (self.chat_id, self.sender_id, content.operation_id)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Mark(appender.Draft):
+    """A read marker on its way: up to this message. Answered with the number it reached."""
+
+    reader_id: int
+    session_id: int | None
+    message_id: int
+    answer: Answer
+
+
+class Sender:
+    def __init__(
+        self,
+        dsn: str,
+        stream: Log,
+        look_up: LookUp,
+        operation_window: float,
+        watch: "Watch | None" = None,
+        limit: "Limit | None" = None,
+    ) -> None:
+        self._appender: Appender[Draft | Mark] = Appender(self, dsn, watch)
+        self._limit = limit
+        self._stream = stream
+        self._look_up = look_up
+        self._window = timedelta(seconds=operation_window)
+        self._in_flight: dict[Name, Draft] = {}  # the first of each name; what else has it is answered as a replay
+        self._prefix = os.urandom(9).hex()
+        self._numbers = count()
+        self._first_copy = int.from_bytes(os.urandom(7))  # no other process counts from near here
+
+    async def start(self) -> None:
+        await self._appender.start()
+
+    async def stop(self) -> None:
+        await self._appender.stop()
+
+    def submit(self, draft: Draft) -> None:
+        """Never waits; the draft's `answer` is called once, whatever becomes of it.
+
+        Messages from everywhere meet here, so here they cost their sender a token (without sign-in, see middleware).
+        """
+        limit = self._limit
+        if limit is None or draft.session_id is None or limit.passes(draft.sender_id):
+            self._accept(draft)
+        else:
+            limit.ask(draft.sender_id, partial(self._accept, draft), partial(self.refuse, draft))
+
+    def mark(self, mark: Mark) -> None:
+        self._appender.submit(mark)
+
+    def _accept(self, draft: Draft) -> None:
+        content, number = draft.content, next(self._numbers)
+        draft.key = f"{key_prefix(content)}:{content.client_id or f'{self._prefix}{number}'}"
+        if content.client_id is not None or content.operation_id is not None:
+            draft.copy_id = self._first_copy + number
+        self._in_flight.setdefault(draft.name, draft)
+        self._appender.submit(draft)
+
+    async def answered(self, names: Sequence[Name]) -> Mapping[Name, Draft]:
+        """Drafts of ours that the tail came upon: waits until they have their ack, which goes before the event."""
+        found = {name: self._in_flight[name] for name in names if name in self._in_flight}
+        for draft in found.values():
+            draft.watcher = draft.watcher or asyncio.get_running_loop().create_future()
+        if found:
+            await asyncio.wait([draft.watcher for draft in found.values() if draft.watcher], timeout=PATIENCE)
+        # Those who were told `unavailable` meanwhile hear the event: nothing else tells them.
+        return {name: draft for name, draft in found.items() if draft.is_acked or not draft.is_answered}
+
+    def refuse(self, draft: Draft | Mark, error: MessengerError) -> None:
+        self._settle(draft, error)
+
+    def _settle(self, draft: Draft | Mark, verdict: Verdict) -> None:
+        if draft.is_answered:
+            return
+        draft.is_answered = True
+        try:
+            draft.answer(verdict)
+        except Exception:  # nothing after the commit may turn a send into an error
+            log.exception("an answer could not be given")
+        if isinstance(draft, Draft):
+            draft.is_acked = isinstance(verdict, Sent)
+            if self._in_flight.get(draft.name) is draft:
+                del self._in_flight[draft.name]
+            if draft.watcher is not None and not draft.watcher.done():
+                draft.watcher.set_result(None)
+
+    # --- a batch: an Owner of the appender
+
+    async def write(self, line: Line, batch: Sequence[Draft | Mark]) -> None:
+        sends = [draft for draft in batch if isinstance(draft, Draft)]
+        marks = [draft for draft in batch if isinstance(draft, Mark)] if len(sends) < len(batch) else []
+        row = await self._append(line, sends, marks)
+        entries = self._answer_sends(row, sends) if sends else []
+        for mark, status, seq in zip(marks, row["r_status"] or (), row["r_seq"] or (), strict=True):
+            self._settle(mark, seq if status == "read" else REFUSALS[status]())
+        if row["last"] is not None:
+            entries += receipts(row)
+            self._stream.committed(entries, row["epoch"])
+        if sends:
+            await self._answer_replays(row, sends)
+
+    async def _append(self, line: Line, sends: Sequence[Draft], marks: Sequence[Mark]) -> Any:
+        if len(sends) == 1 and not marks:  # most of what people say
+            one, content = sends[0], sends[0].content
+            if content.operation_id is None and content.reply_to is None:
+                return await line.row(
+                    APPEND_LONE, one.chat_id, one.sender_id, one.session_id, one.key, content.text, one.copy_id
+                )
+        return await line.row(
+            APPEND,
+            [draft.chat_id for draft in sends],
+            [draft.sender_id for draft in sends],
+            [draft.session_id for draft in sends],
+            [draft.key for draft in sends],
+            [draft.content.operation_id for draft in sends],
+            [draft.content.text for draft in sends],
+            [draft.content.reply_to for draft in sends],
+            [mark.chat_id for mark in marks],
+            [mark.reader_id for mark in marks],
+            [mark.session_id for mark in marks],
+            [mark.message_id for mark in marks],
+            self._window,
+            [draft.copy_id for draft in sends],
+        )
+
+    def _answer_sends(self, row: Any, sends: Sequence[Draft]) -> list[Entry]:
+        """Acks first, in the order of the drafts; then their entries are ready to be published."""
+        stamp = rfc3339(row["stamp"]) if row["stamp"] is not None else ""
+        statuses = row["s_status"]
+        # The new ones have the first positions of the batch, in the order of the drafts; receipts follow them.
+        position = (row["last"] or 0) - statuses.count("new") - len(row["e_kind"] or ())
+        entries = []
+        for draft, status, seq, name in zip(sends, statuses, row["s_seq"], row["s_name"], strict=True):
+            if status == "new":
+                position += 1
+                message = new_message(draft, position, seq, name, stamp)
+                self._settle(draft, Sent(with_client_id(message, draft), replayed=False))
+                entries.append(
+                    Entry(
+                        position,
+                        "new_message",
+                        draft.chat_id,
+                        event=encode("new_message", row["epoch"], position, draft.chat_id, {"message": message}),
+                        skip=draft.origin if draft.is_acked else None,
+                        actor_id=draft.sender_id,
+                        key=draft.key,
+                    )
+                )
+            elif status != "replayed":
+                self._settle(draft, REFUSALS[status]())
+        return entries
+
+    async def _answer_replays(self, row: Any, sends: Sequence[Draft]) -> None:
+        """What had been stored before is shown as it is now."""
+        verdicts = zip(sends, row["s_status"], row["s_id"], row["s_stored_by"], strict=True)
+        replays = [
+            (draft, position, copy_id)
+            for draft, status, position, copy_id in verdicts
+            if status == "replayed" and not draft.is_answered
+        ]
+        if not replays:
+            return
+        try:
+            found = await self._look_up([position for _, position, _ in replays])
+        except Unavailable as error:
+            for draft, _, _ in replays:
+                self._settle(draft, error)
+            return
+        for draft, position, copy_id in replays:
+            # Stored by this very copy, whose answer was lost: to its client that is no replay.
+            is_first = copy_id == draft.copy_id
+            if is_first and draft.origin is not None and not draft.is_answered:
+                self._stream.answered(position, draft.origin)
+            self._settle(draft, Sent(with_client_id(found[position].message, draft), replayed=not is_first))
+
+
+def new_message(draft: Draft, position: int, seq: int, name: str, stamp: str) -> Message:
+    content = draft.content
+    return Message(
+        message_id=(message_id := str(position)),
+        id=message_id,
+        chat_id=str(draft.chat_id),
+        seq=seq,
+        sender_id=str(draft.sender_id),
+        sender_name=name,
+        text=content.text,
+        sent_at=stamp,
+        edited_at=None,
+        deleted=False,
+        reply_to=str(content.reply_to) if content.reply_to is not None else None,
+        reactions=[],
+        is_read=False,
+    )
+
+
+def with_client_id(message: Message, draft: Draft) -> Message:
+    return msgspec.structs.replace(message, client_id=draft.content.client_id)
+
+
+def receipts(row: Any) -> list[Entry]:
+    """The entries that the batch's markers left, shown from their own ids."""
+    kinds = row["e_kind"] or ()
+    first = row["last"] - len(kinds) + 1
+    entries = []
+    for position, kind, chat_id, raw in zip(
+        count(first), kinds, row["e_chat"] or (), row["e_data"] or (), strict=False
+    ):
+        data = msgspec.json.decode(raw)
+        event = encode(kind, row["epoch"], position, chat_id, receipt_fields(kind, data))
+        entries.append(Entry(position, kind, chat_id, data=data, event=event))
+    return entries
+
+
+def receipt_fields(kind: str, data: dict[str, Any]) -> dict[str, Any]:
+    if kind == "message_read_by_all":
+        return {**data, "message_id": str(data["message_id"])}
+    return {
+        "reads": [
+            {"user_id": str(user_id), "from_seq": from_seq, "to_seq": to_seq, "message_id": str(message_id)}
+            for user_id, from_seq, to_seq, message_id in data["reads"]
+        ]
+    }
+
+
+SENDER: web.AppKey[Sender] = web.AppKey("sender", Sender)
+
+
+async def context(root: web.Application) -> AsyncIterator[None]:
+    config = root[CONFIG]
+    dsn = str(config.database.direct_url) or root[DATABASE].dsn
+
+    limit = root[LIMITS].send if LIMITS in root else None
+    sender = Sender(dsn, root[LOG], root[HISTORY].current, config.operation_id_window, root[WATCH], limit)
+    root[SENDER] = sender
+    await sender.start()
+    yield
+    await sender.stop()
