@@ -20,7 +20,7 @@ ENTRIES = "messenger.log.entries"
 FOLLOWED = (ENTRIES, "messenger.log.follow", "messenger.log.line", "messenger.log.replay")
 OWN = ("messenger.apps.{app}", "messenger.apps.{app}.*")
 OWN_PURE = ("messenger.apps.{app}.tables", "messenger.apps.{app}.schemas")
-OWN_TABLES = ("messenger.apps.{app}.store", "messenger.apps.{app}.tables")
+OWN_TABLES = ("messenger.apps.{app}.store", "messenger.apps.{app}.store.*", "messenger.apps.{app}.tables")
 ALL = ("*",)
 
 
