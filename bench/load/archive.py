@@ -14,7 +14,7 @@ import asyncpg
 
 from bench.house import House
 from bench.load.people import CHATS, MEMBERS, Person
-from messenger.apps.search.store import FOLLOWER_LOCK
+from messenger.apps.search.store.index import FOLLOWER_LOCK
 
 ALONE = f"select pg_advisory_lock({FOLLOWER_LOCK})"  # the server's own follower steps back while somebody else follows
 STEMS = 12_000  # of each language

@@ -41,7 +41,11 @@ SIZES = """
      where c.relname in ('messages', 'search_documents', 'search_documents_ts_idx', 'search_documents_text_idx',
                          'bench_gist_idx')
 """
-EXPLAINED = {"session_preload_libraries": "auto_explain", "auto_explain.log_min_duration": "0"}
+EXPLAINED = {
+    "session_preload_libraries": "auto_explain",
+    "auto_explain.log_min_duration": "0",
+    "auto_explain.log_nested_statements": "on",
+}
 SCAN = re.compile(r"((?:Bitmap )?Index (?:Only )?Scan|Seq Scan) (?:using|on) (search_documents\w*)")
 LAG = """
     select h.position as head, f.position as here

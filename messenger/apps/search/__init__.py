@@ -11,7 +11,9 @@ from messenger.web.keys import ACCOUNT_DELETED, CONFIG, DATABASE
 
 
 async def engine(root: web.Application) -> AsyncIterator[None]:
-    working = root[handlers.ENGINE] = engines.make(root[CONFIG], root[DATABASE], root[handlers.RESULTS])
+    working = root[handlers.ENGINE] = engines.make(
+        root[CONFIG], root[DATABASE], root[handlers.RESULTS], root[index.INDEX]
+    )
     working.start()
     yield
     await working.stop()

@@ -7,8 +7,9 @@ from aiohttp import web
 
 from messenger.apps.search import service, tasks
 from messenger.apps.search.engines import Engine
+from messenger.apps.search.index import INDEX
 from messenger.apps.search.results import Results
-from messenger.apps.search.schemas import LONGEST, NewSearch, Place, Wanted
+from messenger.apps.search.schemas import LONGEST, NewSearch, PageEnd, SearchRequest
 from messenger.errors import BadCursor, TaskNotFound
 from messenger.identity import MAX_ID
 from messenger.web import paging, reply
@@ -20,16 +21,21 @@ RESULTS: web.AppKey[Results] = web.AppKey("search_results")
 
 PAGE, LONGEST_PAGE = 20, 100
 TASK_PAGE = 1000
-PLACE = re.compile(r"([0-9](?:\.[0-9]{1,20})?(?:e-[0-9]{2})?)~([1-9][0-9]{0,15})", re.ASCII)
+PAGE_END = re.compile(r"([0-9](?:\.[0-9]{1,20})?(?:e-[0-9]{2})?)~([1-9][0-9]{0,15})", re.ASCII)
 ASKED = ("q", "chat_id", "sender_id", "since", "until", "order", "limit", "from")
 
 
 async def search(request: web.Request) -> web.Response:
-    wanted = read_wanted(paging.query(request, ASKED))
+    asked = read_request(paging.query(request, ASKED))
     db, show = request.app[DATABASE], request.app[MESSAGES_NOW]
-    page = await service.search(db, show, request.get(IDENTITY), wanted)
+    page = await service.search(db, request.app[INDEX], show, request.get(IDENTITY), asked)
     iterator = f"{page.next.rank!r}~{page.next.message_id}" if page.next is not None else None
-    answer = {"hits": page.hits, "next": {"iterator": iterator}, "has_more": page.next is not None}
+    answer = {
+        "hits": page.hits,
+        "next": {"iterator": iterator},
+        "has_more": page.next is not None,
+        "complete": page.is_complete,
+    }
     return reply.json(answer, headers=reply.PRIVATE)
 
 
@@ -43,7 +49,8 @@ async def start(request: web.Request) -> web.Response:
 async def status(request: web.Request) -> web.Response:
     task_id = paging.path_id(request, "task_id", TaskNotFound)
     task = await tasks.status(request.app[DATABASE], request.get(IDENTITY), task_id)
-    return reply.json({"status": task.status, "progress": task.progress}, headers=reply.PRIVATE)
+    answer = {"status": task.status, "progress": task.progress, "complete": task.is_complete}
+    return reply.json(answer, headers=reply.PRIVATE)
 
 
 async def fetch(request: web.Request) -> web.Response:
@@ -55,26 +62,30 @@ async def fetch(request: web.Request) -> web.Response:
     first = paging.whole_number(given, "from", 1, least=0, most=MAX_ID)
     db, results, show = request.app[DATABASE], request.app[RESULTS], request.app[MESSAGES_NOW]
     page = await tasks.fetch(db, results, show, request.get(IDENTITY), task_id, start=first, limit=limit)
-    return reply.json({"messages": page.hits, "next": {"iterator": str(page.next)}}, headers=reply.PRIVATE)
+    answer = {"messages": page.hits, "next": {"iterator": str(page.next)}, "complete": page.is_complete}
+    return reply.json(answer, headers=reply.PRIVATE)
 
 
-def read_wanted(given: dict[str, str]) -> Wanted:
+def read_request(given: dict[str, str]) -> SearchRequest:
     order = given.get("order", "rank")
     if order not in {"rank", "recent"}:
         raise paging.bad_parameter("order", "is rank or recent")
-    return Wanted(
-        q=check_length(given.get("q", "")),
+    return SearchRequest(
+        q=read_question(given),
         limit=paging.whole_number(given, "limit", PAGE, least=1, most=LONGEST_PAGE),
         order="rank" if order == "rank" else "recent",
         chat_id=paging.optional_id(given, "chat_id"),
         sender_id=paging.optional_id(given, "sender_id"),
         since=read_moment(given, "since"),
         until=read_moment(given, "until"),
-        start=read_place(given),
+        after=read_page_end(given),
     )
 
 
-def check_length(q: str) -> str:
+def read_question(given: dict[str, str]) -> str:
+    q = given.get("q", "")
+    if not q.strip():
+        raise paging.bad_parameter("q", "is required")
     if len(q) > LONGEST:
         raise paging.bad_parameter("q", f"must have at most {LONGEST} characters")
     return q
@@ -94,13 +105,13 @@ def read_moment(given: dict[str, str], name: str) -> datetime | None:
     return moment
 
 
-def read_place(given: dict[str, str]) -> Place | None:
+def read_page_end(given: dict[str, str]) -> PageEnd | None:
     if "from" not in given:
         return None
-    found = PLACE.fullmatch(given["from"])
+    found = PAGE_END.fullmatch(given["from"])
     if found is None or int(found[2]) > MAX_ID:
         raise BadCursor
-    return Place(float(found[1]), int(found[2]))
+    return PageEnd(float(found[1]), int(found[2]))
 
 
 routes = [

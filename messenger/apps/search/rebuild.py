@@ -8,8 +8,8 @@ step. How far it has come is kept with the step: whoever is interrupted goes on 
 import asyncio
 from collections.abc import Callable
 
-from messenger.apps.search import store
 from messenger.apps.search.schemas import Stretch
+from messenger.apps.search.store import index as store
 from messenger.db.engine import Database, Transaction
 from messenger.errors import Unavailable
 from messenger.identity import MAX_ID

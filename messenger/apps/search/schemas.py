@@ -17,7 +17,7 @@ Status = Literal["WAITING", "IN_PROCESS", "SUCCESS", "FAILED"]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PageEnd:
     """Where a page ended: the next one holds what comes after it."""
 
     rank: float
@@ -25,7 +25,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SearchRequest:
     q: str
     limit: int
     order: Order = "rank"
@@ -34,16 +34,11 @@ class Wanted:
     sender_id: int | None = None
     since: datetime | None = None
     until: datetime | None = None
-    start: Place | None = None
-
-    @property
-    def before(self) -> int | None:
-        """By recency a page begins where the one before it ended; by rank that is no matter of age."""
-        return self.start.message_id if self.start is not None and self.order == "recent" else None
+    after: PageEnd | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Match:
     """A document that answers a question."""
 
     message_id: int
@@ -51,8 +46,17 @@ class Found:
     rank: float
 
     @property
-    def place(self) -> Place:
-        return Place(self.rank, self.message_id)
+    def page_end(self) -> PageEnd:
+        return PageEnd(self.rank, self.message_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """What the index knows of a question, or that it must first come up to `head`."""
+
+    documents: list[Match] | None
+    head: int
+    is_complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,8 @@ class Hit(Struct, frozen=True):
 @dataclass(frozen=True, slots=True)
 class Page:
     hits: list[Hit]
-    next: Place | None
+    next: PageEnd | None
+    is_complete: bool
 
 
 class NewSearch(Struct, frozen=True):
@@ -86,6 +91,7 @@ class Task:
     progress: int
     text: str
     attempt: int  # the last one; of a task that is done the one that did it
+    is_complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +122,4 @@ class TaskHit(Struct, frozen=True):
 class TaskPage:
     hits: list[TaskHit]
     next: int
+    is_complete: bool

@@ -1,15 +1,15 @@
 """Searching at once: what of the asker's chats answers a question, as it is now.
 
-Nobody (`me` is None) comes this far only on a test rig without sign-in, where every chat is open to every reader.
+Without an identity (`me` is None) this is reached only on a test rig without sign-in, where everybody may read every chat.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from messenger.apps.chats import door
-from messenger.apps.search import store
-from messenger.apps.search.schemas import Found, Hit, Page, Result, Wanted
+from messenger.apps.search.index import Index
+from messenger.apps.search.schemas import Hit, Match, Matches, Page, Result, SearchRequest
+from messenger.apps.search.store import searching as store
 from messenger.apps.search.words import Question, Text, highlights
 from messenger.db.engine import Database, Transaction
 from messenger.identity import Identity
@@ -21,64 +21,70 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A hit as it is now, and where in it the question stands."""
-
+class MarkedMessage:
     shown: "Shown"
-    spans: list[tuple[int, int]]
+    spans: list[tuple[int, int]]  # where in it the question stands
 
 
-async def search(db: Database, show: "Show", me: Identity | None, wanted: Wanted) -> Page:
-    asker = eyes(me)
-    question = Question.typed(wanted.q)
-    async with db.transaction() as tx:
-        if wanted.chat_id is not None:
-            await door.require_readable(tx, me, wanted.chat_id)
-        if not question.wanted:
-            return Page([], None)
-        found = await find(tx, asker, question, replace(wanted, limit=wanted.limit + 1))
-    page = found[: wanted.limit]
+async def search(db: Database, index: Index, show: "Show", me: Identity | None, request: SearchRequest) -> Page:
+    asker = reader_id(me)
+    question = Question.typed(request.q)
+    matches = await find(db, index, asker, question, replace(request, limit=request.limit + 1))
+    found = matches.documents or []
+    page = found[: request.limit]
     async with db.reading() as tx:
-        answers = await look(tx, show, asker, question, page)
+        marked = await mark(tx, show, asker, question, page)
     hits = [
         Hit(one.shown.for_sender if me and one.shown.sender_id == me.user_id else one.shown.message, one.spans)
-        for one in answers
+        for one in marked
     ]
-    return Page(hits, page[-1].place if len(found) > len(page) else None)
+    return Page(hits, page[-1].page_end if len(found) > len(page) else None, matches.is_complete)
 
 
-def eyes(me: Identity | None) -> int | None:
+def reader_id(me: Identity | None) -> int | None:
     """Whose chats are searched; None: all of them."""
     return None if me is None or me.reads_all else me.user_id
 
 
-async def find(tx: Transaction, asker: int | None, question: Question, wanted: Wanted) -> list[Found]:
-    """Newest or best first. What is said all the time is read from the end, what is not is looked up in the index."""
-    await store.plan_anew(tx)
-    is_often = await store.is_often_said(tx, asker, question, wanted)
-    return await store.find(tx, asker, question, wanted, is_often=is_often)
+async def find(
+    db: Database,
+    index: Index,
+    asker: int | None,
+    question: Question,
+    request: SearchRequest,
+    *,
+    needed: int | None = None,
+) -> Matches:
+    """Newest or best first, after the index has come to the head of the log. `needed`: it was waited for already."""
+    async with db.reading() as tx:
+        matches = await store.find(tx, asker, question, request, needed=needed)
+    if matches.documents is not None:
+        return matches
+    await index.reach(matches.head)
+    async with db.reading() as tx:
+        return await store.find(tx, asker, question, request, needed=matches.head)
 
 
-async def look(
-    tx: Transaction, show: "Show", asker: int | None, question: Question, found: "Collection[Found | Result]"
-) -> list[Answer]:
-    """What was found, as it is now. The door is asked once more after the words were read."""
+async def mark(
+    tx: Transaction, show: "Show", asker: int | None, question: Question, found: Collection[Match | Result]
+) -> list[MarkedMessage]:
+    """What was found, as it is now. Whether the asker may read it is asked after the texts were read."""
     if not found:
         return []
     shown = await show([one.message_id for one in found])
-    is_open = await store.find_open(tx, asker, {one.chat_id for one in found})
-    left = [
-        shown[one.message_id]
-        for one in found
-        if one.message_id in shown and one.chat_id in is_open and not shown[one.message_id].message.deleted
+    there = [shown[one.message_id] for one in found if one.message_id in shown]
+    texts = {one.message.id: Text.of(one.message.text) for one in there}
+    words = _related_words(question, texts.values())
+    open_chats, lexemes = await store.show(tx, asker, {one.chat_id for one in there}, words)
+    return [
+        MarkedMessage(one, highlights(question, texts[one.message.id], lexemes))
+        for one in there
+        if one.chat_id in open_chats and not one.message.deleted
     ]
-    return await _mark(tx, question, left)
 
 
-async def _mark(tx: Transaction, question: Question, left: "list[Shown]") -> list[Answer]:
-    texts = [Text.of(one.message.text) for one in left]
-    # A word is reduced from its end, so what begins otherwise is no form of what was asked.
+def _related_words(question: Question, texts: Collection[Text]) -> list[str]:
+    """Words that may be forms of those in the question: a word is reduced from its end, so its forms begin alike."""
     initials = {word[0] for word in question.words}
-    words = {text.folded[start:end] for text in texts for start, end in text.words if text.folded[start] in initials}
-    lexemes = await store.find_lexemes(tx, sorted(words | question.words)) if words else {}
-    return [Answer(one, highlights(question, text, lexemes)) for one, text in zip(left, texts, strict=True)]
+    related = {text.folded[start:end] for text in texts for start, end in text.words if text.folded[start] in initials}
+    return sorted(related | question.words)

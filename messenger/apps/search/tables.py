@@ -40,6 +40,7 @@ class SearchTask(Table):
     progress: Mapped[int] = mapped_column(Integer, server_default="0")
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")
     hits: Mapped[int] = mapped_column(Integer, server_default="0")
+    complete: Mapped[bool] = mapped_column(server_default=sql("false"))
     created_at: Mapped[datetime] = mapped_column(server_default=sql("clock_timestamp()"))
     lease_until: Mapped[datetime | None]  # until then somebody holds it: a worker, or a broker while it waits
     expires_at: Mapped[datetime] = mapped_column(index=True)

@@ -6,26 +6,28 @@ dies is taken up by another; the number of the try keeps a late one from finishi
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from messenger.apps.search import store
+from messenger.apps.search.index import Index
 from messenger.apps.search.results import Results
 from messenger.apps.search.schemas import (
     LIFETIME,
     LONGEST,
     MOST_HITS,
     SHORTEST_TASK,
-    Found,
+    Match,
     Result,
+    SearchRequest,
     Status,
     Task,
     TaskHit,
     TaskPage,
-    Wanted,
     Work,
 )
-from messenger.apps.search.service import Answer, eyes, find, look
+from messenger.apps.search.service import MarkedMessage, find, mark, reader_id
+from messenger.apps.search.store import searching
+from messenger.apps.search.store import tasks as store
 from messenger.apps.search.words import Question
 from messenger.db.engine import Database, Transaction
 from messenger.errors import BadParameters, Flaw, TaskNotFound, TooManyRequests, Unavailable
@@ -80,36 +82,36 @@ async def fetch(
     hits: list[TaskHit] = []
     start = max(start, 1)
     while len(hits) < limit:
-        taken, answers = await _take(db, results, show, me, task_id, start=start, limit=limit - len(hits))
+        taken, marked, is_complete = await _take(db, results, show, me, task_id, start=start, limit=limit - len(hits))
         if not taken:
             break
         start = taken[-1].place + 1
         mine = {str(one.message_id) for one in taken}
         hits += [
             TaskHit(one.shown.message.id, one.shown.message.chat_id, one.shown.message.text, one.spans)
-            for one in answers
+            for one in marked
             if one.shown.message.id in mine
         ]
-    return TaskPage(hits, start)
+    return TaskPage(hits, start, is_complete)
 
 
 async def _take(
     db: Database, results: Results, show: "Show", me: Identity | None, task_id: int, *, start: int, limit: int
-) -> tuple[list[Result], list[Answer]]:
+) -> tuple[list[Result], list[MarkedMessage], bool]:
     """What cannot be shown now because the database is away stays in the store, or comes back to it."""
     taken: list[Result] = []
     try:
         async with db.transaction() as tx:
             task = await _get(tx, me, task_id)
             if task.status != "SUCCESS":
-                return [], []
+                return [], [], False
             if await results.is_lost(tx, task):
                 log.warning("the results of a search were lost task=%s", task_id)
                 await store.fail(tx, task_id)
                 tell(tx, task_id, owner(me), "search_finished", "FAILED", 100)
-                return [], []
+                return [], [], False
             chosen = await results.choose(tx, task, start, limit)
-            answers = await look(tx, show, eyes(me), Question.typed(task.text), chosen)
+            marked = await mark(tx, show, reader_id(me), Question.typed(task.text), chosen)
             taken = await results.take(tx, task, chosen)
             if chosen and not taken:
                 raise Unavailable("Somebody else has just fetched these.", retry_after=1)
@@ -117,7 +119,7 @@ async def _take(
         if taken:
             await results.put_back(task, taken)
         raise
-    return taken, answers
+    return taken, marked, task.is_complete
 
 
 async def _get(tx: Transaction, me: Identity | None, task_id: int) -> Task:
@@ -201,9 +203,9 @@ async def is_over(db: Database, task_id: int) -> bool:
         return not await store.is_open(tx, task_id)
 
 
-async def do(db: Database, results: Results, work: Work, delay: float) -> None:
+async def do(db: Database, results: Results, index: Index, work: Work, delay: float) -> None:
     """From the question to the stored results, while it is told again and again that somebody is alive here."""
-    doing = asyncio.ensure_future(_search(db, results, work, delay))
+    doing = asyncio.ensure_future(_search(db, results, index, work, delay))
     try:
         while not (await asyncio.wait({doing}, timeout=BEAT))[0]:
             async with db.reading() as tx:
@@ -212,36 +214,39 @@ async def do(db: Database, results: Results, work: Work, delay: float) -> None:
         doing.result()
     finally:
         doing.cancel()
+        await asyncio.gather(doing, return_exceptions=True)  # it may be in the middle of a transaction
 
 
-async def _search(db: Database, results: Results, work: Work, delay: float) -> None:
+async def _search(db: Database, results: Results, index: Index, work: Work, delay: float) -> None:
     question = Question.typed(work.text)
-    found: list[Found] = []
-    if question.wanted:
-        parts = list(await _parts(db, work.asker_id))
-        for number, chats in enumerate(parts, 1):
-            async with db.transaction() as tx:
-                wanted = Wanted(work.text, MOST_HITS, order="recent", chats=chats)
-                found += await find(tx, work.asker_id, question, wanted)
-            if number < len(parts):
-                await _advance(db, work, 100 * number // len(parts))
+    found: list[Match] = []
+    needed: int | None = None  # the first part waits for the index
+    is_complete = True
+    parts = await _parts(db, work.asker_id)
+    for number, chats in enumerate(parts, 1):
+        request = SearchRequest(work.text, MOST_HITS, order="recent", chats=chats)
+        matches = await find(db, index, work.asker_id, question, request, needed=needed)
+        found += matches.documents or []
+        needed, is_complete = matches.head, is_complete and matches.is_complete
+        if number < len(parts):
+            await _advance(db, work, 100 * number // len(parts))
     found.sort(key=lambda one: one.message_id, reverse=True)
     await asyncio.sleep(delay)
     async with db.transaction() as tx:
-        if await store.finish(tx, work, len(found[:MOST_HITS])):
+        if await store.finish(tx, work, len(found[:MOST_HITS]), is_complete=is_complete):
             await results.keep(tx, work, found[:MOST_HITS])
             tell(tx, work.task_id, work.asker_id, "search_finished", "SUCCESS", 100)
 
 
-async def _parts(db: Database, asker: int | None) -> Iterator[Sequence[int] | None]:
+async def _parts(db: Database, asker: int | None) -> Sequence[Sequence[int] | None]:
     """Many chats are searched a part at a time, so that no statement takes long and progress can be told."""
     if asker is None:
-        return iter([None])
+        return [None]
     async with db.reading() as tx:
-        chats = await store.find_chats(tx, asker)
+        chats = await searching.find_chats(tx, asker)
     if len(chats) <= CHATS_AT_ONCE:
-        return iter([None])
-    return (chats[first : first + CHATS_AT_ONCE] for first in range(0, len(chats), CHATS_AT_ONCE))
+        return [None]
+    return [chats[first : first + CHATS_AT_ONCE] for first in range(0, len(chats), CHATS_AT_ONCE)]
 
 
 async def _advance(db: Database, work: Work, progress: int) -> None:

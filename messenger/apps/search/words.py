@@ -1,7 +1,11 @@
 """What somebody typed into a search, taken apart, and where it stands in a text. Pure; offsets are code points.
 
-Words are letters and digits. Quotes and punctuation inside a word (`foo.png`) mean: exactly so, in this order. A minus
-before a word excludes it, `or` between words offers a choice.
+A term is what stands between spaces, or between quotes. A term of letters and digits alone is found in any form of the
+word, or as a part of a word. Any other character in it (`foo.png`, `100%`, `"two words"`) means: exactly so. Signs that
+stand alone count in quotes only. A minus before a term excludes it, `or` between terms offers a choice.
+
+What a term finds is decided by functions of the schema, which fold it as they folded the index. Folding is done here as
+well for highlights only.
 """
 
 import re
@@ -10,12 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-EDGES = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 TOKEN = re.compile(r'(-?)(?:"([^"]*)"?|([^\s"]+))')
 WORD = re.compile(r"[^\W_]+")
-TRIGRAM = re.compile(r"[^\W_]{3}")
 RUN = re.compile(r"(\s{2,})")
-LIKE = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 
 Span = tuple[int, int]
 Lexemes = Mapping[str, frozenset[str]]  # the forms that PostgreSQL reduces a word to
@@ -29,85 +30,42 @@ def fold(typed: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    text: str  # folded, as it was typed
-    words: tuple[str, ...]
+    typed: str
+    folded: str
+    choice: int = 0  # a text must have all wanted terms of one choice
     is_excluded: bool = False
 
     @property
-    def is_literal(self) -> bool:
-        return len(self.words) > 1
-
-    @property
-    def pattern(self) -> str:
-        return f"%{self.text.translate(LIKE)}%"
+    def is_word(self) -> bool:
+        return WORD.fullmatch(self.folded) is not None
 
 
 @dataclass(frozen=True)
 class Question:
     terms: tuple[Term, ...]
-    choices: frozenset[int] = frozenset()  # before these terms stands an `or`
 
     @classmethod
     def typed(cls, raw: str) -> "Question":
         terms: list[Term] = []
-        choices: set[int] = set()
-        is_choice = False
-        for token in TOKEN.finditer(fold(raw)):
+        choice = 0
+        for token in TOKEN.finditer(raw):
             minus, quoted, plain = token.groups()
-            if plain == "or" and not minus:
-                is_choice = True
+            if plain is not None and not minus and fold(plain) == "or":
+                choice += 1
                 continue
-            text = quoted.strip() if quoted is not None else plain.strip(EDGES)
-            words = tuple(WORD.findall(text))
-            if not words:
-                continue  # nothing but signs
-            if is_choice and terms:
-                choices.add(len(terms))
-            is_choice = False
-            terms.append(Term(text, words, minus == "-"))
-        return cls(tuple(terms), frozenset(choices))
+            folded = fold(plain if quoted is None else quoted).strip()
+            if folded and (quoted is not None or WORD.search(folded)):
+                terms.append(Term(quoted or plain, folded, choice, minus == "-"))
+        return cls(tuple(terms))
 
     @cached_property
     def wanted(self) -> list[Term]:
         return [term for term in self.terms if not term.is_excluded]
 
-    @cached_property
-    def excluded(self) -> list[Term]:
-        return [term for term in self.terms if term.is_excluded]
-
-    @property
-    def websearch(self) -> str:
-        """For websearch_to_tsquery, which takes anything; here only words, quotes and its three signs are left."""
-        parts = []
-        for number, term in enumerate(self.terms):
-            choice = "or " if number in self.choices else ""
-            parts.append(f'{choice}{"-" if term.is_excluded else ""}"{" ".join(term.words)}"')
-        return " ".join(parts)
-
-    @property
-    def without(self) -> str:
-        """Whatever has one of these is excluded."""
-        return " or ".join(f'"{" ".join(term.words)}"' for term in self.excluded)
-
-    @property
-    def literals(self) -> list[str]:
-        """Patterns that must hold to the letter: PostgreSQL knows phrases by the forms of their words only."""
-        return [] if self.choices else [term.pattern for term in self.wanted if term.is_literal]
-
-    @property
-    def pieces(self) -> list[str]:
-        """Patterns of the wanted terms, the longest first; empty when no index could find them as parts of words."""
-        if self.choices or not any(TRIGRAM.search(term.text) for term in self.wanted):
-            return []
-        return [term.pattern for term in sorted(self.wanted, key=_selectivity, reverse=True)]
-
     @property
     def words(self) -> set[str]:
-        return {word for term in self.wanted for word in term.words}
-
-
-def _selectivity(term: Term) -> tuple[int, int]:
-    return max((len(word) for word in WORD.findall(term.text)), default=0), len(term.text)
+        """Those that may stand in a text in another form."""
+        return {term.folded for term in self.wanted if term.is_word}
 
 
 @dataclass(frozen=True)
@@ -160,18 +118,18 @@ def _clusters(text: str) -> Iterator[Span]:
 
 
 def highlights(question: Question, text: Text, lexemes: Lexemes) -> list[Span]:
-    """Where the wanted terms stand, as words in any form or as parts of words; in order, without overlaps."""
+    """Where the wanted terms stand, as words in any form or to the letter; in order, without overlaps."""
     found: list[Span] = []
     words = text.words
     forms = [lexemes.get(text.folded[start:end], frozenset()) for start, end in words]
     for term in question.wanted:
-        sought = [lexemes.get(word, frozenset()) for word in term.words]
-        if not term.is_literal:
-            found += [word for word, form in zip(words, forms, strict=True) if form & sought[0]]
-        at = text.folded.find(term.text)
+        if term.is_word:
+            sought = lexemes.get(term.folded, frozenset())
+            found += [word for word, form in zip(words, forms, strict=True) if form & sought]
+        at = text.folded.find(term.folded)
         while at >= 0:
-            found.append((at, at + len(term.text)))
-            at = text.folded.find(term.text, at + len(term.text))
+            found.append((at, at + len(term.folded)))
+            at = text.folded.find(term.folded, at + len(term.folded))
     return _merged(text.original(span) for span in found)
 
 

@@ -1,4 +1,5 @@
--- As before, in a fifth of the time: most of what is said is composed already, and has single spaces.
+-- One form for what was said and for what is looked for: composed, small letters, е for ё, one space for any. Most texts
+-- are composed already and have single spaces, and are not taken apart. Highlights need the same in Python (search/words.py).
 create or replace function search_fold(said text) returns text language plpgsql immutable strict parallel safe as $$
 declare
     folded text := said;

@@ -1,13 +1,18 @@
 -- Follows the log by up to `most` entries, in one transaction with its position. Answers how far it stands, the head, and
--- how many documents were written or removed; nulls while somebody else follows.
-create or replace function search_follow(most int, out upto bigint, out head bigint, out changed int) language plpgsql as $$
+-- how many documents were written or removed; nulls while somebody else follows. With a question waiting (`is_asked`) that
+-- step is waited for, a second at most.
+create or replace function search_follow(
+    most int, is_asked boolean default false, out upto bigint, out head bigint, out changed int
+) language plpgsql set lock_timeout = '1s' as $$
 declare
     here bigint;
     found int;
     deleted int;
     gone int;
 begin
-    if not pg_try_advisory_xact_lock(7236840) then
+    if is_asked then
+        perform pg_advisory_xact_lock(7236840);
+    elsif not pg_try_advisory_xact_lock(7236840) then
         return;
     end if;
     select f.position into here from log_followers f where f.name = 'search';

@@ -5,7 +5,9 @@ import asyncio
 import pytest
 
 from messenger.apps.search import tasks
+from messenger.apps.search.index import Index
 from messenger.apps.search.results.postgres import PostgresResults
+from messenger.apps.search.schemas import Work
 from messenger.db.engine import Database
 from tests.actors import Person
 from tests.apps.search.finding import PATIENCE, begins, ends, fetches, indexed, page, state
@@ -16,7 +18,7 @@ async def test_a_search_is_begun_ends_and_its_hits_are_fetched_newest_first_and_
     task = await begins(bob)
     assert await ends(bob, task) == "SUCCESS"
     answer = (await bob.get(f"/v1/chats/search/status/{task}")).json
-    assert answer == {"status": "SUCCESS", "progress": 100}
+    assert answer == {"status": "SUCCESS", "progress": 100, "complete": True}
 
     first = await page(bob, task, 2)
     assert [hit["text"] for hit in first["messages"]] == ["pizza 4", "pizza 3"]
@@ -29,7 +31,7 @@ async def test_a_search_is_begun_ends_and_its_hits_are_fetched_newest_first_and_
     assert await fetches(bob, task, 2) == ["pizza 2", "pizza 1"]
     last = await page(bob, task, 2, **{"from": "5"})
     assert [hit["text"] for hit in last["messages"]] == ["pizza 0"]
-    assert await page(bob, task, 2, **{"from": last["next"]["iterator"]}) == {"messages": [], "next": last["next"]}
+    assert await page(bob, task, 2, **{"from": last["next"]["iterator"]}) == {**last, "messages": []}
     assert await fetches(bob, task) == []
     assert await sql.fetchval("select count(*) from search_results") == 0
     assert await state(bob, task) == "SUCCESS"
@@ -75,7 +77,7 @@ async def test_whoever_asked_hears_how_it_goes_on_and_nobody_else_does(alice, bo
 
 
 async def test_what_is_too_short_or_too_long_is_refused(alice) -> None:
-    for words in ("", "a", "abc", "  abc  ", "\u00a0abc", "x" * 257, "x" * 50_000, 7, None, ["abcd"]):
+    for words in ("", "     ", "a", "abc", "  abc  ", "\u00a0abc", "x" * 257, "x" * 50_000, 7, None, ["abcd"]):
         answer = await alice.post("/v1/chats/search", {"message": words})
         assert (answer.status, answer.code) == (400, "bad-parameters"), words
     assert (await alice.post("/v1/chats/search", {})).code == "bad-parameters"
@@ -183,14 +185,30 @@ async def test_a_worker_that_comes_late_finishes_nothing(bob, lunch, dsn, sql) -
     task = await begins(bob)
     await ends(bob, task)
     row = await sql.fetchrow("select * from search_tasks where id = $1", int(task))
-    late = tasks.Work(int(task), int(bob.user_id), "pizza", row["attempts"] - 1)
+    late = Work(int(task), int(bob.user_id), "pizza", row["attempts"] - 1)
     db = Database(dsn)
 
-    await tasks.do(db, PostgresResults(), late, 0)
+    await tasks.do(db, PostgresResults(), Index(db.lines), late, 0)
 
     await db.close()
     assert len(await fetches(bob, task)) == 5
     assert await fetches(bob, task) == []
+
+
+async def test_when_another_worker_takes_a_search_over_nothing_of_the_first_is_left_behind(
+    bob, lunch, dsn, monkeypatch
+) -> None:
+    monkeypatch.setattr(tasks, "BEAT", 0.01)
+    task = await begins(bob)
+    await ends(bob, task)
+    db = Database(dsn)
+    before = asyncio.all_tasks()
+
+    await tasks.do(db, PostgresResults(), Index(db.lines), Work(int(task), int(bob.user_id), "pizza", 0), 60)
+
+    left = [one for one in asyncio.all_tasks() - before if "_search" in repr(one)]
+    await db.close()
+    assert left == []
 
 
 async def test_without_sign_in_everything_is_searched(lunch, start) -> None:

@@ -10,7 +10,9 @@ from messenger.apps.search.words import Question, Text, fold, highlights
     [
         ("Pizza", [("pizza", False)]),
         ('"Red Cars" -green', [("red cars", False), ("green", True)]),
-        ("foo.png, (bar)", [("foo.png", False), ("bar", False)]),
+        ("foo.png, (bar)", [("foo.png,", False), ("(bar)", False)]),
+        ("C++ 100% -c#", [("c++", False), ("100%", False), ("c#", True)]),
+        ('tea & "&"', [("tea", False), ("&", False)]),
         ('"never closed', [("never closed", False)]),
         ("Ёлка ЕЛКА", [("елка", False), ("елка", False)]),
         ("ＦＵＬＬ width", [("full", False), ("width", False)]),
@@ -20,20 +22,16 @@ from messenger.apps.search.words import Question, Text, fold, highlights
     ],
 )
 def test_what_is_typed_becomes_terms(typed: str, terms: list[tuple[str, bool]]) -> None:
-    assert [(term.text, term.is_excluded) for term in Question.typed(typed).terms] == terms
+    assert [(term.folded, term.is_excluded) for term in Question.typed(typed).terms] == terms
 
 
-def test_only_words_quotes_and_its_own_signs_reach_the_database() -> None:
-    assert Question.typed("tea or foo.png -milk").websearch == '"tea" or "foo png" -"milk"'
-    assert Question.typed("or tea or").websearch == '"tea"'
-    assert Question.typed("-or").websearch == '-"or"'
+def test_or_parts_the_terms_into_choices() -> None:
+    def choices(typed: str) -> list[tuple[str, int]]:
+        return [(term.typed, term.choice) for term in Question.typed(typed).terms]
 
-
-def test_parts_of_words_are_looked_for_only_where_an_index_can() -> None:
-    assert Question.typed("go on").pieces == []
-    assert Question.typed("on pizza").pieces == ["%pizza%", "%on%"]
-    assert Question.typed("50%_off").pieces == ["%50\\%\\_off%"]
-    assert Question.typed("tea or milk").pieces == []
+    assert choices("red tea or Milk OR coffee") == [("red", 0), ("tea", 0), ("Milk", 1), ("coffee", 2)]
+    assert choices("or tea or") == [("tea", 1)]
+    assert choices('-or "or"') == [("or", 0), ("or", 0)]
 
 
 FORMS = {word: frozenset({word.rstrip("s")}) for word in ("car", "cars", "red", "scar", "е", "елка", "i", "cafe")}
@@ -51,6 +49,10 @@ FORMS = {word: frozenset({word.rstrip("s")}) for word in ("car", "cars", "red", 
         ("red", "İred  İ", ["red"]),  # one character becomes two, two become one
         ("red -car", "red car", ["red"]),
         ("pizza", "tea", []),
+        ("100%", "100% of 1000, or 2100%", ["100%", "100%"]),
+        ("C++", "C, C++ and libc++", ["C++", "c++"]),
+        ('"red car!"', "red car, red car!", ["red car!"]),
+        ("cars,", "car, cars, cars", ["cars,"]),
     ],
 )
 def test_a_hit_shows_where_the_words_stand(typed: str, said: str, marked: list[str]) -> None:

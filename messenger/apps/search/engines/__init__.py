@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from messenger.apps.search.index import Index
 from messenger.apps.search.results import Results
 from messenger.db.engine import Database
 from messenger.settings import Config
@@ -17,7 +18,7 @@ class Engine(Protocol):
         """What was begun and not finished is left to others."""
 
 
-def make(config: Config, db: Database, results: Results) -> Engine:
+def make(config: Config, db: Database, results: Results, index: Index) -> Engine:
     """RabbitMQ when the settings name one; its driver is imported only then."""
     if config.rmq_url:
         from messenger.apps.search.engines.rabbit import RabbitEngine  # noqa: PLC0415
@@ -25,4 +26,4 @@ def make(config: Config, db: Database, results: Results) -> Engine:
         return RabbitEngine(str(config.rmq_url), db, results, config.search_delay)
     from messenger.apps.search.engines.local import LocalEngine  # noqa: PLC0415
 
-    return LocalEngine(db, results, config.search_delay)
+    return LocalEngine(db, results, index, config.search_delay)

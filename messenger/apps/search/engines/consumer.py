@@ -16,6 +16,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from messenger.apps.search import tasks
 from messenger.apps.search.engines import broker
 from messenger.apps.search.engines.rabbit import RabbitEngine
+from messenger.apps.search.index import Index
 from messenger.apps.search.results import Results
 from messenger.apps.search.schemas import Work
 from messenger.db.engine import Database
@@ -35,6 +36,7 @@ class Consumer:
         self._url = url
         self._db = db
         self._results = results
+        self._index = Index(db.lines)
         self._delay = delay
         self._outbox = RabbitEngine(url, db, results, delay)  # what is put back here must be handed over again
         self._handling: set[asyncio.Task[None]] = set()
@@ -58,7 +60,7 @@ class Consumer:
                 await tasks.put_back(self._db, work)
                 await answer(message.ack())
         if self._running is not None:
-            await asyncio.gather(broker.end([self._running]), self._outbox.stop())
+            await asyncio.gather(broker.end([self._running]), self._outbox.stop(), self._index.close())
 
     async def _receive(self, channel: AbstractChannel) -> NoReturn:
         ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -100,7 +102,7 @@ class Consumer:
         if work is not None:
             self._working[message] = work
             try:
-                await tasks.do(self._db, self._results, work, self._delay)
+                await tasks.do(self._db, self._results, self._index, work, self._delay)
             except Exception:
                 with suppress(Unavailable):
                     await tasks.give_back(self._db, work)

@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 
 from messenger.apps.search import tasks
+from messenger.apps.search.index import Index
 from messenger.apps.search.results import Results
 from messenger.apps.search.schemas import Work
 from messenger.db.engine import Database
@@ -17,9 +18,10 @@ AT_ONCE = 4
 
 
 class LocalEngine:
-    def __init__(self, db: Database, results: Results, delay: float) -> None:
+    def __init__(self, db: Database, results: Results, index: Index, delay: float) -> None:
         self._db = db
         self._results = results
+        self._index = index
         self._delay = delay
         self._news = asyncio.Event()
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -73,7 +75,7 @@ class LocalEngine:
 
     async def _do(self, work: Work) -> None:
         try:
-            await tasks.do(self._db, self._results, work, self._delay)
+            await tasks.do(self._db, self._results, self._index, work, self._delay)
         except Exception as error:
             trace = not isinstance(error, Unavailable)
             log.error("a search stumbled task=%s attempt=%s: %s", work.task_id, work.attempt, error, exc_info=trace)

@@ -11,12 +11,15 @@ from typing import Any
 from redis import asyncio as redis
 from redis.exceptions import RedisError
 
-from messenger.apps.search import store
-from messenger.apps.search.schemas import LIFETIME, Found, Result, Task, Work
+from messenger.apps.search.schemas import LIFETIME, Match, Result, Task, Work
 from messenger.db.engine import Transaction
+from messenger.db.sql import text
 from messenger.errors import Unavailable
 
-PATIENCE = 1.0
+TIMEOUT = 1.0
+# Who fetches holds the row of the task until its number is right again.
+LOCK = "select hits from search_tasks where id = :task for no key update"
+COUNT = "update search_tasks set hits = hits - :taken where id = :task"
 TAKE = """
     local taken = {}
     for _, place in ipairs(ARGV) do
@@ -30,18 +33,17 @@ TAKE = """
 
 class RedisResults:
     def __init__(self, url: str) -> None:
-        self._client: redis.Redis[bytes] = redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
+        self._client: redis.Redis[bytes] = redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
         self._take = self._client.register_script(TAKE)
 
-    async def keep(self, tx: Transaction, work: Work, found: Sequence[Found]) -> None:
+    async def keep(self, tx: Transaction, work: Work, found: Sequence[Match]) -> None:
         results = [Result(place, one.chat_id, one.message_id) for place, one in enumerate(found, 1)]
         await self._add(work, results, anew=True)
 
     async def is_lost(self, tx: Transaction, task: Task) -> bool:
-        # Whoever fetches holds the row of the task until its number is right again.
-        left = await store.lock_results(tx, task.task_id)
+        left = (await tx.session.execute(text(LOCK), {"task": task.task_id})).scalar_one_or_none()
         with answering():
-            return left > int(await self._client.zcard(key(task)))
+            return (left or 0) > int(await self._client.zcard(key(task)))
 
     async def choose(self, tx: Transaction, task: Task, start: int, limit: int) -> list[Result]:
         with answering():
@@ -54,7 +56,7 @@ class RedisResults:
         with answering():
             places = {int(place) for place in await self._take([key(task)], [one.place for one in chosen])}
         try:
-            await store.count_taken(tx, task.task_id, len(places))
+            await tx.session.execute(text(COUNT), {"task": task.task_id, "taken": len(places)})
         except BaseException:
             await self.put_back(task, [one for one in chosen if one.place in places])
             raise

@@ -263,6 +263,7 @@ create table search_tasks (
     progress int not null default 0,       -- of 100
     attempts int not null default 0,       -- also tells one try from the next: a late worker finishes nothing
     hits int not null default 0,           -- found, and still to be fetched
+    complete boolean not null default false, -- it is done, and the index knew all that was said before it was asked
     created_at timestamptz not null default clock_timestamp(),
     lease_until timestamptz,               -- the worker counts as alive until then
     expires_at timestamptz not null

@@ -1,0 +1,1 @@
+"""What search asks of the database: documents (searching), how the index is made anew (index), tasks."""
