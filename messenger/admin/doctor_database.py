@@ -10,8 +10,8 @@ import asyncpg
 
 from messenger.admin.finding import PATIENCE, Finding, reach
 from messenger.db import schema
-from messenger.settings import Config, Mode
 from messenger.run.checks import DURABILITY
+from messenger.settings import Config, Mode
 
 CLOCK = 1.0  # seconds that the clocks may differ
 OLD_PREPARED = "1 hour"  # one that nobody ends holds back every vacuum
