@@ -38,7 +38,7 @@ def json(value: Any, *, status: int = 200, headers: dict[str, str] | None = None
 
 
 def fresh(request: web.Request, value: Any) -> web.Response:
-    """What only this person may see, and 304 for whoever has seen exactly this."""
+    """What only this person may see; 304 when the client shows that it has exactly this."""
     body = ENCODER.encode(value)
     return fresh_bytes(request, body, hashlib.sha256(body).hexdigest()[:32])
 

@@ -1,4 +1,7 @@
-"""A place for answers that are dear to make. What lies there may be gone, and is never believed without a look."""
+"""The port of the page cache: answers that cost much to make.
+
+A value may be gone at any time, and its reader checks whether it still holds.
+"""
 
 from typing import Protocol
 
@@ -6,7 +9,7 @@ from aiohttp import web
 
 
 class Shelf(Protocol):
-    """Bytes under names, bounded. Filled by the `cache` sub-app; without it everything is made anew."""
+    """Bytes under names, of bounded size. The `cache` sub-app provides it; without it every answer is made anew."""
 
     async def find(self, name: str) -> bytes | None: ...
     async def keep(self, name: str, value: bytes) -> None: ...

@@ -1,4 +1,4 @@
-"""Cache: keeps answers that are dear to make. Without it everything is made anew, and nothing else changes."""
+"""Cache: keeps answers that cost much to make. Without it every answer is made anew, and nothing else changes."""
 
 from messenger.apps.cache import shelves
 from messenger.subapp import SubApp

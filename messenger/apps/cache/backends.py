@@ -1,7 +1,7 @@
 """aiohttp-cache's two backends, made safe: values are bytes and nothing else, bounded, and never unpickled.
 
-Only they are used of it. Its middleware asks neither who reads nor whether anything has happened since; our pages do
-(messages/history.py).
+Nothing else of it is used: its middleware asks neither who reads nor whether anything has happened since. Our pages do
+(messages/page_memory.py).
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 MOST_BYTES = 64 << 20  # of a process
 LARGEST = 1 << 20
 LIFETIME = 600  # seconds; whether a page still holds is decided by the log, long before
-PREFIX = "messenger:pages:1:"  # the number is that of the form of what lies there
+PREFIX = "messenger:pages:1:"  # the number changes with the form of the values
 CHECK = 16
 CONNECTIONS = 16
 

@@ -1,7 +1,7 @@
-"""The shelves of history pages: in this process, or in Redis for all of them. Neither fails or delays a request.
+"""Two page caches: in this process, or in Redis for all processes. Neither fails or delays a request.
 
-Redis may lose everything, lie or die at any moment: that is a miss. When it does not answer within 50 ms nobody asks it
-for a second; then one tries again, and the others only after him.
+Redis may lose everything, answer wrongly or stop at any moment: that is a miss. When it does not answer within 50 ms it
+is not asked for a second; then one request tries it, and the others follow when that one was answered.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from messenger.web.shelf import SHELF
 log = logging.getLogger(__name__)
 
 PATIENCE = 0.05
-REST = 1.0  # seconds without Redis, after it did not answer
+PAUSE = 1.0  # seconds without Redis, after it did not answer
 MOST_WAITING = 32  # pages that are still to be written
 LOST = (RedisError, OSError, TimeoutError)
 
@@ -40,35 +40,35 @@ class RedisShelf:
     def __init__(self, backend: CheckedRedis) -> None:
         self._backend = backend
         self._waiting: dict[str, bytes] = {}
-        self._news = asyncio.Event()
+        self._has_waiting = asyncio.Event()
         self._is_lost = False
-        self._rests_until = 0.0
+        self._paused_until = 0.0
 
     async def find(self, name: str) -> bytes | None:
-        if self._rests:
+        if self._is_paused:
             return None
         if self._is_lost:
-            self._rest()  # one tries, the others need not wait with him
+            self._pause()  # this request tries, the others do not wait with it
         try:
             async with asyncio.timeout(PATIENCE):
                 found = await self._backend.get(key(name))
         except LOST as error:
             self._lose(error)
             return None
-        self._is_lost, self._rests_until = False, 0.0
+        self._is_lost, self._paused_until = False, 0.0
         return found
 
     async def keep(self, name: str, value: bytes) -> None:
-        """Written soon: whoever has just read the page need not wait for that."""
-        if len(self._waiting) < MOST_WAITING and not self._rests:
+        """Written soon, in the background: the answer does not wait for it."""
+        if len(self._waiting) < MOST_WAITING and not self._is_paused:
             self._waiting[key(name)] = value
-            self._news.set()
+            self._has_waiting.set()
 
     async def write(self) -> None:
         """Until cancelled."""
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._has_waiting.wait()
+            self._has_waiting.clear()
             while self._waiting:
                 name = next(iter(self._waiting))
                 value = self._waiting.pop(name)
@@ -84,17 +84,17 @@ class RedisShelf:
             await self._backend.close()
 
     @property
-    def _rests(self) -> bool:
-        return asyncio.get_running_loop().time() < self._rests_until
+    def _is_paused(self) -> bool:
+        return asyncio.get_running_loop().time() < self._paused_until
 
     def _lose(self, why: Exception) -> None:
         if not self._is_lost:
             log.warning("pages are read without Redis: %s", str(why) or type(why).__name__)
         self._is_lost = True
-        self._rest()
+        self._pause()
 
-    def _rest(self) -> None:
-        self._rests_until = asyncio.get_running_loop().time() + REST
+    def _pause(self) -> None:
+        self._paused_until = asyncio.get_running_loop().time() + PAUSE
 
 
 def key(name: str) -> str:
@@ -111,13 +111,13 @@ def setup(root: web.Application) -> None:
 
 
 async def context(root: web.Application) -> AsyncIterator[None]:
-    shelf = root[SHELF]
-    if not isinstance(shelf, RedisShelf):
+    cache = root[SHELF]
+    if not isinstance(cache, RedisShelf):
         yield
         return
-    writing = asyncio.create_task(shelf.write(), name="pages")
+    writing = asyncio.create_task(cache.write(), name="pages")
     yield
     writing.cancel()
     with suppress(asyncio.CancelledError):
         await writing
-    await shelf.close()
+    await cache.close()

@@ -161,12 +161,12 @@ def read_where(given: dict[str, str]) -> Where:
 
 
 def read_limit(given: dict[str, str], limit: int) -> Where:
-    if "before" in given:
-        return Where.before(read_id(given, "before"), limit)
-    if "after" in given:
-        return Where.after(read_id(given, "after"), limit)
-    if "around" in given:
-        return Where.around("message", read_id(given, "around"), limit)
+    if (message_id := paging.optional_id(given, "before")) is not None:
+        return Where.before(message_id, limit)
+    if (message_id := paging.optional_id(given, "after")) is not None:
+        return Where.after(message_id, limit)
+    if (message_id := paging.optional_id(given, "around")) is not None:
+        return Where.around("message", message_id, limit)
     if "anchor" not in given or given["anchor"] == "oldest":
         return Where.from_number(paging.whole_number(given, "from", 1, least=0, most=2**53 - 1), limit)
     if given["anchor"] == "newest":
@@ -197,13 +197,6 @@ def read_anchor(given: dict[str, str]) -> tuple[Anchor, int]:
     if message_id is None:
         raise paging.bad_parameter("anchor", "must be newest, oldest, first_unread or the id of a message")
     return "nearest", message_id
-
-
-def read_id(given: dict[str, str], name: str) -> int:
-    found = paging.find_id(given[name])
-    if found is None:
-        raise paging.bad_parameter(name, "is not an id")
-    return found
 
 
 def place(request: web.Request) -> tuple[int, int]:

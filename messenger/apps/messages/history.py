@@ -13,7 +13,7 @@ from aiohttp import web
 
 from messenger.apps.messages import history_store as store
 from messenger.apps.messages.history_store import ChatHead
-from messenger.apps.messages.page_cache import PageCache
+from messenger.apps.messages.page_memory import PageMemory
 from messenger.apps.messages.rendering import render_for, render_for_all
 from messenger.apps.messages.schemas import Message, Next, Own, Page, ReadCursor, Shown
 from messenger.errors import ChatNotFound, MessageNotFound
@@ -96,7 +96,7 @@ class RenderedPage:
 class History:
     def __init__(self, lines: Lines, log: Log, shelf: Shelf | None) -> None:
         self._lines = lines
-        self._cache = PageCache(log, shelf)
+        self._memory = PageMemory(log, shelf)
 
     async def current(self, ids: Collection[int]) -> dict[int, Shown]:
         """Those of these messages that are there, the same for everybody."""
@@ -104,31 +104,31 @@ class History:
 
     async def page(self, me: Identity | None, chat_id: int, where: Where, came: float) -> RenderedPage:
         """Ascending. `next.iterator` is the number to go on from: a page at the end repeats it, so it can be polled."""
-        is_fresh = await self._cache.may_be_believed(came)
+        is_fresh = await self._memory.may_be_believed(came)
         chat = await self._enter(me, chat_id, is_fresh)
         reader = me.user_id if me is not None else 0
         where = where.resolved(chat, reader)
-        cached = await self._cache.find_page(chat_id, where.name, reader) if is_fresh else None
+        cached = await self._memory.find_page(chat_id, where.name, reader) if is_fresh else None
         if cached is not None:
             return RenderedPage(cached.body, cached.tag)
         page, senders = await self._read(chat, me, where)
         body = ENCODER.encode(page)
         tag = hashlib.sha256(body).hexdigest()[:32]
-        await self._cache.keep_page(chat, where.name, reader, senders, tag, body)
+        await self._memory.keep_page(chat, where.name, reader, senders, tag, body)
         return RenderedPage(body, tag)
 
     async def offset_page(
         self, me: Identity | None, chat_id: int, later_than: int | None, offset: int, limit: int, came: float
     ) -> list[Message]:
         """Numbers have no holes, so an offset is a number: the cost of a page does not grow with it."""
-        chat = await self._enter(me, chat_id, await self._cache.may_be_believed(came))
+        chat = await self._enter(me, chat_id, await self._memory.may_be_believed(came))
         start = 0 if later_than is None else await self._seq_of(chat_id, later_than)
         rows = await self._rows(chat, me, start + offset + 1, limit)
         return await self._rendered(chat, me, rows)
 
     async def read_cursors(self, me: Identity | None, chat_id: int, came: float) -> list[ReadCursor]:
         """How far everybody has read."""
-        chat = await self._enter(me, chat_id, await self._cache.may_be_believed(came))
+        chat = await self._enter(me, chat_id, await self._memory.may_be_believed(came))
         return list(chat.read_cursors.values())
 
     async def own(self, user_id: int, chat_id: int, from_seq: int, to_seq: int, most: int) -> list[Own]:
@@ -139,7 +139,7 @@ class History:
         return await store.find_by_key(self._lines, chat_id, key)
 
     async def _enter(self, me: Identity | None, chat_id: int, is_fresh: bool) -> ChatHead:
-        chat = self._cache.find_chat(chat_id) if is_fresh else None
+        chat = self._memory.find_chat(chat_id) if is_fresh else None
         if chat is None:
             chat = await self._read_chat(chat_id)
         if me is not None and not me.reads_all and me.user_id not in chat.read_cursors:
@@ -147,10 +147,10 @@ class History:
         return chat
 
     async def _read_chat(self, chat_id: int) -> ChatHead:
-        chat = await store.find_chat(self._lines, chat_id, self._cache.place)
+        chat = await store.find_chat(self._lines, chat_id, self._memory.place)
         if chat is None:
             raise ChatNotFound
-        self._cache.keep_chat(chat)
+        self._memory.keep_chat(chat)
         return chat
 
     async def _read(self, chat: ChatHead, me: Identity | None, where: Where) -> tuple[Page, list[int]]:

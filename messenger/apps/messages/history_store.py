@@ -1,4 +1,4 @@
-"""How messages are read. One function, one statement; a message's row is rendered by whoever asked for it."""
+"""How messages are read. One function, one statement; the rows of messages come as they are, for `rendering`."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -86,20 +86,20 @@ async def test_what_is_too_old_is_gone():
 
 
 async def test_redis_gives_back_what_was_kept_under_that_name_and_nothing_else(valkey):
-    shelf = CheckedRedis(valkey, 5.0)
+    cache = CheckedRedis(valkey, 5.0)
     async with speaking(valkey) as client:
-        await shelf.set("mine", b"my page")
-        assert await shelf.get("mine") == b"my page"
+        await cache.set("mine", b"my page")
+        assert await cache.get("mine") == b"my page"
         assert 0 < await client.ttl(PREFIX + "mine") <= 600
         await client.set(PREFIX + "yours", await client.get(PREFIX + "mine"))
         await client.set(PREFIX + "cut", (await client.get(PREFIX + "mine"))[:-1])
         await client.set(PREFIX + "planted", b"!" + pickle.dumps({"status": 200}))
         await client.set(PREFIX + "empty", b"")
         for name in ("yours", "cut", "planted", "empty", "never"):
-            assert await shelf.get(name) is None, name
-        await shelf.set("large", b"x" * (LARGEST + 1))
-        assert await shelf.get("large") is None
-    await shelf.close()
+            assert await cache.get(name) is None, name
+        await cache.set("large", b"x" * (LARGEST + 1))
+        assert await cache.get("large") is None
+    await cache.close()
 
 
 # --- pages ---

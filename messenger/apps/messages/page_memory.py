@@ -32,7 +32,7 @@ class CachedPage(msgspec.Struct, array_like=True, frozen=True):
 PACK, UNPACK = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(CachedPage)
 
 
-class PageCache:
+class PageMemory:
     def __init__(self, log: "Log", shelf: "Shelf | None") -> None:
         self._log = log
         self._shelf = shelf
@@ -60,6 +60,8 @@ class PageCache:
         return chat if chat is not None and self._log.is_quiet(chat.place, chat_id=chat_id) else None
 
     def keep_chat(self, chat: "ChatHead") -> None:
+        if self._shelf is None:
+            return
         self._young[chat.chat_id] = chat
         self._members += len(chat.read_cursors)
         if self._members > MOST_MEMBERS or len(self._young) > MOST_CHATS:
