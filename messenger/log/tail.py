@@ -175,10 +175,11 @@ class Tail:
         parted = (await self._line.row(PARTED, self.epoch))["at"]
         log.warning("a new epoch of the log begins: %s after position=%s", epoch, parted)
         self.epoch = epoch
+        # Own commits that wait may have gone down with the server that took them.
+        self._early.clear()
+        self._answered.clear()
+        self._target = 0
         if self._hub.position > parted:
-            self._early.clear()
-            self._answered.clear()
-            self._target = 0
             self._hub.restart(parted)
         self.recent.begin(self._hub.position)
 

@@ -13,6 +13,8 @@ from contextlib import suppress
 
 import asyncpg
 
+from messenger.db.driver import FAILED, Connection, connect
+
 log = logging.getLogger(__name__)
 
 CHANNEL = "messenger_log"
@@ -26,7 +28,6 @@ CENSUS = """
     select count(*) from pg_stat_activity
      where application_name = $1 and datname = current_database() and pid <> pg_backend_pid()
 """
-LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class PostgresWire:
@@ -66,22 +67,22 @@ class PostgresWire:
 
     async def _run(self) -> None:
         while True:
-            connection: asyncpg.Connection | None = None
+            connection: Connection | None = None
             try:
-                connection = await asyncpg.connect(self._dsn, timeout=2, server_settings={"application_name": NAME})
+                connection = await connect(self._dsn, timeout=2, server_settings={"application_name": NAME})
                 self._own = connection.get_server_pid()
                 await connection.add_listener(CHANNEL, self._heard)
                 await connection.execute("select pg_notify($1, $2)", CHANNEL, HELLO, timeout=2)
                 self._on_ring(0)  # what was rung while nobody listened is lost: look for yourself
                 await self._speak(connection)
-            except LOST as error:
+            except FAILED as error:
                 log.warning("the wire is cut and will be mended: %s", error)
             finally:
                 if connection is not None:
                     connection.terminate()
             await asyncio.sleep(RETRY)
 
-    async def _speak(self, connection: asyncpg.Connection) -> None:
+    async def _speak(self, connection: Connection) -> None:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(1):  # a listener whose server is gone would wait for ever
@@ -102,7 +103,7 @@ class PostgresWire:
                 note = base64.b64encode(self._notes.popleft()).decode()
                 await connection.execute("select pg_notify($1, $2)", CHANNEL, "n" + note, timeout=2)
 
-    async def _look_around(self, connection: asyncpg.Connection) -> bool:
+    async def _look_around(self, connection: Connection) -> bool:
         """Is there anybody to ring? A notification for nobody would cost a tenth of all that a lone process does."""
         now = asyncio.get_running_loop().time()
         if now - self._counted_at >= CENSUS_EVERY:
