@@ -76,7 +76,7 @@ async def desk_of(config: Config, db: Database, *, password_min_length: int | No
 @asynccontextmanager
 async def sender_of(config: Config, dsn: str) -> AsyncIterator[Sender]:
     """Sends as the server does. Servers find what was written by looking, four times a second."""
-    stream = Log(dsn, wire="none", redis_url="", retention_days=config.log_retention_days, shows={}, tools=None)
+    stream = Log(dsn, wire="none", redis_url="", retention_days=config.log_retention_days)
     lines = Lines(dsn, 1)
     sender = Sender(dsn, stream, History(lines, stream, None).now, config.operation_id_window)
     await sender.start()

@@ -94,6 +94,9 @@ class Lines:
         finally:
             self._free.put_nowait(line)
 
+    async def row(self, statement: str, *arguments: Any) -> asyncpg.Record:
+        return (await self.rows(statement, *arguments))[0]
+
     def close(self) -> None:
         for line in self._all:
             line.close()

@@ -1,4 +1,4 @@
-"""A standby is not the database: nothing is written there, and its head is old. Nor is a commit done that no standby has."""
+"""A standby is not the database: nothing is written there, and its head is old."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -76,7 +76,9 @@ async def test_on_a_standby_nothing_is_answered_until_it_is_promoted(
 
             await happens(is_ready, "ready after the promotion")
             (await alice.post(messages, {"text": "hello again"})).expecting(201)
-            assert [one["text"] for one in (await alice.get(f"{messages}?limit=10")).json["messages"]] == ["hello again"]
+            assert [one["text"] for one in (await alice.get(f"{messages}?limit=10")).json["messages"]] == [
+                "hello again"
+            ]
         finally:
             standby.kill()
 

@@ -209,14 +209,14 @@ class Recorder:
     def log_restarted(self) -> None: ...
 
 
-async def show_ids(tools: object, entries: list[Entry]) -> list[dict[str, int]]:
+async def render_ids(kind: str, entries: list[Entry]) -> list[dict[str, int]]:
     return [{"position": entry.position} for entry in entries]
 
 
 @asynccontextmanager
 async def following(dsn: str) -> AsyncIterator[tuple[Tail, Recorder]]:
     line, hub, ear = Line(dsn), Hub(), Recorder()
-    tail = Tail(line, hub, {"new_message": show_ids, "chat_changed": show_ids}, None)
+    tail = Tail(line, hub, render_ids)
     await tail.start()
     hub.attach(ear)
     hub.admit(ear, [1], hub.position)
@@ -316,7 +316,7 @@ async def test_own_commits_that_come_before_what_lies_below_them_wait_for_it(dsn
 async def test_own_commits_that_went_down_with_a_server_are_never_told_in_place_of_what_happened(dsn, sql):
     """They waited for what lay before them; then another server took over, and wrote these positions anew."""
     line, hub, ear = Line(dsn), Hub(), Recorder()
-    tail = Tail(line, hub, {"new_message": show_ids, "chat_changed": show_ids}, None)
+    tail = Tail(line, hub, render_ids)
     await emit(sql, 3)
     await tail.start()
     hub.attach(ear)
