@@ -6,6 +6,7 @@ from aiohttp import web
 
 from messenger.db.engine import Database
 from messenger.db.watch import Watch
+from messenger.log.append import append
 from messenger.log.entries import Entry, Fields, Render
 from messenger.log.follow import Log
 from messenger.settings import Config
@@ -23,7 +24,7 @@ def create_app(config: Config, dsn: str, *, placed: list[Placed] | None = None) 
     direct = str(config.database.direct_url) or dsn
     watch = root[WATCH] = Watch(direct)
     pooled = bool(config.database.direct_url)
-    root[DATABASE] = Database(dsn, pool_size=config.database.pool_size, pooled=pooled, watch=watch)
+    root[DATABASE] = Database(dsn, append=append, pool_size=config.database.pool_size, pooled=pooled, watch=watch)
     root[LOG] = Log(
         direct,
         wire=config.wire,

@@ -15,7 +15,7 @@ from messenger.banner import address, banner, farewell
 from messenger.db.embedded import PrivatePostgres
 from messenger.db.keeper import CLUSTER
 from messenger.settings import Config
-from messenger.start import OTHER, Facts, check_database, check_schema, check_settings, take_port
+from messenger.start import OTHER, Facts, check_database, check_redis, check_schema, check_settings, take_port
 
 T = TypeVar("T")
 
@@ -37,6 +37,7 @@ def serve(config: Config, options: dict[str, Any]) -> int:
     with ExitStack() as kept:
         _share_metrics(config, kept)
         apps = ask(check_settings, config)
+        ask(check_redis, config)
         listener = None
         if not options.get("bind") and not any(name in os.environ for name in BROUGHT_LISTENERS):
             listener = kept.enter_context(take_port(config.server.host, config.server.port, config.server.backlog))

@@ -15,6 +15,7 @@ from messenger.apps.messages.sender import Sender
 from messenger.db.embedded import PrivatePostgres
 from messenger.db.engine import Database
 from messenger.identity import Caller, Identity, SessionId, UserId
+from messenger.log.append import append
 from messenger.log.follow import Log
 from messenger.log.line import Lines
 from messenger.settings import Config, read
@@ -53,7 +54,7 @@ def database_of(config: Config) -> Iterator[str]:
 
 @asynccontextmanager
 async def opened(dsn: str) -> AsyncIterator[Database]:
-    db = Database(dsn, pool_size=2)
+    db = Database(dsn, append=append, pool_size=2)
     try:
         yield db
     finally:

@@ -5,7 +5,7 @@ A lost or refused connection is `Unavailable` (503), whoever met it; text that P
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,10 +20,9 @@ from sqlalchemy.pool import QueuePool
 
 from messenger.db import driver
 from messenger.db.looks import Look
+from messenger.db.news import News
 from messenger.db.watch import Watch
 from messenger.errors import BadParameters, Unavailable
-from messenger.log.append import append
-from messenger.log.entries import News
 from messenger.log.line import Lines
 
 COMMAND_TIMEOUT = 5.0
@@ -61,10 +60,27 @@ class Transaction:
         self.news.extend(news)
 
 
+# Writes a transaction's news as the last thing before its commit; answers the last position.
+Append = Callable[[AsyncSession, Sequence[News]], Awaitable[int]]
+
+
+async def refuse_news(session: AsyncSession, news: Sequence[News]) -> int:
+    raise RuntimeError(f"this Database was made without a log, so nobody can be told of {news[0].kind}")
+
+
 class Database:
-    def __init__(self, dsn: str, *, pool_size: int = 10, pooled: bool = False, watch: Watch | None = None) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        append: Append = refuse_news,
+        pool_size: int = 10,
+        pooled: bool = False,
+        watch: Watch | None = None,
+    ) -> None:
         """`pooled`: a transaction pooler (pgbouncer) stands in between, so nothing may be prepared."""
         self.dsn = dsn
+        self._append = append
         self._watch = watch
         self.on_news: Callable[[int], None] = lambda position: None  # told after the commit
         caches = {"statement_cache_size": 0} if pooled else {}
@@ -103,7 +119,7 @@ class Database:
     async def transaction(self) -> AsyncIterator[Transaction]:
         async with self._speaking(self.engine) as tx:
             yield tx
-            last = await append(tx.session, tx.news) if tx.news else None
+            last = await self._append(tx.session, tx.news) if tx.news else None
             await tx.session.commit()
         if last is not None:
             self.on_news(last)

