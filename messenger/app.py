@@ -1,11 +1,13 @@
 """create_app: the only place where the parts meet. Everything is installed on one root application, in one order."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
 
 from messenger.db.engine import Database
 from messenger.db.watch import Watch
+from messenger.log.append import append
+from messenger.log.entries import Entry, Fields, Render
 from messenger.log.follow import Log
 from messenger.settings import Config
 from messenger.subapp import Placed, load
@@ -22,14 +24,13 @@ def create_app(config: Config, dsn: str, *, placed: list[Placed] | None = None) 
     direct = str(config.database.direct_url) or dsn
     watch = root[WATCH] = Watch(direct)
     pooled = bool(config.database.direct_url)
-    root[DATABASE] = Database(dsn, pool_size=config.database.pool_size, pooled=pooled, watch=watch)
+    root[DATABASE] = Database(dsn, append=append, pool_size=config.database.pool_size, pooled=pooled, watch=watch)
     root[LOG] = Log(
         direct,
         wire=config.wire,
         redis_url=str(config.redis_url),
         retention_days=config.log_retention_days,
-        shows={kind: show for one in placed for kind, show in one.app.shows.items()},
-        tools=root,
+        render=renderer(root, placed),
         watch=watch,
     )
     root[DATABASE].on_news = root[LOG].heard_commit
@@ -44,6 +45,16 @@ def create_app(config: Config, dsn: str, *, placed: list[Placed] | None = None) 
             one.app.setup(root)
     root[access.PUBLIC_PATHS] = access.find_public_paths(root)
     return root
+
+
+def renderer(root: web.Application, placed: Sequence[Placed]) -> Render:
+    """Every kind of entry by the sub-app that owns it."""
+    shows = {kind: show for one in placed for kind, show in one.app.shows.items()}
+
+    async def render(kind: str, entries: Sequence[Entry]) -> Sequence[Fields]:
+        return await shows[kind](root, entries) if kind in shows else [None for _ in entries]
+
+    return render
 
 
 async def _database(root: web.Application) -> AsyncIterator[None]:

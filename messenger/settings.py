@@ -148,7 +148,8 @@ class DatabaseSettings:
         if not self.hosts:
             return private_url
         password = f":{quote(self.password, safe='')}" if self.password else ""
-        return f"postgresql://{quote(self.user, safe='')}{password}@{self.hosts}/{quote(self.name, safe='')}"
+        leading = "?target_session_attrs=read-write" if "," in self.hosts else ""  # the others are its standbys
+        return f"postgresql://{quote(self.user, safe='')}{password}@{self.hosts}/{quote(self.name, safe='')}{leading}"
 
 
 @dataclass(frozen=True)

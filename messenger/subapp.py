@@ -4,7 +4,7 @@ A sub-app is a value named `app` in the front door of its package. Own ones live
 found by the entry-point group `messenger.apps`; what is not listed in Config.apps is not imported.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
@@ -16,7 +16,11 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from messenger import ENTRY_POINTS
-from messenger.log.entries import Show
+from messenger.log.entries import Entry, Fields
+
+# How a sub-app renders the kinds of entries it owns. One call for many entries.
+Show = Callable[[web.Application, Sequence[Entry]], Awaitable[Sequence[Fields]]]
+
 
 
 class ArrangementError(Exception):

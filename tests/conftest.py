@@ -19,10 +19,9 @@ import pytest
 from cryptography.fernet import Fernet
 
 from messenger.app import create_app
-from messenger.db import engine, watch
+from messenger.db import driver, watch
 from messenger.db.embedded import PrivatePostgres
 from messenger.db.schema import upgrade
-from messenger.log import line
 from messenger.settings import Config, read
 from messenger.web.server import make_runner
 from tests import frames
@@ -125,7 +124,7 @@ async def sql(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 # A machine that runs the tests is busy, and PostgreSQL forks for every connection: a second may be too short there.
-engine.CONNECT_TIMEOUT = line.CONNECT_TIMEOUT = watch.CONNECT_TIMEOUT = watch.PATIENCE = 5.0
+driver.CONNECT_TIMEOUT = watch.PATIENCE = 5.0
 
 # Timing is measured in bench/ and never asserted in a test.
 hypothesis.settings.register_profile("untimed", deadline=None)

@@ -15,6 +15,7 @@ from messenger.apps.messages.sending import Sender
 from messenger.db.embedded import PrivatePostgres
 from messenger.db.engine import Database
 from messenger.identity import Caller
+from messenger.log.append import append
 from messenger.log.follow import Log
 from messenger.log.line import Lines
 from messenger.run.checks import check_database, check_schema
@@ -52,7 +53,7 @@ def database_of(config: Config) -> Iterator[str]:
 
 @asynccontextmanager
 async def open_database(dsn: str) -> AsyncIterator[Database]:
-    db = Database(dsn, pool_size=2)
+    db = Database(dsn, append=append, pool_size=2)
     try:
         yield db
     finally:
@@ -77,7 +78,7 @@ async def desk_of(
 @asynccontextmanager
 async def sender_of(config: Config, dsn: str) -> AsyncIterator[Sender]:
     """Sends as the server does. Servers find what was written by looking, four times a second."""
-    stream = Log(dsn, wire="none", redis_url="", retention_days=config.log_retention_days, shows={}, tools=None)
+    stream = Log(dsn, wire="none", redis_url="", retention_days=config.log_retention_days)
     lines = Lines(dsn, 1)
     sender = Sender(dsn, stream, History(lines, stream, None).current, config.operation_id_window)
     await sender.start()

@@ -13,8 +13,8 @@ from messenger.apps.auth.values import SessionFilter
 from messenger.apps.chats.changes import tell
 from messenger.apps.search.rebuild import mend
 from messenger.db.engine import Database
+from messenger.db.news import News
 from messenger.identity import UserId
-from messenger.log.entries import News
 
 AT_ONCE = 50  # locked together, so that nobody waits long
 

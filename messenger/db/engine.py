@@ -5,28 +5,28 @@ A lost or refused connection is `Unavailable` (503), whoever met it; text that P
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import asyncpg
 from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import QueuePool
 
+from messenger.db import driver
 from messenger.db.looks import Look
+from messenger.db.news import News
 from messenger.db.watch import Watch
 from messenger.errors import BadParameters, Unavailable
-from messenger.log.append import append
-from messenger.log.entries import News
 from messenger.log.line import Lines
 
 T = TypeVar("T")
 
-CONNECT_TIMEOUT = 1.0  # D13: with PostgreSQL away an answer comes within a second, not a hang
 COMMAND_TIMEOUT = 5.0
 LINES = 4  # for frequent reads, beside the pool
 # Every default of PostgreSQL here is "wait for ever".
@@ -38,19 +38,11 @@ SESSION_LIMITS = {
     "timezone": "UTC",
 }
 # Untranslatable or NUL text, a number out of range, a negative limit, a bad expression: the caller's doing.
-CALLERS_FAULT = frozenset({"22021", "22P05", "22003", "2201W", "2201X", "22P02", "42601", "54000", "54001", "2201B"})
+CALLERS_FAULT = frozenset({"22021", "22P05", "22003", "2201W", "2201X", "22P02", "54000", "54001", "2201B"})
+UNSENDABLE = (OverflowError, UnicodeError)  # the same, met by the driver
 AWAY = (
-    OSError,
-    TimeoutError,
+    *driver.LOST,
     PoolTimeout,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # raised after a kill -9 of the server; belongs to neither family above
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.QueryCanceledError,
     asyncpg.LockNotAvailableError,
     asyncpg.InsufficientResourcesError,
     asyncpg.DeadlockDetectedError,  # nothing was stored, and the next try finds the rival gone
@@ -78,20 +70,36 @@ class Transaction:
 Writer = Callable[[Transaction, list[Any]], Awaitable[None]]
 
 
+# Writes a transaction's news as the last thing before its commit; answers the last position.
+Append = Callable[[AsyncSession, Sequence[News]], Awaitable[int]]
+
+
+async def refuse_news(session: AsyncSession, news: Sequence[News]) -> int:
+    raise RuntimeError(f"this Database was made without a log, so nobody can be told of {news[0].kind}")
+
+
 class Database:
-    def __init__(self, dsn: str, *, pool_size: int = 10, pooled: bool = False, watch: Watch | None = None) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        append: Append = refuse_news,
+        pool_size: int = 10,
+        pooled: bool = False,
+        watch: Watch | None = None,
+    ) -> None:
         """`pooled`: a transaction pooler (pgbouncer) stands in between, so nothing may be prepared."""
         self.dsn = dsn
+        self._append = append
         self._watch = watch
         self.on_news: Callable[[int], None] = lambda position: None  # told after the commit
         caches = {"statement_cache_size": 0} if pooled else {}
 
-        async def connect(**options: Any) -> asyncpg.Connection:
+        async def connect(**options: Any) -> driver.Connection:
             if watch is not None:
                 watch.refuse_silence()
-            connection = await asyncpg.connect(
+            connection = await driver.connect(
                 dsn,
-                timeout=CONNECT_TIMEOUT,
                 command_timeout=COMMAND_TIMEOUT,
                 server_settings={} if pooled else SESSION_LIMITS,
                 **caches,
@@ -107,10 +115,11 @@ class Database:
             connect_args={"prepared_statement_cache_size": 0} if pooled else {},
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=CONNECT_TIMEOUT,
+            pool_timeout=driver.CONNECT_TIMEOUT,
             pool_use_lifo=True,
         )
         event.listen(self.engine.sync_engine, "checkout", _refuse_dead_connection)
+        event.listen(self.engine.sync_engine, "handle_error", _leave_standby)
         self.lines = Lines(dsn, LINES, SESSION_LIMITS, pooled=pooled, watch=watch)
         # Made once: an engine with options is an engine of its own, for the price of two statements.
         self._for_reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -122,7 +131,7 @@ class Database:
             yield tx
             for write, rows in tx.last.items():
                 await write(tx, rows)
-            last = await append(tx.session, tx.news) if tx.news else None
+            last = await self._append(tx.session, tx.news) if tx.news else None
             await tx.session.commit()
         if last is not None:
             self.on_news(last)
@@ -175,9 +184,15 @@ class translated:  # noqa: N801  (reads as a word in `with translated():`)
         original = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig is not None else error
         if isinstance(original, AWAY):
             raise Unavailable("The database does not answer right now.", retry_after=1) from error
-        state = getattr(original, "sqlstate", None)
-        if state in CALLERS_FAULT or isinstance(original, asyncpg.DataError):
+        is_unsendable = isinstance(original, asyncpg.DataError) and isinstance(original.__cause__, UNSENDABLE)
+        if is_unsendable or getattr(original, "sqlstate", None) in CALLERS_FAULT:
             raise BadParameters("The request holds text or numbers that cannot be stored.") from error
+
+
+def _leave_standby(met: ExceptionContext) -> None:
+    """The pool drops all its connections: others lead to the same server."""
+    if isinstance(getattr(met.original_exception, "__cause__", None), asyncpg.ReadOnlySQLTransactionError):
+        met.is_disconnect = True
 
 
 def _refuse_dead_connection(connection: Any, record: object, proxy: object) -> None:

@@ -11,22 +11,20 @@ import logging
 from contextlib import suppress
 from weakref import WeakSet
 
-import asyncpg
+from messenger.db.driver import FAILED, Connection, connect
 
 log = logging.getLogger(__name__)
 
 BEAT = 0.25
 PATIENCE = 0.75  # with the beat: a second, as whoever waits for an answer is promised
 SLICE = 0.125
-CONNECT_TIMEOUT = 1.0
 AGAIN = 0.1
-LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class Watch:
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._connections: WeakSet[asyncpg.Connection] = WeakSet()
+        self._connections: WeakSet[Connection] = WeakSet()
         self._task: asyncio.Task[None] | None = None
         self.is_silent = False
         self.silences = 0
@@ -40,7 +38,7 @@ class Watch:
             with suppress(asyncio.CancelledError):
                 await self._task
 
-    def admit(self, connection: asyncpg.Connection) -> None:
+    def admit(self, connection: Connection) -> None:
         """This one is cut as well when the database falls silent."""
         self._connections.add(connection)
 
@@ -55,13 +53,13 @@ class Watch:
                 await self._listen()
             except TimeoutError:
                 self._fall_silent()
-            except LOST:  # it is gone or does not want us: whoever else asks is told so by the database itself
+            except FAILED:  # it is gone or does not want us: whoever else asks is told so by the database itself
                 self.is_silent = False
             await asyncio.sleep(AGAIN)
 
     async def _listen(self) -> None:
         settings = {"application_name": "messenger watch"}
-        connection = await asyncpg.connect(self._dsn, timeout=CONNECT_TIMEOUT, server_settings=settings)
+        connection = await connect(self._dsn, server_settings=settings)
         try:
             while True:
                 question = asyncio.ensure_future(connection.fetchval("select 1"))

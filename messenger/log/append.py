@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from messenger.log.entries import News
+from messenger.db.news import News
 
 EMIT = text(
     "select last from log_emit(cast(:kinds as text[]), cast(:chats as bigint[]), cast(:users as bigint[]),"

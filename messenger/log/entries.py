@@ -1,8 +1,8 @@
 """An entry: one position of the log, what it is about, and its event, encoded once for every listener."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +22,7 @@ class Entry:
     subject_id: int | None = None
     data: Any = None
     at: datetime | None = None
-    event: bytes = b""  # the JSON object every transport sends; empty while no sub-app has shown it
+    event: bytes = b""  # the JSON object every transport sends; empty: nobody is told of it
     key: str = ""  # that a message was sent under: its first letter says how
     skip: object = None  # the listener that has its answer already and must not hear it again
     wire_frame: bytes = b""  # the same bytes framed for sockets, kept by whoever frames them first
@@ -33,23 +33,17 @@ class Entry:
         return self.data.get("to") if isinstance(self.data, dict) else None
 
 
-@dataclass(frozen=True, slots=True)
-class News:
-    """What a command wants to have written: an entry that has no position yet."""
-
-    kind: str
-    chat_id: int | None = None
-    user_id: int | None = None
-    actor_id: int | None = None
-    subject_id: int | None = None
-    data: dict[str, Any] | None = field(default=None, hash=False)
+# What an event says beside its kind, chat and cursor. None: nobody is told of this entry.
+Fields = Mapping[str, object] | None
+# The fields of many entries of one kind, as things are now.
+Render = Callable[[str, Sequence[Entry]], Awaitable[Sequence[Fields]]]
 
 
-# A sub-app shows the kinds it owns: the fields of each entry's event, as things are now. One call for many entries.
-Show = Callable[[Any, Sequence[Entry]], Awaitable[Sequence[Any]]]
+async def render_nothing(kind: str, entries: Sequence[Entry]) -> Sequence[Fields]:
+    return [None for _ in entries]
 
 
-def encode(kind: str, epoch: str, position: int, chat_id: int | None, fields: Any) -> bytes:
+def encode(kind: str, epoch: str, position: int, chat_id: int | None, fields: object) -> bytes:
     """The event's bytes: the same in every process, on every transport, for every receiver."""
     chat = f',"chat_id":"{chat_id}"' if chat_id is not None else ""
     head = f'{{"type":"{kind}","cursor":"{epoch}.{position}"{chat}'.encode()

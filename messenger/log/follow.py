@@ -2,21 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
+from messenger.db.watch import Watch
 from messenger.log import wires
-from messenger.log.entries import Cursor, Entry, Show
+from messenger.log.entries import Cursor, Entry, Render, render_nothing
 from messenger.log.hub import Hub, Listener
-from messenger.log.line import Line, LineLost
+from messenger.log.line import Line, LineLost, Lines
 from messenger.log.replay import Reader, Sink, Subscription
 from messenger.log.retention import keep_pruning
 from messenger.log.tail import HEAD, Tail
 
-if TYPE_CHECKING:
-    from messenger.db.watch import Watch
-
+READERS = 4  # connections for those who come back, so that nobody queues behind the slowest
 GATHER = 0.001  # seconds: where people come while a look goes on, more will come, and one look serves them all
 # What is asked after every doorbell is not planned anew each time, which would take longer than to read it.
 PLANS = {"plan_cache_mode": "force_generic_plan"}
@@ -31,19 +29,18 @@ class Log:
         wire: str,
         redis_url: str,
         retention_days: int,
-        shows: Mapping[str, Show],
-        tools: Any,
-        watch: "Watch | None" = None,
+        render: Render = render_nothing,
+        watch: Watch | None = None,
     ) -> None:
         self.hub = Hub()
         self._line = Line(dsn, PLANS, watch=watch)
-        self._reading = Line(dsn, watch=watch)
+        self._readers = Lines(dsn, READERS, watch=watch)
         self._looking = Line(dsn, PLANS, watch=watch)
         self._looked_at = 0.0  # when the last look that was reached began
         self._this_look: asyncio.Task[None] | None = None
         self._next_look: asyncio.Task[None] | None = None
-        self.tail = Tail(self._line, self.hub, shows, tools)
-        self.reader = Reader(self._reading, self.tail)
+        self.tail = Tail(self._line, self.hub, render)
+        self.reader = Reader(self._readers, self.tail)
         self.wire = wires.make(wire, dsn, redis_url)
         self._retention_days = retention_days
         self._tasks: list[asyncio.Task[None]] = []
@@ -51,7 +48,7 @@ class Log:
     async def start(self) -> None:
         self._tasks = [
             asyncio.create_task(self.tail.run()),
-            asyncio.create_task(keep_pruning(self._reading, self._retention_days)),
+            asyncio.create_task(keep_pruning(self._readers, self._retention_days)),
         ]
         await self.wire.start(self._rung, self._noted)
 
@@ -60,9 +57,8 @@ class Log:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._line.close()
-        for line in (self._reading, self._looking):
-            line.close()
+        for lines in (self._line, self._readers, self._looking):
+            lines.close()
 
     def cursor(self, position: int) -> Cursor:
         return Cursor(self.tail.epoch, position)

@@ -4,11 +4,14 @@ Entries come in position order, so admission is ordered too: `member_added` admi
 that position, `member_removed` and `chat_deleted` are the last thing heard of it, `session_revoked` ends the session.
 """
 
+import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from messenger.log.entries import Entry
+
+log = logging.getLogger(__name__)
 
 
 class Listener(Protocol):
@@ -28,9 +31,6 @@ class Hub:
         self._in_chat: defaultdict[int, set[Listener]] = defaultdict(set)
         self._chats_of: dict[Listener, set[int]] = {}
         self._unadmitted: dict[Listener, list[tuple[int, int, bool]]] = {}
-
-    def __len__(self) -> int:
-        return len(self._chats_of)
 
     def attach(self, listener: Listener) -> None:
         """From now on it hears what is about its person; chats follow with `admit`."""
@@ -64,7 +64,10 @@ class Hub:
         if entry.event:
             for listener in self._listeners(entry):
                 if listener is not entry.skip:
-                    listener.hear(entry)
+                    try:
+                        listener.hear(entry)
+                    except Exception:
+                        self._end(listener)
         if entry.kind == "member_removed":
             self._change(entry, joined=False)
         elif entry.kind == "chat_deleted" and entry.chat_id is not None:
@@ -73,19 +76,22 @@ class Hub:
         elif entry.kind == "session_revoked" and entry.user_id is not None:
             for listener in self._of_user.get(entry.user_id, ()):
                 if listener.session_id == entry.subject_id:
-                    listener.session_ended()
+                    self._tell(listener, listener.session_ended)
 
     def restart(self, position: int) -> None:
         """The log goes on from an earlier position: everybody comes back with a cursor and finds out what holds."""
         self.position = position
         for listener in self.listeners():
-            listener.log_restarted()
+            self._tell(listener, listener.log_restarted)
 
     def note(self, chat_id: int, note: bytes, author: int) -> None:
         """Passing news without a position (typing, presence): for the others in the chat."""
         for listener in tuple(self._in_chat.get(chat_id, ())):
             if listener.user_id != author:
-                listener.hear_note(note)
+                try:
+                    listener.hear_note(note)
+                except Exception:
+                    self._end(listener)
 
     def is_heard(self, entry: Entry) -> bool:
         """Might anybody here hear it? Whoever has just come may be in any chat."""
@@ -99,9 +105,6 @@ class Hub:
     def chats_of_user(self, user_id: int) -> set[int]:
         return {chat for listener in self._of_user.get(user_id, ()) for chat in self._chats_of[listener]}
 
-    def listeners_of(self, user_id: int) -> int:
-        return len(self._of_user.get(user_id, ()))
-
     def sessions(self) -> set[int]:
         """Of everybody who listens."""
         return {listener.session_id for listener in self._chats_of}
@@ -113,6 +116,19 @@ class Hub:
 
     def listeners(self) -> tuple[Listener, ...]:
         return tuple(self._chats_of)
+
+    def _end(self, listener: Listener) -> None:
+        """It failed just now: its client comes back with its cursor, and the others hear everything."""
+        log.exception("a listener failed user=%s position=%s", listener.user_id, self.position)
+        self.detach(listener)
+        self._tell(listener, listener.log_restarted)
+
+    def _tell(self, listener: Listener, what: Callable[[], None]) -> None:
+        try:
+            what()
+        except Exception:
+            log.exception("a listener could not be ended user=%s", listener.user_id)
+            self.detach(listener)
 
     def _others(self, listener: Listener) -> tuple[Listener, ...]:
         return tuple(one for one in self._of_user.get(listener.user_id, ()) if one is not listener)

@@ -6,28 +6,16 @@ One statement at a time. A statement is never tried again here: whoever speaks k
 import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import asyncpg
 
+from messenger.db.driver import LOST, Connection, connect
+from messenger.db.watch import Watch
 from messenger.errors import Unavailable
 
-if TYPE_CHECKING:
-    from messenger.db.watch import Watch
-
-CONNECT_TIMEOUT = 1.0
 STATEMENT_TIMEOUT = 5.0
 PLAIN: Mapping[str, str] = MappingProxyType({})
-LOST = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # after a kill -9 of the server; belongs to none of the other families
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.TooManyConnectionsError,
-)
 
 
 class LineLost(Unavailable):
@@ -39,14 +27,14 @@ class LineLost(Unavailable):
 
 class Line:
     def __init__(
-        self, dsn: str, settings: Mapping[str, str] = PLAIN, *, pooled: bool = False, watch: "Watch | None" = None
+        self, dsn: str, settings: Mapping[str, str] = PLAIN, *, pooled: bool = False, watch: Watch | None = None
     ) -> None:
         """`pooled`: a transaction pooler stands in between, so nothing may be prepared or set."""
         self._dsn = dsn
         self._watch = watch
         self._options = {"statement_cache_size": 0} if pooled else {}
         self._settings = {} if pooled else {"application_name": "messenger", "timezone": "UTC", **settings}
-        self._connection: asyncpg.Connection | None = None
+        self._connection: Connection | None = None
         self._turn = asyncio.Lock()
 
     async def rows(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
@@ -64,13 +52,11 @@ class Line:
     async def row(self, statement: str, *arguments: Any) -> asyncpg.Record:
         return (await self.rows(statement, *arguments))[0]
 
-    async def _connected(self) -> asyncpg.Connection:
+    async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
             if self._watch is not None:
                 self._watch.refuse_silence()
-            self._connection = await asyncpg.connect(
-                self._dsn, timeout=CONNECT_TIMEOUT, server_settings=self._settings, **self._options
-            )
+            self._connection = await connect(self._dsn, server_settings=self._settings, **self._options)
             if self._watch is not None:
                 self._watch.admit(self._connection)
         return self._connection
@@ -94,7 +80,7 @@ class Lines:
         settings: Mapping[str, str] = PLAIN,
         *,
         pooled: bool = False,
-        watch: "Watch | None" = None,
+        watch: Watch | None = None,
     ) -> None:
         self._all = [Line(dsn, settings, pooled=pooled, watch=watch) for _ in range(size)]
         self._free: asyncio.LifoQueue[Line] = asyncio.LifoQueue()
@@ -107,6 +93,9 @@ class Lines:
             return await line.rows(statement, *arguments)
         finally:
             self._free.put_nowait(line)
+
+    async def row(self, statement: str, *arguments: Any) -> asyncpg.Record:
+        return (await self.rows(statement, *arguments))[0]
 
     def close(self) -> None:
         for line in self._all:

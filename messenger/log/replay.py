@@ -10,7 +10,7 @@ from typing import Protocol
 
 from messenger.log.entries import Cursor, Entry
 from messenger.log.hub import Hub
-from messenger.log.line import Line, LineLost
+from messenger.log.line import LineLost, Lines
 from messenger.log.tail import Tail, read_entry
 
 PAGE = 500
@@ -61,23 +61,23 @@ class Missed:
 
 
 class Reader:
-    """Reads the log for one person at a time, on a line of its own."""
+    """Reads the log for those who come back."""
 
-    def __init__(self, line: Line, tail: Tail) -> None:
-        self._line = line
+    def __init__(self, lines: Lines, tail: Tail) -> None:
+        self._lines = lines
         self._tail = tail
 
     async def memberships(self, user_id: int, session_id: int) -> tuple[int, Sequence[int], bool]:
-        row = await self._line.row(MEMBERSHIPS, user_id, session_id)
+        row = await self._lines.row(MEMBERSHIPS, user_id, session_id)
         await self._tail.is_in(row["epoch"])
         return row["head"], row["chats"], row["is_signed_in"]
 
     async def missed(self, user_id: int, cursor: Cursor) -> Missed:
-        state = await self._line.row(IS_GOOD, cursor.epoch, cursor.position)
+        state = await self._lines.row(IS_GOOD, cursor.epoch, cursor.position)
         await self._tail.is_in(state["epoch"])
         if not state["good"]:
             return Missed(state["head"], resync="This cursor is unknown or older than what is kept.")
-        rows = await self._line.rows(MISSED, user_id, cursor.position)
+        rows = await self._lines.rows(MISSED, user_id, cursor.position)
         chats = [row for row in rows if row["chat_id"] is not None]
         limited = [
             Limited(row["chat_id"], row["first_seq"], row["last_seq"])
@@ -86,14 +86,14 @@ class Reader:
         ]
         apart = {one.chat_id for one in limited}
         messages = sum(row["last_seq"] - row["first_seq"] + 1 for row in chats if row["chat_id"] not in apart)
-        others = await self._line.row(ENTRIES_AFTER, user_id, cursor.position, MOST_IN_ALL + 1)
+        others = await self._lines.row(ENTRIES_AFTER, user_id, cursor.position, MOST_IN_ALL + 1)
         if messages + others["n"] > MOST_IN_ALL:
             return Missed(rows[0]["head"], resync=f"More than {MOST_IN_ALL} events were missed.")
         return Missed(rows[0]["head"], limited=limited)
 
     async def page(self, user_id: int, after: int, passed: Sequence[int], passed_upto: int) -> tuple[list[Entry], int]:
         """The next entries, shown, and the position they are complete up to."""
-        rows = await self._line.rows(PAGE_AFTER, user_id, after, PAGE, list(passed), passed_upto)
+        rows = await self._lines.rows(PAGE_AFTER, user_id, after, PAGE, list(passed), passed_upto)
         if rows[0]["kept"] > after:
             raise LineLost  # pruned meanwhile: whoever comes back with this cursor is told by name
         await self._tail.is_in(rows[0]["epoch"])

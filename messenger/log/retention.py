@@ -4,7 +4,7 @@ import asyncio
 import logging
 from datetime import timedelta
 
-from messenger.log.line import Line, LineLost
+from messenger.log.line import LineLost, Lines
 
 log = logging.getLogger(__name__)
 
@@ -13,19 +13,19 @@ STEP = 5000
 PRUNE = "select log_prune(clock_timestamp() - $1::interval, $2) as gone"
 
 
-async def prune(line: Line, days: int) -> int:
+async def prune(lines: Lines, days: int) -> int:
     """One round; how many entries went."""
     gone = 0
-    while step := (await line.row(PRUNE, timedelta(days=days), STEP))["gone"]:
+    while step := (await lines.row(PRUNE, timedelta(days=days), STEP))["gone"]:
         gone += step
         await asyncio.sleep(0)  # a long round is made of short locks
     return gone
 
 
-async def keep_pruning(line: Line, days: int) -> None:
+async def keep_pruning(lines: Lines, days: int) -> None:
     while True:
         try:
-            gone = await prune(line, days)
+            gone = await prune(lines, days)
             if gone:
                 log.info("pruned entries=%s", gone)
         except LineLost:

@@ -6,13 +6,13 @@ goes out. Losing every doorbell costs time (the poll), never an entry.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from messenger.errors import Unavailable
-from messenger.log.entries import Entry, Show, encode
+from messenger.log.entries import Entry, Render, encode
 from messenger.log.hub import Hub, Listener
 from messenger.log.line import Line, LineLost
 from messenger.log.recent import Recent
@@ -42,12 +42,11 @@ PARTED = """
 
 
 class Tail:
-    def __init__(self, line: Line, hub: Hub, shows: Mapping[str, Show], tools: Any) -> None:
+    def __init__(self, line: Line, hub: Hub, render: Render) -> None:
         self._line = line
         self._hub = hub
-        self._shows = shows
+        self._render = render
         self.recent = Recent()
-        self._tools = tools  # handed to whoever shows an entry: the way to the database
         self._early: dict[int, Entry] = {}  # own commits that wait for what lies before them
         self._answered: dict[int, Listener] = {}  # who has the answer to its own send and must not hear it as well
         self._target = 0  # the furthest position heard of
@@ -82,7 +81,7 @@ class Tail:
                 if not self.ready.is_set():
                     await self.start()
                 await self._follow()
-            except Unavailable:  # the line, or whoever had to show an entry: the database is away
+            except Unavailable:  # to this connection, or to what renders an entry
                 await asyncio.sleep(QUIET_POLL)
             except Exception:
                 log.exception("the tail stumbled and goes on at position=%s", self.position)
@@ -175,22 +174,21 @@ class Tail:
         parted = (await self._line.row(PARTED, self.epoch))["at"]
         log.warning("a new epoch of the log begins: %s after position=%s", epoch, parted)
         self.epoch = epoch
+        # Own commits that wait may have gone down with the server that took them.
+        self._early.clear()
+        self._answered.clear()
+        self._target = 0
         if self._hub.position > parted:
-            self._early.clear()
-            self._answered.clear()
-            self._target = 0
             self._hub.restart(parted)
         self.recent.begin(self._hub.position)
 
     async def show(self, entries: Sequence[Entry]) -> None:
-        """Let the sub-apps fill in the events; a kind that nobody shows stays silent."""
+        """Fill in the events; a kind that nobody renders stays silent."""
         by_kind: dict[str, list[Entry]] = {}
         for entry in entries:
             by_kind.setdefault(entry.kind, []).append(entry)
         for kind, some in by_kind.items():
-            if kind not in self._shows:
-                continue
-            for entry, fields in zip(some, await self._shows[kind](self._tools, some), strict=True):
+            for entry, fields in zip(some, await self._render(kind, some), strict=True):
                 if fields is not None:
                     entry.event = encode(kind, self.epoch, entry.position, entry.chat_id, fields)
 
@@ -207,11 +205,7 @@ class Tail:
         self.recent.note(entry)
         if self._answered:
             entry.skip = self._answered.pop(entry.position, entry.skip)
-        try:
-            self._hub.publish(entry)
-        except Exception:
-            log.exception("a listener failed at position=%s", entry.position)
-            self._hub.position = entry.position
+        self._hub.publish(entry)
 
     def _tell_waiters(self) -> None:
         if not self._waiting:

@@ -51,6 +51,21 @@ def arranged(config: Config) -> "list[Placed]":
         raise Refusal(USAGE, str(error), "See what is set: messenger-api --print-config") from None
 
 
+def check_redis(config: Config) -> None:
+    """One that is away will come back; a cluster will never do."""
+    if not config.redis_url:
+        return
+    from redis import Redis  # noqa: PLC0415
+    from redis.exceptions import RedisError  # noqa: PLC0415
+
+    client: Redis[bytes] = Redis.from_url(str(config.redis_url), socket_timeout=1, socket_connect_timeout=1)
+    with suppress(RedisError, OSError), client:
+        if client.info("cluster").get("cluster_enabled"):
+            raise Refusal(
+                USAGE, "REDIS_URL leads to a Redis Cluster, which shares neither limits nor pages: name a single Redis."
+            )
+
+
 def take_port(host: str, port: int, backlog: int) -> socket.socket:
     """Listen at once: between a mere look and the real thing somebody else could come."""
     try:

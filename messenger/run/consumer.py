@@ -44,12 +44,13 @@ def run(argv: Sequence[str]) -> int:
 
 def consume() -> int:
     from messenger.run import logging_setup  # noqa: PLC0415
-    from messenger.run.checks import check_database, check_schema  # noqa: PLC0415
+    from messenger.run.checks import check_database, check_redis, check_schema  # noqa: PLC0415
     from messenger.run.serve import forgetful, private_database, set_limits  # noqa: PLC0415
     from messenger.settings import read  # noqa: PLC0415
 
     config = read(os.environ, dotenv=Path(".env"))
     _refuse_idleness(config)
+    check_redis(config)
     set_limits()
     with ExitStack() as kept:
         private = private_database(config, kept)
@@ -85,11 +86,13 @@ async def _work(config: "Config", dsn: str, private: "PrivatePostgres | None") -
     from messenger.db.engine import Database  # noqa: PLC0415
     from messenger.db.watch import Watch  # noqa: PLC0415
     from messenger.log import wires  # noqa: PLC0415
+    from messenger.log.append import append  # noqa: PLC0415
 
     stop = _stop_signal()
     direct = str(config.database.direct_url) or dsn
     watch = Watch(direct)
-    db = Database(dsn, pool_size=config.database.pool_size, pooled=bool(config.database.direct_url), watch=watch)
+    pooled = bool(config.database.direct_url)
+    db = Database(dsn, append=append, pool_size=config.database.pool_size, pooled=pooled, watch=watch)
     wire = wires.make(config.wire, direct, str(config.redis_url))
     store = results.make(config)
     consumer = Consumer(str(config.rmq_url), db, store, config.search_delay)

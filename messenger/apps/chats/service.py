@@ -29,9 +29,10 @@ from messenger.apps.chats.schemas import (
     checked_name,
 )
 from messenger.db.engine import Database, Transaction
+from messenger.db.news import News
 from messenger.errors import BadParameters, ChatNotFound, GroupNotFound, UserNotFound
 from messenger.identity import Caller, Identity, UserId
-from messenger.log.entries import Cursor, News
+from messenger.log.entries import Cursor
 from messenger.text import rfc3339
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from aiohttp import web
 
 from messenger.apps.chats import service, views
 from messenger.apps.chats.schemas import ChatAndPerson
-from messenger.log.entries import Entry, Show
+from messenger.log.entries import Entry
+from messenger.subapp import Show
 from messenger.web.keys import DATABASE
 
 Fields = dict[str, Any] | None

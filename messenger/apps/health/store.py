@@ -1,8 +1,8 @@
-"""The smallest statement there is."""
+"""What only a server that leads can say."""
 
 from messenger.db.engine import Transaction
 from messenger.db.sql import text
 
 
-async def one(tx: Transaction) -> int:
-    return int((await tx.session.execute(text("select 1"))).scalar_one())
+async def is_standby(tx: Transaction) -> bool:
+    return bool((await tx.session.execute(text("select pg_is_in_recovery()"))).scalar_one())

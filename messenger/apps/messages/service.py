@@ -11,9 +11,9 @@ from messenger.apps.messages.history import HISTORY, History, RenderedPage, Wher
 from messenger.apps.messages.schemas import NAMED, PLAIN, SPOKEN, TEXT_LENGTH, Message, Outgoing
 from messenger.apps.messages.sending import SENDER, Answer, Draft, Mark, Origin, Sender, Sent
 from messenger.db.engine import Database, Transaction
+from messenger.db.news import News
 from messenger.errors import BadParameters, Flaw, Forbidden, MessageNotFound, MessengerError, SessionRevoked
 from messenger.identity import Identity, UserId
-from messenger.log.entries import News
 from messenger.text import has_content
 
 __all__ = ["HISTORY", "NAMED", "PLAIN", "SENDER", "SPOKEN", "Outgoing"]  # for other sub-apps

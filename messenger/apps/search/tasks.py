@@ -30,9 +30,9 @@ from messenger.apps.search.store import searching
 from messenger.apps.search.store import tasks as store
 from messenger.apps.search.words import Question
 from messenger.db.engine import Database, Transaction
+from messenger.db.news import News
 from messenger.errors import BadParameters, Flaw, TaskNotFound, TooManyRequests, Unavailable
 from messenger.identity import Caller, Identity, UserId
-from messenger.log.entries import News
 
 if TYPE_CHECKING:
     from messenger.apps.search.service import Show

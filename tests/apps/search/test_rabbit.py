@@ -18,6 +18,7 @@ from messenger.apps.search.engines import broker
 from messenger.apps.search.engines.consumer import Consumer
 from messenger.apps.search.results.postgres import PostgresResults
 from messenger.db.engine import Database
+from messenger.log.append import append
 from tests.actors import Person
 from tests.apps.search.finding import begins, emptied, ends, fetches, results_in, state
 from tests.apps.talk import says
@@ -84,7 +85,7 @@ class Workers:
     @asynccontextmanager
     async def here(self) -> AsyncIterator[None]:
         """In this process: started in no time."""
-        db = Database(self._dsn)
+        db = Database(self._dsn, append=append)
         consumer = Consumer(self._url, db, PostgresResults(), 0)
         consumer.start()
         yield

@@ -9,6 +9,7 @@ from messenger.apps.search.index import Index
 from messenger.apps.search.results.postgres import PostgresResults
 from messenger.apps.search.schemas import Work
 from messenger.db.engine import Database
+from messenger.log.append import append
 from tests.actors import Person
 from tests.apps.search.finding import PATIENCE, begins, ends, fetches, indexed, page, state
 from tests.apps.talk import says
@@ -186,7 +187,7 @@ async def test_a_worker_that_comes_late_finishes_nothing(bob, lunch, dsn, sql) -
     await ends(bob, task)
     row = await sql.fetchrow("select * from search_tasks where id = $1", int(task))
     late = Work(int(task), int(bob.user_id), "pizza", row["attempts"] - 1)
-    db = Database(dsn)
+    db = Database(dsn, append=append)
 
     await tasks.do(db, PostgresResults(), Index(db.lines), late, 0)
 

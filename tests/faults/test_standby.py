@@ -1,0 +1,165 @@
+"""A standby is not the database: nothing is written there, and its head is old."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from bench.house import Postgres, happens
+from messenger.app import create_app
+from messenger.db import driver, engine
+from messenger.db.schema import upgrade
+from messenger.web.server import make_runner
+from tests.actors import Person, Server
+from tests.conftest import configured
+
+Serve = Callable[[str], Awaitable[Server]]
+
+
+@pytest.fixture
+async def primary(tmp_path: Path) -> AsyncIterator[Postgres]:
+    one = Postgres.made(tmp_path)
+    try:
+        await one.start().ready()
+        await asyncio.to_thread(upgrade, one.dsn)
+        yield one
+    finally:
+        one.kill()
+
+
+@pytest.fixture
+async def standby(primary: Postgres) -> AsyncIterator[Postgres]:
+    one = primary.copied("standby")
+    try:
+        await one.start().ready()
+        yield one
+    finally:
+        one.kill()
+
+
+@pytest.fixture
+async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
+    async with AsyncExitStack() as stack:
+
+        async def serve(dsn: str) -> Server:
+            runner = make_runner(create_app(configured(tmp_path, {}), dsn))
+            return await stack.enter_async_context(Server.running(runner))
+
+        yield serve
+
+
+async def test_on_a_standby_nothing_is_answered_until_it_is_promoted(
+    primary: Postgres, tmp_path: Path, serve: Serve
+) -> None:
+    async with Person.registered(await serve(primary.dsn), "alice") as alice:
+        chat = await alice.opens_chat("lunch")
+        messages = f"/v1/chats/{chat}/messages"
+        standby = primary.copied("standby")
+        await standby.start().ready()
+        try:
+            await alice.post(messages, {"text": "the standby knows nothing of it"})
+            alice.server = await serve(standby.dsn)
+
+            sends = [await alice.post(messages, {"text": "hello"}) for _ in range(3)]
+            page, ready = await alice.get(f"{messages}?limit=10"), await alice.get("/readyz")
+
+            assert [one.code for one in (*sends, page)] == ["unavailable"] * 4
+            assert (ready.status, ready.json["dependencies"]["database"]["ok"]) == (503, False)
+
+            await asyncio.to_thread(standby.promote)
+
+            async def is_ready() -> bool:
+                return (await alice.get("/readyz")).status == 200
+
+            await happens(is_ready, "ready after the promotion")
+            (await alice.post(messages, {"text": "hello again"})).expecting(201)
+            assert [one["text"] for one in (await alice.get(f"{messages}?limit=10")).json["messages"]] == [
+                "hello again"
+            ]
+        finally:
+            standby.kill()
+
+
+async def test_behind_a_pooler_that_leads_to_a_standby_nothing_is_ready_and_no_fault_is_ours(
+    primary: Postgres, tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks for a connection is not told what stands behind it later."""
+    async with Person.registered(await serve(primary.dsn), "alice") as alice:
+        chat = await alice.opens_chat("lunch")
+        standby = primary.copied("standby")
+        await standby.start().ready()
+        try:
+            monkeypatch.setattr(driver, "TARGET", "any")
+            alice.server = await serve(standby.dsn)
+
+            sent = [await alice.post(f"/v1/chats/{chat}/messages", {"text": "hello"}) for _ in range(2)]
+            changed = [await alice.changes(chat, chat_name="dinner") for _ in range(2)]
+            database = (await alice.get("/readyz")).expecting(503).json["dependencies"]["database"]
+
+            assert [one.code for one in (*sent, *changed)] == ["unavailable"] * 4
+            assert database == {"ok": False, "detail": "is a standby, which takes no writes"}
+        finally:
+            standby.kill()
+
+
+async def test_of_several_hosts_the_one_that_takes_writes_is_used(
+    primary: Postgres, standby: Postgres, serve: Serve
+) -> None:
+    both = f"postgresql://messenger@/postgres?host={standby.door},{primary.door}&port=5432,5432"
+
+    async with Person.registered(await serve(both), "alice") as alice:
+        chat = await alice.opens_chat("lunch")
+        for _ in range(20):
+            (await alice.post(f"/v1/chats/{chat}/messages", {"text": "hello"})).expecting(201)
+        (await alice.get("/readyz")).expecting(200)
+
+
+async def test_a_commit_that_waits_for_a_standby_is_never_cancelled(
+    primary: Postgres, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cancelled wait commits here alone: what was answered 503 holds, and after a failover it does not."""
+    monkeypatch.setattr(engine, "COMMAND_TIMEOUT", 0.5)
+    sql = await asyncpg.connect(primary.dsn)
+
+    async def waiting() -> int:
+        return int(await sql.fetchval("select count(*) from pg_stat_activity where wait_event = 'SyncRep'"))
+
+    async with Person.registered(await serve(primary.dsn), "alice") as alice, Person.stranger(alice.server) as bob:
+        await sql.execute("alter system set synchronous_standby_names = 'nobody'")
+        await sql.execute("select pg_reload_conf()")
+        await happens(lambda: is_waiting_for_standbys(primary), "a commit that needs a standby")
+
+        timed_out = await alice.post("/v1/auth/logout")
+        hasty = asyncio.create_task(bob.registers("bob"))
+
+        async def both_wait() -> bool:
+            return await waiting() == 2
+
+        await happens(both_wait, "the second commit to wait")
+        hasty.cancel()
+        await asyncio.gather(hasty, return_exceptions=True)
+        refused = await alice.post("/v1/chats", {"chat_name": "lunch"})
+
+        assert (timed_out.status, refused.status) == (503, 503)
+        assert await waiting() == 2, "both commits still wait"
+        await sql.execute("alter system reset synchronous_standby_names")
+        await sql.execute("select pg_reload_conf()")
+
+        async def is_signed_out() -> bool:
+            return (await alice.get("/v1/users/me")).status == 401
+
+        await happens(is_signed_out, "the end of her session")
+        await bob.signs_in("bob")
+    await sql.close()
+    assert "canceling" not in primary.data.with_suffix(".log").read_text()
+
+
+async def is_waiting_for_standbys(primary: Postgres) -> bool:
+    """New connections know the setting when the server has read it."""
+    connection = await asyncpg.connect(primary.dsn)
+    names = await connection.fetchval("select current_setting('synchronous_standby_names')")
+    connection.terminate()
+    return names == "nobody"
