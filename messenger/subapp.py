@@ -22,7 +22,6 @@ from messenger.log.entries import Entry, Fields
 Show = Callable[[web.Application, Sequence[Entry]], Awaitable[Sequence[Fields]]]
 
 
-
 class ArrangementError(Exception):
     """The listed sub-apps cannot work together; the text says how to mend the list."""
 

@@ -7,9 +7,9 @@ from typing import Literal
 from messenger.apps.auth import service as accounts
 from messenger.apps.chats import store
 from messenger.db.engine import Transaction
+from messenger.db.news import News
 from messenger.errors import UserNotFound
 from messenger.identity import Caller, Identity, UserId
-from messenger.log.entries import News
 
 
 async def hold(tx: Transaction, people: Sequence[UserId]) -> dict[UserId, str]:
