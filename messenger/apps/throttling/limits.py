@@ -109,6 +109,9 @@ class Limit:
     def sweep(self) -> None:
         now = self._clock()
         self._full_at = {who: full_at for who, full_at in self._full_at.items() if full_at > now}
+        # While no store answers: such people have spent nothing of what they may spend now.
+        since = now - KEPT
+        self._owed = {who: owed for who, owed in self._owed.items() if who in self._full_at or owed.since > since}
 
     def __len__(self) -> int:
         return len(self._full_at)

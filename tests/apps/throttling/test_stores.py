@@ -173,6 +173,21 @@ def test_light_use_is_told_in_time_and_who_draws_deep_is_told_of_at_once() -> No
     assert limit.take_owed(10**6, everything=True) == {person: Spending(1.0) for person in range(1000) if person != 1}
 
 
+def test_what_nobody_would_hear_of_for_a_minute_is_forgotten_with_its_full_bucket() -> None:
+    now = [1000.0]
+    limit = Limit("test", Rate(10, 0.1), clock=lambda: now[0])
+    limit.share(lambda: None)
+    for address in range(1000):
+        assert limit.passes(f"2001:db8::{address:x}")
+    for _ in range(7):
+        limit.ask("a spammer", lambda: None, pytest.fail)
+
+    now[0] += KEPT + 1
+    limit.sweep()
+
+    assert limit.take_owed(10**6, everything=True).keys() == {"a spammer"}
+
+
 def test_who_is_refused_spends_nothing() -> None:
     now = [1000.0]
     limit = Limit("test", Rate(2, 1), clock=lambda: now[0])
