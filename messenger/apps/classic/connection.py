@@ -24,6 +24,7 @@ from messenger.web.sockets.closing import RATE_LIMITED, SESSION_ENDED, Closing
 from messenger.web.sockets.link import Link, Pace
 from messenger.web.sockets.outbox import Post
 from messenger.web.sockets.refusals import Refusals
+from messenger.web.sockets.upgrade import Socket
 
 if TYPE_CHECKING:
     from messenger.apps.throttling.limits import Limit
@@ -92,7 +93,7 @@ class Connection:
     def __init__(
         self,
         request: web.Request,
-        socket: web.WebSocketResponse,
+        socket: Socket,
         me: Identity,
         switchboard: Switchboard,
         speech: Speech,
@@ -147,8 +148,8 @@ class Connection:
         self._link.start()
         try:
             await self._join()
-            while self._link.closed_with is None and (text := await self._link.next_text()) is not None:
-                await self._hear(text)
+            while self._link.closed_with is None and (raw := await self._link.next_text()) is not None:
+                await self._hear(raw)
         except LineLost:
             self.close(closing.GOING_AWAY)
         finally:
@@ -171,10 +172,10 @@ class Connection:
                     if entry.event:
                         self.take(entry)
 
-    async def _hear(self, text: str) -> None:
+    async def _hear(self, raw: bytes) -> None:
         """One frame after the other; what is refused leaves the socket open."""
         try:
-            frame = parse(text.encode())
+            frame = parse(raw)
             verb = verb_of(frame, self._speech.field)
             act = self._speech.verbs.get(verb)
             if self._limit is not None and (act is None or action_of(act) != "send"):

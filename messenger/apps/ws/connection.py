@@ -27,6 +27,7 @@ from messenger.web.sockets.frames import framed
 from messenger.web.sockets.link import Link, Pace
 from messenger.web.sockets.outbox import Post
 from messenger.web.sockets.refusals import Refusals
+from messenger.web.sockets.upgrade import Socket
 
 if TYPE_CHECKING:
     from messenger.apps.throttling.limits import Limit
@@ -69,9 +70,7 @@ class Connection:
         "_resuming", "_settled", "_stream", "_under_way", "app", "me", "subscription",
     )  # fmt: skip
 
-    def __init__(
-        self, request: web.Request, socket: web.WebSocketResponse, me: Identity, switchboard: Switchboard
-    ) -> None:
+    def __init__(self, request: web.Request, socket: Socket, me: Identity, switchboard: Switchboard) -> None:
         self.app = request.app
         self.me = me
         self._request_id = request[REQUEST_ID]  # of the upgrade: finds this socket in the log
@@ -158,8 +157,8 @@ class Connection:
             self._resuming.start(wanted, head)
 
     async def _read(self) -> None:
-        while (text := await self._link.next_text()) is not None:
-            waits = self._hear(text.encode())
+        while (raw := await self._link.next_text()) is not None:
+            waits = self._hear(raw)
             if waits is not None:
                 await waits
 
