@@ -63,9 +63,7 @@ async def pour(request: web.Request, stream: Stream, cursor: Cursor | None, form
             async for page in pages:
                 if page:
                     await response.write(b"".join(map(form.write, page)))
-        while stream.over is None:
-            event = await stream.next(request.app[KEEPALIVE])
-            batch = [event, *stream.waiting()] if event is not None else []
+        while (batch := await stream.next_batch(request.app[KEEPALIVE])) is not None:
             await response.write(b"".join(map(form.write, batch)) or form.sign_of_life)
     return response
 
@@ -79,8 +77,7 @@ async def poll(stream: Stream, cursor: Cursor | None, wait: int) -> web.Response
                 if len(found) >= ENOUGH_EVENTS or sum(len(event.words) for event in found) >= ENOUGH_BYTES:
                     break
         if not found and wait:
-            event = await stream.next(wait)
-            found = [event] if event is not None else []
+            found = await stream.next_batch(wait) or []
         found += stream.waiting()
         if stream.over is not None and not found:
             raise stream.over
