@@ -9,7 +9,7 @@ from aiohttp import web
 from messenger.apps.events.stream import Event, Stream, read_cursor
 from messenger.errors import BadParameters, Flaw, Unavailable
 from messenger.log.entries import Cursor
-from messenger.web import paging, reply, seats
+from messenger.web import paging, quota, reply
 from messenger.web.access import me, streaming
 from messenger.web.keys import DRAINING, LOG
 
@@ -41,7 +41,7 @@ async def events(request: web.Request) -> web.StreamResponse:
         raise BadParameters("format is sse or ndjson.", flaws=[Flaw("format", "is sse or ndjson")])
     if root[DRAINING].is_set():
         raise Unavailable("The server stops.", retry_after=1)
-    with seats.seat(root, identity.user_id):
+    with quota.ConnectionQuota(root, identity.user_id):
         stream = Stream(root[LOG], identity)
         root[STREAMS].add(stream)
         try:
@@ -111,7 +111,7 @@ async def drain(root: web.Application) -> None:
 
 
 def setup(root: web.Application) -> None:
-    seats.setup(root)
+    quota.setup(root)
     root[KEEPALIVE] = 15.0
     root.on_shutdown.append(drain)
 

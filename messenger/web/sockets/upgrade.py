@@ -6,21 +6,21 @@ from aiohttp import HttpVersion11, WSCloseCode, web
 from aiohttp.http_websocket import WebSocketError, WebSocketReader, WebSocketWriter
 
 from messenger.errors import BadParameters, Unavailable
-from messenger.web import seats
 from messenger.web.body import BODY_LIMIT
 from messenger.web.keys import DRAINING
+from messenger.web.quota import ConnectionQuota
 from messenger.web.sockets.framing import Framing
 
 
 class upgraded:  # noqa: N801  (reads as a word in `async with upgraded(…):`)
-    """An open socket in a seat of this person's; refused before the upgrade where that can be said."""
+    """An open socket within this person's quota; refused before the upgrade where that can be said."""
 
-    __slots__ = ("_protocols", "_request", "_seat")
+    __slots__ = ("_protocols", "_request", "_quota")
 
     def __init__(self, request: web.Request, user_id: int, *protocols: str) -> None:
         self._request = request
         self._protocols = protocols
-        self._seat = seats.seat(request.app, user_id)
+        self._quota = ConnectionQuota(request.app, user_id)
 
     async def __aenter__(self) -> "Socket":
         socket = Socket(self._protocols)
@@ -28,17 +28,17 @@ class upgraded:  # noqa: N801  (reads as a word in `async with upgraded(…):`)
             raise BadParameters("This path speaks WebSocket only, over HTTP/1.1.")
         if self._request.app[DRAINING].is_set():
             raise Unavailable("The server stops.", retry_after=1)
-        self._seat.__enter__()
+        self._quota.__enter__()
         try:
             await socket.prepare(self._request)
         except BaseException:
-            self._seat.__exit__()
+            self._quota.__exit__()
             raise
         socket.headers.clear()  # they have been sent, and a socket lives long
         return socket
 
     async def __aexit__(self, *_: object) -> None:
-        self._seat.__exit__()
+        self._quota.__exit__()
 
 
 class StrictReader:

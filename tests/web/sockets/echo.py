@@ -10,7 +10,7 @@ import tempfile
 from aiohttp import web
 
 from messenger.settings import read
-from messenger.web import body, middlewares, seats
+from messenger.web import body, middlewares, quota
 from messenger.web.access import streaming
 from messenger.web.keys import CONFIG
 from messenger.web.server import Runner, make_runner
@@ -41,7 +41,7 @@ def make_echo(data_dir: str) -> Runner:
     app[CONFIG] = read({"DATA_DIR": data_dir, "MAX_SOCKETS_PER_USER": "1000"})
     app[POST] = Post()
     middlewares.install(app)
-    seats.setup(app)
+    quota.setup(app)
     app.router.add_get("/", echo, allow_head=False)
     return make_runner(app)
 
