@@ -146,7 +146,7 @@ class Connection:
         try:
             await self._join()
             while self._link.closed_with is None and (raw := await self._link.next_text()) is not None:
-                await self._hear(raw)
+                await self._handle(raw)
         except LineLost:
             self.close(closing.GOING_AWAY)
         finally:
@@ -169,33 +169,30 @@ class Connection:
                     if entry.event:
                         self.take(entry)
 
-    async def _hear(self, raw: bytes) -> None:
+    async def _handle(self, raw: bytes) -> None:
         """One frame after the other; what is refused leaves the socket open."""
         try:
             frame = parse(raw)
             verb = verb_of(frame, self._dialect.field)
-            act = self._dialect.verbs.get(verb)
-            if self._limit is not None and (act is None or action_of(act) != "send"):
+            run = self._dialect.verbs.get(verb)
+            if self._limit is not None and (run is None or action_of(run) != "send"):
                 await self._limit.enter(self._asker.me.user_id)
-            if act is None:
+            if run is None:
                 raise unknown(self._dialect.field, verb)
-            await self._obey(act, frame)
-        except MessengerError as refusal:
-            self._outbox.put(views.error(refusal))
-            if isinstance(refusal, TooManyRequests) and self._refusals.note():
-                self.close(RATE_LIMITED)
-
-    async def _obey(self, verb: Verb, frame: dict[str, Any]) -> None:
-        try:
             async with asyncio.timeout(self._pace.command):
-                await verb(self._asker, frame)
-        except MessengerError:
-            raise
+                await run(self._asker, frame)
+        except MessengerError as refusal:
+            self._refuse(refusal)
         except TimeoutError:
-            raise Unavailable("This took too long; whether it was done is not known.") from None
+            self._refuse(Unavailable("This took too long; whether it was done is not known."))
         except Exception:
             log.exception("a frame failed user=%s", self._asker.me.user_id)
-            raise InternalError from None
+            self._refuse(InternalError())
+
+    def _refuse(self, refusal: MessengerError) -> None:
+        self._outbox.put(views.error(refusal))
+        if isinstance(refusal, TooManyRequests) and self._refusals.note():
+            self.close(RATE_LIMITED)
 
 
 def is_the_end(entry: Entry, me: int) -> bool:
