@@ -48,7 +48,7 @@ class Link:
         self._pace = pace
         self._tell_closed = tell_closed
         self.outbox = Outbox(request.transport, post, request.protocol._drain_helper, self._overflow)
-        socket.before_close = self.outbox.close  # a close frame is the last one, whoever of us and aiohttp writes it
+        socket.before_close = self.outbox.close  # a close frame is the last one, also if aiohttp writes it
         self.closed_with: Closing | None = None
         self._closer: asyncio.Task[None] | None = None
         self._heard_at = time.monotonic()
@@ -112,7 +112,7 @@ class Link:
         with suppress(Exception):
             async with asyncio.timeout(self._pace.close):
                 await self._socket.close(code=code, message=reason.encode(), drain=False)
-        self._transport.abort()  # whoever did not read until now would hold the memory for ever
+        self._transport.abort()  # a client that did not read until now would hold the memory for ever
 
     def _beat(self) -> None:
         silent = time.monotonic() - self._heard_at
