@@ -16,7 +16,7 @@ from messenger.apps.ws.resuming import Resuming
 from messenger.errors import BadCursor, InternalError, MessengerError, Unavailable
 from messenger.identity import Identity
 from messenger.log.entries import Cursor
-from messenger.log.hub import Listener
+from messenger.log.replay import Subscription
 from messenger.web.access import Limit, action_of
 from messenger.web.call import Call
 
@@ -48,7 +48,7 @@ class Dispatcher:
         self,
         app: web.Application,
         me: Identity,
-        listener: Listener,
+        listener: Subscription,
         resuming: Resuming,
         answers: Answers,
         *,
