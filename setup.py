@@ -48,7 +48,7 @@ setup(
     },
     install_requires=[
         "aio-pika>=10.2",
-        "aiohttp[speedups]~=3.14.5",
+        "aiohttp[speedups]~=3.14.5",  # leans on private parts: docs/dependencies.md
         "aiohttp-session[secure]>=2.12.1,<3",
         "aiohttp-cache>=4.0.1,<5",
         "alembic>=1.20",

@@ -4,12 +4,12 @@ Who is asking is found out by the auth sub-app, how often one may ask is counted
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
 
-from messenger.errors import AuthFailed
-from messenger.identity import Identity
+from messenger.errors import AuthFailed, TooManyRequests
+from messenger.identity import Identity, UserId
 from messenger.web.keys import IDENTITY
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -58,6 +58,19 @@ def rechecked(handler: Handler) -> Handler:
 
 def is_rechecked(request: web.Request) -> bool:
     return getattr(request.match_info.handler, "is_rechecked", False)
+
+
+class Limit(Protocol):
+    """How often a person may do something; the throttling sub-app counts."""
+
+    def passes(self, who: UserId, /) -> bool:
+        """At once, and counted; else `ask` or `enter`."""
+
+    def ask(self, who: UserId, go: Callable[[], None], refuse: Callable[[TooManyRequests], None], /) -> None:
+        """One of the two is called, now or later."""
+
+    async def enter(self, who: UserId, /) -> None:
+        """Returns when it may be done. Raises TooManyRequests."""
 
 
 def free(handler: Handler) -> Handler:

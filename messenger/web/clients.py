@@ -1,6 +1,6 @@
 """Where a request comes from: the peer, or what a trusted proxy says of it. Nobody else is believed.
 
-The rightmost hop of X-Forwarded-For that is not itself trusted counts; whoever wrote the hops left of it is unknown.
+The rightmost hop of X-Forwarded-For that is not itself trusted counts; who wrote the hops left of it is unknown.
 A hop that is not an address ends the walk: the request then counts for the proxy that passed it on.
 A peer on a Unix socket has no address; it is a proxy on this machine, trusted only when TRUSTED_PROXIES names `unix`.
 """

@@ -21,8 +21,8 @@ CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
 DATABASE: web.AppKey["Database"] = web.AppKey("database")
 WATCH: web.AppKey["Watch"] = web.AppKey("watch")  # over the connections to the database
 LOG: web.AppKey["Log"] = web.AppKey("log")
-# What else must happen in the transaction that deletes an account or changes its name; filled by the setup of whoever
-# keeps traces of it, or shows the name.
+# What else must happen in the transaction that deletes an account or changes its name; filled by the setup of the
+# sub-apps that keep traces of it, or show the name.
 ACCOUNT_DELETED: web.AppKey["list[Callable[[Transaction, Identity, Caller], Awaitable[None]]]"] = web.AppKey(
     "account_deleted"
 )

@@ -230,7 +230,7 @@ class Runner(web.AppRunner):
             max_field_size=FIELD_LIMIT,
             max_headers=MAX_HEADERS,
             auto_decompress=False,  # nothing compressed is taken, so nothing can be a bomb
-            access_log=None,  # web/middlewares.py writes one that shows no query string
+            access_log=None,  # web/recording.py writes one that shows no query string
         )
         self._deadlines = deadlines
         self._in_a_hurry = False

@@ -300,7 +300,8 @@ class Applied:
     """What a client keeps: the rule of docs/protocol.md decides what becomes of it."""
 
     def __init__(self) -> None:
-        self.position, self.cursor = 0, ""
+        self.positions: dict[int, int] = {}
+        self.cursors: dict[int, str] = {}
         self.told: list[Any] = []
 
     def load(self, state: Any) -> None:
@@ -334,7 +335,20 @@ def test_the_rule_of_the_page_applies_every_event_once_whatever_comes_twice() ->
         ("pages", limited["chat_id"], limited["from_seq"], limited["to_seq"]),
         ("load", "/v1/sync"),
     ]
-    assert state.cursor == examples["Resync"]["cursor"]
+    assert state.cursors == {0: examples["Resync"]["cursor"]}
+
+
+def test_by_the_rule_positions_compare_within_one_log_only() -> None:
+    apply, state = the_rule(), Applied()
+    said = COMPONENTS["messages"]["MessageSaid"]["examples"][0]["payload"]
+    elsewhere = said | {"log": 1, "cursor": "77aa.5"}
+    FRAMES.judge("heard", elsewhere)
+
+    for event in (said, elsewhere, elsewhere, said):
+        apply(state, event)
+
+    assert state.told == ["new_message"] * 2
+    assert state.cursors == {0: said["cursor"], 1: "77aa.5"}
 
 
 async def test_by_the_rule_a_client_that_resumes_too_early_still_hears_everything_once(

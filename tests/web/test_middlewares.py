@@ -91,7 +91,7 @@ async def test_only_a_trusted_proxy_says_where_a_request_comes_from(
 
 
 async def test_an_answer_that_takes_too_long_is_given_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("messenger.web.middlewares.HANDLER_SECONDS", 0.1)
+    monkeypatch.setattr("messenger.web.deadlines.HANDLER_SECONDS", 0.1)
 
     heard = await house.gets("/slow")
 
@@ -102,7 +102,7 @@ async def test_an_answer_that_takes_too_long_is_given_up(house: House, monkeypat
 async def test_a_stream_may_take_as_long_as_it_likes_and_keeps_its_own_policy(
     opens_house: Opens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("messenger.web.middlewares.HANDLER_SECONDS", 0.05)
+    monkeypatch.setattr("messenger.web.deadlines.HANDLER_SECONDS", 0.05)
     house = await opens_house(Deadlines())
     reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
     writer.write(request("GET", "/stream", "Connection: close"))

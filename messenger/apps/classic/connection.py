@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
@@ -18,40 +18,38 @@ from messenger.identity import Identity
 from messenger.log.entries import Entry
 from messenger.log.follow import Log
 from messenger.log.line import LineLost
-from messenger.web.access import action_of
+from messenger.web.access import Limit, action_of
 from messenger.web.body import parse
 from messenger.web.sockets.closing import RATE_LIMITED, SESSION_ENDED, Closing
 from messenger.web.sockets.link import Link, Pace
 from messenger.web.sockets.outbox import Post
 from messenger.web.sockets.refusals import Refusals
-
-if TYPE_CHECKING:
-    from messenger.apps.throttling.limits import Limit
+from messenger.web.sockets.upgrade import Socket
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a frame was heard: whose socket, and of which chat where it is of one."""
+class Asker:
+    """Whose socket a frame came from, and of which chat if it is the socket of one."""
 
     root: web.Application
     me: Identity
     chat_id: int
 
 
-Verb = Callable[[Place, dict[str, Any]], Awaitable[None]]
+Verb = Callable[[Asker, dict[str, Any]], Awaitable[None]]
 
 
-class Speech:
-    """What is spoken on one kind of socket. Keeps the last frame: all sockets of a process hear it in one turn."""
+class Dialect:
+    """What is spoken on one kind of socket. Keeps the last frame: all sockets of a process are sent it in one turn."""
 
     def __init__(
         self,
         *,
         field: str,
         verbs: Mapping[str, Verb],
-        told: Callable[[views.Said], bytes],
+        render: Callable[[views.Said], bytes],
         receipts: str,
         echoes_rest: bool,
     ) -> None:
@@ -59,13 +57,13 @@ class Speech:
         self.field = field
         self.verbs = verbs
         self.receipts = receipts
-        self._told = told
+        self._render = render
         self._echoes_rest = echoes_rest
         self._last: tuple[Entry, bytes] | None = None
 
     def frame(self, entry: Entry) -> bytes:
         if self._last is None or self._last[0] is not entry:
-            self._last = entry, self._told(views.Said.by(entry))
+            self._last = entry, self._render(views.Said.by(entry))
         return self._last[1]
 
     def is_told(self, entry: Entry, me: int) -> bool:
@@ -74,39 +72,39 @@ class Speech:
 
 
 @dataclass(frozen=True, slots=True)
-class Switchboard:
+class SocketContext:
     """What all older sockets of a process have in common."""
 
     log: Log
     pace: Pace
     post: Post
-    limit: "Limit | None"  # of everything but messages, which are charged where all of them meet
+    limit: Limit | None  # of everything but messages, which are charged where all of them meet
 
 
 class Connection:
     __slots__ = (
-        "_limit", "_link", "_log", "_only", "_outbox", "_pace", "_place", "_receipts", "_refusals", "_speech",
+        "_limit", "_link", "_log", "_only", "_outbox", "_pace", "_asker", "_receipts", "_refusals", "_dialect",
         "subscription",
     )  # fmt: skip
 
     def __init__(
         self,
         request: web.Request,
-        socket: web.WebSocketResponse,
+        socket: Socket,
         me: Identity,
-        switchboard: Switchboard,
-        speech: Speech,
+        context: SocketContext,
+        dialect: Dialect,
         chat_id: int | None,
     ) -> None:
         """`chat_id`: the only one that is heard; None: all of mine."""
         self._only = chat_id
-        self._place = Place(request.app, me, chat_id or 0)
-        self._speech = speech
-        self._log = switchboard.log
-        self._pace = switchboard.pace
-        self._limit = switchboard.limit
+        self._asker = Asker(request.app, me, chat_id or 0)
+        self._dialect = dialect
+        self._log = context.log
+        self._pace = context.pace
+        self._limit = context.limit
         self._refusals = Refusals()
-        self._link = Link(request, socket, switchboard.post, switchboard.pace, _nothing)
+        self._link = Link(request, socket, context.post, context.pace, _nothing)
         self._outbox = self._link.outbox
         self.subscription = self._log.subscribe(me.user_id, me.session_id, self)
         look = partial(service.own_messages, request.app, me)
@@ -115,13 +113,13 @@ class Connection:
     # --- the log's side: a Sink; nothing here waits or raises
 
     def take(self, entry: Entry) -> None:
-        mine = self._place.me.user_id
+        mine = self._asker.me.user_id
         if self._only not in {None, entry.chat_id}:
             return
         if entry.kind == "new_message":
-            if self._speech.is_told(entry, mine):
-                self._outbox.put(self._speech.frame(entry))
-        elif entry.kind == self._speech.receipts:
+            if self._dialect.is_told(entry, mine):
+                self._outbox.put(self._dialect.frame(entry))
+        elif entry.kind == self._dialect.receipts:
             self._receipts.add(entry, mine)
         elif self._only is not None and is_the_end(entry, mine):
             self.close(closing.NOT_A_MEMBER)
@@ -147,8 +145,8 @@ class Connection:
         self._link.start()
         try:
             await self._join()
-            while self._link.closed_with is None and (text := await self._link.next_text()) is not None:
-                await self._hear(text)
+            while self._link.closed_with is None and (raw := await self._link.next_text()) is not None:
+                await self._handle(raw)
         except LineLost:
             self.close(closing.GOING_AWAY)
         finally:
@@ -157,7 +155,7 @@ class Connection:
             await self._receipts.stopped()
             await self._link.ended()
             if self._link.closed_with is not None:
-                log.info("closed user=%s code=%s", self._place.me.user_id, self._link.closed_with.code)
+                log.info("closed user=%s code=%s", self._asker.me.user_id, self._link.closed_with.code)
 
     async def _join(self) -> None:
         """Live from the moment of joining; what was said before is in the history."""
@@ -171,33 +169,30 @@ class Connection:
                     if entry.event:
                         self.take(entry)
 
-    async def _hear(self, text: str) -> None:
+    async def _handle(self, raw: bytes) -> None:
         """One frame after the other; what is refused leaves the socket open."""
         try:
-            frame = parse(text.encode())
-            verb = verb_of(frame, self._speech.field)
-            act = self._speech.verbs.get(verb)
-            if self._limit is not None and (act is None or action_of(act) != "send"):
-                await self._limit.enter(self._place.me.user_id)
-            if act is None:
-                raise unknown(self._speech.field, verb)
-            await self._obey(act, frame)
-        except MessengerError as refusal:
-            self._outbox.put(views.error(refusal))
-            if isinstance(refusal, TooManyRequests) and self._refusals.note():
-                self.close(RATE_LIMITED)
-
-    async def _obey(self, verb: Verb, frame: dict[str, Any]) -> None:
-        try:
+            frame = parse(raw)
+            verb = verb_of(frame, self._dialect.field)
+            run = self._dialect.verbs.get(verb)
+            if self._limit is not None and (run is None or action_of(run) != "send"):
+                await self._limit.enter(self._asker.me.user_id)
+            if run is None:
+                raise unknown(self._dialect.field, verb)
             async with asyncio.timeout(self._pace.command):
-                await verb(self._place, frame)
-        except MessengerError:
-            raise
+                await run(self._asker, frame)
+        except MessengerError as refusal:
+            self._refuse(refusal)
         except TimeoutError:
-            raise Unavailable("This took too long; whether it was done is not known.") from None
+            self._refuse(Unavailable("This took too long; whether it was done is not known."))
         except Exception:
-            log.exception("a frame failed user=%s", self._place.me.user_id)
-            raise InternalError from None
+            log.exception("a frame failed user=%s", self._asker.me.user_id)
+            self._refuse(InternalError())
+
+    def _refuse(self, refusal: MessengerError) -> None:
+        self._outbox.put(views.error(refusal))
+        if isinstance(refusal, TooManyRequests) and self._refusals.note():
+            self.close(RATE_LIMITED)
 
 
 def is_the_end(entry: Entry, me: int) -> bool:

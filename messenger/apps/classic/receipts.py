@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 MOST_WAITING = 256
 PAGE = 200
 LAST_ONES = 200  # of what one reader passes at once; a log entry names the authors of so many
-TRIES, PAUSE = 40, 0.25  # a database that is away comes back, or somebody else holds the socket
+TRIES, PAUSE = 40, 0.25  # a database that is away comes back within this time
 
 Look = Callable[[int, int, int, int], Awaitable["list[Own]"]]  # my messages: chat, from, to, how many at most
 

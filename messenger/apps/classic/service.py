@@ -82,7 +82,7 @@ async def history(
 
 
 def not_in_it() -> Forbidden:
-    """What older clients wait for. Just as true where there is no such chat, and so nobody learns which there are."""
+    """What older clients wait for. The same where there is no such chat, so that strangers do not learn which exist."""
     return Forbidden("You are not in this chat.")
 
 

@@ -6,9 +6,9 @@ from typing import Any
 from aiohttp import web
 
 from messenger.apps.classic import closing, service, views
-from messenger.apps.classic.connection import Connection, Place, Speech, Switchboard
+from messenger.apps.classic.connection import Asker, Connection, Dialect, SocketContext
 from messenger.apps.classic.schemas import Read, ReadHere, Say, SayHere
-from messenger.web import paging, seats
+from messenger.web import paging, quota
 from messenger.web.access import by_token, charged, me, streaming
 from messenger.web.body import convert
 from messenger.web.keys import LIMITS, LOG
@@ -19,29 +19,29 @@ from messenger.web.sockets.upgrade import upgraded
 NO_CHAT = 0  # an id that nothing has
 
 OLDER: web.AppKey[set[Connection]] = web.AppKey("classic_connections")
-SWITCHBOARD: web.AppKey[Switchboard] = web.AppKey("classic_switchboard", Switchboard)
+CONTEXT: web.AppKey[SocketContext] = web.AppKey("classic_context", SocketContext)
 PACE: web.AppKey[Pace] = web.AppKey("classic_pace", Pace)
-SPEECHES: web.AppKey[tuple[Speech, Speech]] = web.AppKey("classic_speeches")
+DIALECTS: web.AppKey[tuple[Dialect, Dialect]] = web.AppKey("classic_dialects")
 
 
 @streaming
 @by_token
 async def all_chats(request: web.Request) -> web.StreamResponse:
-    return await hold(request, request.app[SPEECHES][0], None)
+    return await hold(request, request.app[DIALECTS][0], None)
 
 
 @streaming
 @by_token
 async def one_chat(request: web.Request) -> web.StreamResponse:
-    """Whoever is not in the chat is told so by the socket's close code, which is where these clients look."""
+    """A person who is not in the chat is told so by the close code: there these clients look."""
     chat_id = paging.find_id(request.match_info["chat_id"])
-    return await hold(request, request.app[SPEECHES][1], chat_id if chat_id is not None else NO_CHAT)
+    return await hold(request, request.app[DIALECTS][1], chat_id if chat_id is not None else NO_CHAT)
 
 
-async def hold(request: web.Request, speech: Speech, chat_id: int | None) -> web.StreamResponse:
+async def hold(request: web.Request, dialect: Dialect, chat_id: int | None) -> web.StreamResponse:
     root, identity = request.app, me(request)
     async with upgraded(request, identity.user_id) as response:
-        connection = Connection(request, response, identity, root[SWITCHBOARD], speech, chat_id)
+        connection = Connection(request, response, identity, root[CONTEXT], dialect, chat_id)
         root[OLDER].add(connection)
         try:
             await connection.run()
@@ -54,40 +54,40 @@ async def hold(request: web.Request, speech: Speech, chat_id: int | None) -> web
 
 
 @charged("send")
-async def say(place: Place, frame: dict[str, Any]) -> None:
+async def say(asker: Asker, frame: dict[str, Any]) -> None:
     said = convert(frame, Say)
-    await service.say(place.root, place.me, int(said.chat_id), said.text)
+    await service.say(asker.root, asker.me, int(said.chat_id), said.text)
 
 
-async def read(place: Place, frame: dict[str, Any]) -> None:
+async def read(asker: Asker, frame: dict[str, Any]) -> None:
     mark = convert(frame, Read)
-    await service.read(place.root, place.me, int(mark.chat_id), int(mark.id))
+    await service.read(asker.root, asker.me, int(mark.chat_id), int(mark.id))
 
 
 @charged("send")
-async def say_here(place: Place, frame: dict[str, Any]) -> None:
+async def say_here(asker: Asker, frame: dict[str, Any]) -> None:
     said = convert(frame, SayHere)
-    await service.say_named(place.root, place.me, place.chat_id, said.message_id, said.text)
+    await service.say_named(asker.root, asker.me, asker.chat_id, said.message_id, said.text)
 
 
-async def read_here(place: Place, frame: dict[str, Any]) -> None:
-    await service.read_named(place.root, place.me, place.chat_id, convert(frame, ReadHere).message_id)
+async def read_here(asker: Asker, frame: dict[str, Any]) -> None:
+    await service.read_named(asker.root, asker.me, asker.chat_id, convert(frame, ReadHere).message_id)
 
 
-def speeches() -> tuple[Speech, Speech]:
+def dialects() -> tuple[Dialect, Dialect]:
     """Of all chats, and of one."""
     return (
-        Speech(
+        Dialect(
             field="type",
             verbs={"new_message": say, "read_message": read},
-            told=views.told_to_all_chats,
+            render=views.told_to_all_chats,
             receipts="message_read",
             echoes_rest=True,
         ),
-        Speech(
+        Dialect(
             field="action",
             verbs={"send_message": say_here, "message_read": read_here},
-            told=views.told_to_one_chat,
+            render=views.told_to_one_chat,
             receipts="message_read_by_all",
             echoes_rest=False,
         ),
@@ -96,9 +96,9 @@ def speeches() -> tuple[Speech, Speech]:
 
 async def context(root: web.Application) -> AsyncIterator[None]:
     root[OLDER] = set()
-    root[SPEECHES] = speeches()
+    root[DIALECTS] = dialects()
     limit = root[LIMITS].default if LIMITS in root else None
-    root[SWITCHBOARD] = Switchboard(root[LOG], root[PACE], Post(), limit)
+    root[CONTEXT] = SocketContext(root[LOG], root[PACE], Post(), limit)
     yield
 
 
@@ -109,7 +109,7 @@ async def drain(root: web.Application) -> None:
 
 
 def setup(root: web.Application) -> None:
-    seats.setup(root)
+    quota.setup(root)
     root[PACE] = Pace()
     root.on_shutdown.append(drain)
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from messenger.apps.events.stream import Event, Stream, read_cursor
 from messenger.errors import BadParameters, Flaw, Unavailable
 from messenger.log.entries import Cursor
-from messenger.web import paging, reply, seats
+from messenger.web import paging, quota, reply
 from messenger.web.access import me, streaming
 from messenger.web.keys import DRAINING, LOG
 
@@ -41,7 +41,7 @@ async def events(request: web.Request) -> web.StreamResponse:
         raise BadParameters("format is sse or ndjson.", flaws=[Flaw("format", "is sse or ndjson")])
     if root[DRAINING].is_set():
         raise Unavailable("The server stops.", retry_after=1)
-    with seats.seat(root, identity.user_id):
+    with quota.ConnectionQuota(root, identity.user_id):
         stream = Stream(root[LOG], identity)
         root[STREAMS].add(stream)
         try:
@@ -63,9 +63,7 @@ async def pour(request: web.Request, stream: Stream, cursor: Cursor | None, form
             async for page in pages:
                 if page:
                     await response.write(b"".join(map(form.write, page)))
-        while stream.over is None:
-            event = await stream.next(request.app[KEEPALIVE])
-            batch = [event, *stream.waiting()] if event is not None else []
+        while (batch := await stream.next_batch(request.app[KEEPALIVE])) is not None:
             await response.write(b"".join(map(form.write, batch)) or form.sign_of_life)
     return response
 
@@ -79,8 +77,7 @@ async def poll(stream: Stream, cursor: Cursor | None, wait: int) -> web.Response
                 if len(found) >= ENOUGH_EVENTS or sum(len(event.words) for event in found) >= ENOUGH_BYTES:
                     break
         if not found and wait:
-            event = await stream.next(wait)
-            found = [event] if event is not None else []
+            found = await stream.next_batch(wait) or []
         found += stream.waiting()
         if stream.over is not None and not found:
             raise stream.over
@@ -114,7 +111,7 @@ async def drain(root: web.Application) -> None:
 
 
 def setup(root: web.Application) -> None:
-    seats.setup(root)
+    quota.setup(root)
     root[KEEPALIVE] = 15.0
     root.on_shutdown.append(drain)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -31,7 +31,8 @@ class Stream:
     def __init__(self, log: Log, me: Identity) -> None:
         self._log = log
         self._me = me
-        self._live: asyncio.Queue[Event | None] = asyncio.Queue()  # bounded by `take`
+        self._live: list[Event] = []  # bounded by `take`
+        self._has_news = asyncio.Event()
         self._handed_out: int | None = None  # the place, while the subscription's own is further
         self.subscription = log.subscribe(me.user_id, me.session_id, self)
         self.over: MessengerError | None = None  # why it ends
@@ -40,11 +41,12 @@ class Stream:
 
     def take(self, entry: Entry) -> None:
         if self.over is None:
-            if self._live.qsize() >= MOST_WAITING:
+            if len(self._live) >= MOST_WAITING:
                 self._handed_out = entry.position - 1
                 self._stop(Unavailable("Events gathered faster than they were read."))
             else:
-                self._live.put_nowait(self._event(entry))
+                self._live.append(self._event(entry))
+                self._has_news.set()
 
     def take_note(self, note: bytes) -> None:
         """Passing news has no place in a stream that is resumed by cursor."""
@@ -59,7 +61,7 @@ class Stream:
     def _stop(self, why: MessengerError) -> None:
         if self.over is None:
             self.over = why
-            self._live.put_nowait(None)
+            self._has_news.set()
 
     # --- the reader's side
 
@@ -95,21 +97,19 @@ class Stream:
                 self._handed_out = page[-1].position
             yield [self._event(entry) for entry in page if entry.event]
 
-    async def next(self, seconds: float) -> Event | None:
-        """The next live event, or None when none came in time."""
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._live.get()
-        except TimeoutError:
-            return None
+    async def next_batch(self, seconds: float) -> list[Event] | None:
+        """What has come, or comes first within this time; None: it is over, and everything was handed out."""
+        if self.over is None and not self._live:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._has_news.wait()
+        found = self.waiting()
+        return None if self.over is not None and not found else found
 
     def waiting(self) -> list[Event]:
         """What has come already."""
-        found = []
-        while not self._live.empty():
-            event = self._live.get_nowait()
-            if event is not None:
-                found.append(event)
+        found, self._live = self._live, []
+        self._has_news.clear()
         return found
 
     @property

@@ -6,7 +6,7 @@ from http import HTTPMethod
 from aiohttp import web
 
 from messenger.apps.metrics.registry import METRICS, Metrics
-from messenger.web.middlewares import ANSWERED
+from messenger.web.recording import ANSWERED
 
 METHODS = frozenset(method.value for method in HTTPMethod)
 

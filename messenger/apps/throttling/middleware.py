@@ -10,8 +10,8 @@ from messenger.errors import AuthFailed, MessengerError, SessionExpired, Session
 from messenger.web import reply
 from messenger.web.access import action_of
 from messenger.web.clients import address_of, network_of
+from messenger.web.explaining import explained
 from messenger.web.keys import CONFIG, IDENTITY, LIMITS, root_of
-from messenger.web.middlewares import explained
 
 COUNTED: web.RequestKey[tuple[Limit, Who]] = web.RequestKey("counted", tuple)
 STRANGERS = (AuthFailed, SessionExpired, SessionRevoked, TokenInvalid)

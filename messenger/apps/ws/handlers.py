@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from messenger.apps.ws import closing, protocol
-from messenger.apps.ws.connection import Command, Connection, Switchboard
-from messenger.web import paging, seats
+from messenger.apps.ws.connection import Connection, SocketContext
+from messenger.apps.ws.dispatcher import Command
+from messenger.web import paging, quota
 from messenger.web.access import me, streaming
 from messenger.web.keys import ARRANGED, LIMITS, LOG
 from messenger.web.sockets.link import Pace
@@ -17,7 +18,7 @@ from messenger.web.sockets.upgrade import upgraded
 SPREAD_MS = 3000  # a thousand clients must not come back in one instant
 
 CONNECTIONS: web.AppKey[set[Connection]] = web.AppKey("connections")
-SWITCHBOARD: web.AppKey[Switchboard] = web.AppKey("switchboard", Switchboard)
+CONTEXT: web.AppKey[SocketContext] = web.AppKey("ws_context", SocketContext)
 PACE: web.AppKey[Pace] = web.AppKey("ws_pace", Pace)
 
 
@@ -26,7 +27,7 @@ async def socket(request: web.Request) -> web.StreamResponse:
     root, identity = request.app, me(request)
     given = paging.query(request, ("cursor",))
     async with upgraded(request, identity.user_id, protocol.NAME) as response:
-        connection = Connection(request, response, identity, root[SWITCHBOARD])
+        connection = Connection(request, response, identity, root[CONTEXT])
         root[CONNECTIONS].add(connection)
         try:
             await connection.run(given.get("cursor"))
@@ -39,7 +40,7 @@ async def context(root: web.Application) -> AsyncIterator[None]:
     root[CONNECTIONS] = set()
     commands = {verb: Command.of(function) for one in root[ARRANGED] for verb, function in one.app.commands.items()}
     limit = root[LIMITS].default if LIMITS in root else None
-    root[SWITCHBOARD] = Switchboard(root[LOG], commands, root[PACE], Post(), limit)
+    root[CONTEXT] = SocketContext(root[LOG], commands, root[PACE], Post(), limit)
     yield
 
 
@@ -50,7 +51,7 @@ async def drain(root: web.Application) -> None:
 
 
 def setup(root: web.Application) -> None:
-    seats.setup(root)
+    quota.setup(root)
     root[PACE] = Pace()
     root.on_shutdown.append(drain)
 

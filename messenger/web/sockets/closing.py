@@ -23,3 +23,11 @@ RATE_LIMITED = Closing(4002, "rate limited", "Fifty frames within ten seconds we
 SESSION_ENDED = Closing(4502, "session ended", "The session was ended here or elsewhere, or ran out; sign in again.")
 
 COMMON = (NOT_WEBSOCKET, NOT_TEXT, NOT_UTF8, TOO_BIG, HEARTBEAT_LOST, TOO_SLOW, RATE_LIMITED, SESSION_ENDED)
+
+# Codes that a close frame may carry (RFC 6455, 7.4). 1005, 1006 and 1015 stand for what was never sent.
+DEFINED = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011})
+FOR_APPLICATIONS = range(3000, 5000)
+
+
+def may_be_sent(code: int) -> bool:
+    return code in DEFINED or code in FOR_APPLICATIONS

@@ -16,3 +16,13 @@ def framed(words: bytes) -> bytes:
 
 def pong(payload: bytes) -> bytes:
     return bytes((0x8A, len(payload))) + payload  # a ping carries 125 bytes at most, aiohttp sees to that
+
+
+def is_utf8(words: bytes) -> bool:
+    if words.isascii():
+        return True
+    try:
+        words.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

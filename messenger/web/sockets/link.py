@@ -6,12 +6,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from messenger.web.sockets import closing
-from messenger.web.sockets.closing import Closing
-from messenger.web.sockets.frames import PING, pong
+from messenger.web.sockets.closing import Closing, may_be_sent
+from messenger.web.sockets.frames import PING, is_utf8, pong
 from messenger.web.sockets.outbox import Outbox, Post
+from messenger.web.sockets.upgrade import Socket
 
 MOST_PINGS = 2  # unanswered ones in a row
 
@@ -35,7 +36,7 @@ class Link:
     def __init__(
         self,
         request: web.Request,
-        socket: web.WebSocketResponse,
+        socket: Socket,
         post: Post,
         pace: Pace,
         tell_closed: Callable[[], None],
@@ -47,6 +48,7 @@ class Link:
         self._pace = pace
         self._tell_closed = tell_closed
         self.outbox = Outbox(request.transport, post, request.protocol._drain_helper, self._overflow)
+        socket.before_close = self.outbox.close  # a close frame is the last one, also if aiohttp writes it
         self.closed_with: Closing | None = None
         self._closer: asyncio.Task[None] | None = None
         self._heard_at = time.monotonic()
@@ -56,21 +58,34 @@ class Link:
     def start(self) -> None:
         self._heartbeat = asyncio.get_running_loop().call_later(self._pace.heartbeat, self._beat)
 
-    async def next_text(self) -> str | None:
-        """What the client says next; None: it is over."""
+    async def next_text(self) -> bytes | None:
+        """What the client says next, in UTF-8; None: it is over."""
         while True:
             message = await self._socket.receive()
             self._heard_at, self._pings = time.monotonic(), 0
             if self.closed_with is not None:
                 return None
             if message.type is WSMsgType.TEXT:
-                return str(message.data)
-            if message.type is WSMsgType.PING:
+                words: bytes = message.data
+                if is_utf8(words):
+                    return words
+                self.close(closing.NOT_UTF8)
+            elif message.type is WSMsgType.PING:
                 self.outbox.put(pong(message.data))
             elif message.type is WSMsgType.BINARY:
                 self.close(closing.NOT_TEXT)
+            elif message.type is WSMsgType.CLOSE:
+                await self._answer_close(message.data)
+                return None
             elif message.type is not WSMsgType.PONG:
                 return None
+
+    async def _answer_close(self, code: int) -> None:
+        """The client's close frame; 0: it named no code."""
+        if code and not may_be_sent(code):
+            self.close(closing.NOT_WEBSOCKET)
+        else:
+            await self._socket.close(code=code or WSCloseCode.OK, drain=False)
 
     def close(self, why: Closing, reason: str = "") -> None:
         """At once: nothing more is accepted or sent, but for the code."""
@@ -97,7 +112,7 @@ class Link:
         with suppress(Exception):
             async with asyncio.timeout(self._pace.close):
                 await self._socket.close(code=code, message=reason.encode(), drain=False)
-        self._transport.abort()  # whoever did not read until now would hold the memory for ever
+        self._transport.abort()  # a client that did not read until now would hold the memory for ever
 
     def _beat(self) -> None:
         silent = time.monotonic() - self._heard_at

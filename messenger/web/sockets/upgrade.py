@@ -1,60 +1,62 @@
-"""From a request to aiohttp's socket, as strict about masks as RFC 6455 (5.1) wants its servers to be."""
+"""From a request to aiohttp's socket, as strict about frames as RFC 6455 wants its servers to be."""
 
 from collections.abc import Callable, Sequence
 
-from aiohttp import WSCloseCode, web
+from aiohttp import HttpVersion11, WSCloseCode, web
 from aiohttp.http_websocket import WebSocketError, WebSocketReader, WebSocketWriter
 
 from messenger.errors import BadParameters, Unavailable
-from messenger.web import seats
 from messenger.web.body import BODY_LIMIT
 from messenger.web.keys import DRAINING
-from messenger.web.sockets.masks import Masks
+from messenger.web.quota import ConnectionQuota
+from messenger.web.sockets.framing import Framing
 
 
 class upgraded:  # noqa: N801  (reads as a word in `async with upgraded(…):`)
-    """An open socket in a seat of this person's; refused before the upgrade where that can be said."""
+    """An open socket within this person's quota; refused before the upgrade where that can be said."""
 
-    __slots__ = ("_protocols", "_request", "_seat")
+    __slots__ = ("_protocols", "_request", "_quota")
 
     def __init__(self, request: web.Request, user_id: int, *protocols: str) -> None:
         self._request = request
         self._protocols = protocols
-        self._seat = seats.seat(request.app, user_id)
+        self._quota = ConnectionQuota(request.app, user_id)
 
     async def __aenter__(self) -> "Socket":
         socket = Socket(self._protocols)
-        if not socket.can_prepare(self._request):
-            raise BadParameters("This path speaks WebSocket only.")
+        if self._request.version < HttpVersion11 or not socket.can_prepare(self._request):
+            raise BadParameters("This path speaks WebSocket only, over HTTP/1.1.")
         if self._request.app[DRAINING].is_set():
             raise Unavailable("The server stops.", retry_after=1)
-        self._seat.__enter__()
+        self._quota.__enter__()
         try:
             await socket.prepare(self._request)
         except BaseException:
-            self._seat.__exit__()
+            self._quota.__exit__()
             raise
         socket.headers.clear()  # they have been sent, and a socket lives long
         return socket
 
     async def __aexit__(self, *_: object) -> None:
-        self._seat.__exit__()
+        self._quota.__exit__()
 
 
 class StrictReader:
     """Stands before aiohttp's reader and looks at the same bytes."""
 
-    __slots__ = ("_fail", "_masks", "_reader")
+    __slots__ = ("_fail", "_framing", "_reader")
 
     def __init__(self, reader: WebSocketReader, fail: Callable[[Exception], None]) -> None:
         self._reader = reader
         self._fail = fail
-        self._masks = Masks()
+        self._framing = Framing()
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        if self._masks.all_set(data):
+        good = self._framing.count_good(data)
+        if good == len(data):
             return self._reader.feed_data(data)
-        self._fail(WebSocketError(WSCloseCode.PROTOCOL_ERROR, "A frame came unmasked."))
+        self._reader.feed_data(data[:good])
+        self._fail(WebSocketError(WSCloseCode.PROTOCOL_ERROR, "A frame came unmasked, or a message within another."))
         return True, b""
 
     def feed_eof(self) -> None:
@@ -65,7 +67,19 @@ class Socket(web.WebSocketResponse):
     def __init__(self, protocols: Sequence[str] = ()) -> None:
         # aiohttp refuses what reaches its limit, the contract what passes ours. No compression: small frames only
         # grow by it, and big ones would be bombs.
-        super().__init__(protocols=protocols, max_msg_size=BODY_LIMIT + 1, compress=False, autoping=False)
+        super().__init__(
+            protocols=protocols,
+            max_msg_size=BODY_LIMIT + 1,
+            compress=False,
+            autoping=False,
+            autoclose=False,
+            decode_text=False,
+        )
+        self.before_close: Callable[[], None] = _nothing
+
+    async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
+        self.before_close()
+        return await super().close(code=code, message=message, drain=drain)
 
     def _post_start(self, request: web.BaseRequest, chosen: str | None, writer: WebSocketWriter) -> None:
         connection = request.protocol
@@ -75,3 +89,7 @@ class Socket(web.WebSocketResponse):
         connection._payload_parser = StrictReader(connection._payload_parser, self._reader.set_exception)
         if early:
             connection._payload_parser.feed_data(early)
+
+
+def _nothing() -> None:
+    return None

@@ -117,6 +117,31 @@ async def test_a_stream_that_is_not_read_is_given_up_and_others_do_not_feel_it(a
     assert [one["message"]["seq"] for one in events] + rest == list(range(1, said + 1))
 
 
+async def test_what_was_heard_before_the_end_of_a_session_is_written_before_it(alice, bob, server):
+    """Also what had to wait because the reader was slow."""
+    lunch = await alice.opens_chat("lunch", [bob])
+    url = server.url + "/v1/events?format=ndjson"
+    async with (
+        bob.on_another_device() as phone,
+        phone.http.get(url, headers=phone.headers, read_bufsize=1024) as unread,
+    ):
+        while not (streams := tuple(server.runner.app[STREAMS])):
+            await asyncio.sleep(0.01)
+        (stream,) = streams
+        async with alice.connects() as hers:
+            while not stream._live:
+                await hers.asks("new_message", chat_id=lunch, text="\N{SLICE OF PIZZA}" * 4096)
+            last = await hers.asks("new_message", chat_id=lunch, text="the last one")
+
+            (await phone.signs_out()).expecting(200)
+            while stream.over is None:
+                await asyncio.sleep(0.01)
+
+        lines = b"".join([piece async for piece in unread.content.iter_any()]).split(b"\n")
+    told = [event["message"]["seq"] for event in map(json.loads, filter(None, lines)) if event["type"] == "new_message"]
+    assert told == list(range(1, last["seq"] + 1))
+
+
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/ws"])
 async def test_a_stream_has_no_head(alice, path):
     assert (await alice.asks("HEAD", path)).status == 405

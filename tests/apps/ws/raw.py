@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -44,6 +44,16 @@ class RawSocket:
                 size = int.from_bytes(await self.reader.readexactly(2 if size == 126 else 8), "big")
             return first & 0x0F, await self.reader.readexactly(size)
 
+    async def hears_until_the_end(self) -> list[tuple[int, bytes]]:
+        """Every frame that still comes, up to the end of the connection."""
+        frames = []
+        try:
+            while True:
+                frames.append(await self.hears())
+        except asyncio.IncompleteReadError as end:
+            assert not end.partial, "the server stopped in the middle of a frame"
+            return frames
+
     async def is_closed_with(self) -> int | None:
         """The code, after whatever else still comes; None: cut without a word."""
         try:
@@ -57,25 +67,32 @@ class RawSocket:
 
 @asynccontextmanager
 async def raw_socket(
-    person: Person, *, early: bytes = b"", receive_buffer: int | None = None, greeted: bool = True
+    person: Person, path: str = "/v1/ws", *, early: bytes = b"", receive_buffer: int | None = None, greeted: bool = True
+) -> AsyncIterator[RawSocket]:
+    async with upgraded(person.server.port, path, person.headers, early, receive_buffer) as raw:
+        if greeted and path == "/v1/ws":
+            assert b'"hello"' in (await raw.hears())[1]
+            assert b'"ready"' in (await raw.hears())[1]
+        yield raw
+
+
+@asynccontextmanager
+async def upgraded(
+    port: int, path: str, headers: Mapping[str, str], early: bytes = b"", receive_buffer: int | None = None
 ) -> AsyncIterator[RawSocket]:
     """`early`: sent together with the request for the upgrade."""
     wire = socket.socket()
     if receive_buffer is not None:
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     wire.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(wire, ("127.0.0.1", person.server.port))
+    await asyncio.get_running_loop().sock_connect(wire, ("127.0.0.1", port))
     # A small limit: what asyncio has not room for stays in the kernel.
     reader, writer = await asyncio.open_connection(sock=wire, limit=4096)
-    lines = ["GET /v1/ws HTTP/1.1", "Host: here", *(f"{k}: {v}" for k, v in {**UPGRADE, **person.headers}.items())]
+    lines = [f"GET {path} HTTP/1.1", "Host: here", *(f"{k}: {v}" for k, v in {**UPGRADE, **headers}.items())]
     writer.write("\r\n".join([*lines, "", ""]).encode() + early)
     try:
         answer = await reader.readuntil(b"\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 101 "), answer
-        raw = RawSocket(reader, writer)
-        if greeted:
-            assert b'"hello"' in (await raw.hears())[1]
-            assert b'"ready"' in (await raw.hears())[1]
-        yield raw
+        yield RawSocket(reader, writer)
     finally:
         writer.close()

@@ -108,21 +108,37 @@ async def test_what_was_missed_comes_in_order_from_any_server_after_a_restart_an
 
 
 async def test_a_cursor_that_is_none_is_told_and_nothing_breaks(alice):
-    bad = ("", "x", "1", "abc.-1", "abc.1.2", "abc.01", "ABC.1", "abc.99999999999999999", "a" * 33 + ".1", "abc.\u0661")
+    # Of several logs a client gives a list; there is one log here, and so one cursor.
+    bad = (
+        "",
+        "x",
+        "1",
+        "abc.-1",
+        "abc.1.2",
+        "abc.1,def.2",
+        "abc.1,",
+        ",abc.1",
+        "abc.01",
+        "ABC.1",
+        "abc.99999999999999999",
+        "a" * 33 + ".1",
+        "abc.\u0661",
+    )
     async with alice.connects() as socket:
         for cursor in (*bad, None, 7, {"a": 1}):
             with pytest.raises(Refused) as refused:
                 await socket.asks("resume", cursor=cursor)
             assert (refused.value.code, refused.value.status) == ("bad-cursor", 400), cursor
         assert await socket.asks("ping") == {}
-    async with alice.connects(cursor="x.y") as socket:
+    async with alice.connects(cursor="abc.1,def.2") as socket:
         assert socket.ready["resumed"] is False
         assert (await socket.hears("error"))["error"]["code"] == "bad-cursor"
         await alice.opens_chat("lunch")
         assert (await socket.hears())["type"] == "member_added"  # live all the same
-    for path in ("?after=x", "?after=abc.01&format=sse", "?after=abc.1.1&format=ndjson"):
+    for path in ("?after=x", "?after=abc.1,def.2", "?after=abc.01&format=sse", "?after=abc.1.1&format=ndjson"):
         assert (await alice.get("/v1/events" + path)).code == "bad-cursor"
     assert (await alice.get("/v1/events", headers={"Last-Event-ID": "x"})).code == "bad-cursor"
+    assert (await alice.get("/v1/events", headers={"Last-Event-ID": "abc.1,def.2"})).code == "bad-cursor"
 
 
 async def test_a_cursor_that_is_no_good_any_more_means_start_again_on_every_transport(alice, sql):

@@ -1,0 +1,79 @@
+"""Every request gets an id and a line in the log."""
+
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from messenger.web import reply
+from messenger.web.clients import address_of
+from messenger.web.keys import IDENTITY, REQUEST_ID
+
+access_log = logging.getLogger("messenger.access")
+
+SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+ID_LENGTH = 32
+IDS_AT_ONCE = 256
+PATH_SHOWN = 100
+CLIENT_GONE = 499
+
+# Called for every answer, with its request, its status, and the seconds it took.
+ANSWERED: web.AppKey[list[Callable[[web.Request, int, float], None]]] = web.AppKey("answered")
+NEW_ID: web.AppKey[Callable[[], str]] = web.AppKey("new_id")
+
+
+def setup(root: web.Application) -> None:
+    root[ANSWERED] = []
+    root[NEW_ID] = new_ids().__next__
+    root.middlewares.append(recorded)
+
+
+def new_ids() -> Iterator[str]:
+    """Not to be guessed from one another; many from one question to the kernel, which takes longer than all else."""
+    while True:
+        digits = os.urandom(ID_LENGTH // 2 * IDS_AT_ONCE).hex()
+        for start in range(0, len(digits), ID_LENGTH):
+            yield digits[start : start + ID_LENGTH]
+
+
+@web.middleware
+async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """One line per request: never its query string, and its path only where no route says what it is."""
+    root = request.app
+    offered = request.headers.get(reply.REQUEST_ID)
+    request_id = offered if offered and SANE_ID.fullmatch(offered) else root[NEW_ID]()
+    request[REQUEST_ID] = request_id
+    began = time.perf_counter()
+    status = CLIENT_GONE
+    try:
+        answer = await handler(request)
+        status = answer.status
+        return answer
+    except web.HTTPException as redirect:
+        status = redirect.status
+        raise
+    finally:
+        seconds = time.perf_counter() - began
+        for tell in root[ANSWERED]:
+            tell(request, status, seconds)
+        if access_log.isEnabledFor(logging.INFO):
+            identity = request.get(IDENTITY)
+            keys = {
+                "method": request.method,
+                "route": template(request),
+                "status": status,
+                "duration_ms": round(seconds * 1000, 1),
+                "user_id": identity.user_id if identity is not None else None,
+                "request_id": request_id,
+                "address": address_of(request),
+            }
+            access_log.info("request", extra={"keys": keys})
+
+
+def template(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else request.path[:PATH_SHOWN]
