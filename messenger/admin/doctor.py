@@ -17,7 +17,7 @@ import asyncpg
 
 from messenger.admin import context
 from messenger.admin.doctor_database import ask_database
-from messenger.admin.finding import PATIENCE, Finding, reach
+from messenger.admin.finding import PATIENCE, Finding, reached
 from messenger.apps.health import helpers
 from messenger.db.binaries import EmbeddedError
 from messenger.run.checks import check_database, check_settings
@@ -127,9 +127,9 @@ def _disk(config: Config) -> Iterator[Finding]:
 
 async def _redis(url: str) -> Finding:
     remedy = "Correct REDIS_URL, or unset it: PostgreSQL rings as well"
-    return await reach("redis", lambda: helpers.reach_redis(url, PATIENCE), remedy)
+    return await reached("redis", lambda: helpers.reach_redis(url, PATIENCE), remedy)
 
 
 async def _rabbitmq(url: str) -> Finding:
     remedy = "Correct RMQ_URL, or unset it: the server does search tasks as well"
-    return await reach("rabbitmq", lambda: helpers.reach_rabbitmq(url, PATIENCE), remedy)
+    return await reached("rabbitmq", lambda: helpers.reach_rabbitmq(url, PATIENCE), remedy)

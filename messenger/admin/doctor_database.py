@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import asyncpg
 
-from messenger.admin.finding import PATIENCE, Finding, reach
+from messenger.admin.finding import PATIENCE, Finding, reached
 from messenger.db import schema
 from messenger.run.checks import DURABILITY
 from messenger.settings import Config, Mode
@@ -132,7 +132,7 @@ async def _demo_people(dsn: str) -> Finding:
 
 async def _pooler(config: Config) -> Finding:
     """What requests go through: it has to lead to the same server."""
-    return await reach("pooler", lambda: _ping_postgres(config.database.dsn()), "Correct DATABASE_URL")
+    return await reached("pooler", lambda: _ping_postgres(config.database.dsn()), "Correct DATABASE_URL")
 
 
 async def _ping_postgres(dsn: str) -> None:
@@ -148,7 +148,7 @@ async def _wire(config: Config, dsn: str) -> Finding:
         if config.server.workers_num > 1:
             return Finding("wire", False, "none, with several workers: news waits for the poll", "Set WIRE=auto")
         return Finding("wire", True, "none")
-    return await reach("wire", lambda: _notify(dsn), "LISTEN needs DATABASE_DIRECT_URL, past the pooler")
+    return await reached("wire", lambda: _notify(dsn), "LISTEN needs DATABASE_DIRECT_URL, past the pooler")
 
 
 async def _notify(dsn: str) -> None:

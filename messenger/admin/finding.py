@@ -20,7 +20,7 @@ class Finding:
         return f"{'✔' if self.ok else '✖'} {self.name}: {self.seen}" + (f" → {self.remedy}" if self.remedy else "")
 
 
-async def reach(name: str, reach: Callable[[], Awaitable[None]], remedy: str) -> Finding:
+async def reached(name: str, reach: Callable[[], Awaitable[None]], remedy: str) -> Finding:
     began = time.monotonic()
     try:
         await reach()

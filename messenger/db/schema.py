@@ -4,8 +4,7 @@ Other people's sub-apps bring a branch of their own: the folder `migrations` of 
 `messenger.apps`. All that is installed counts, listed in APPS or not: the schema does not change with toggles.
 """
 
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -23,8 +22,8 @@ from messenger import ENTRY_POINTS
 DSN_ATTRIBUTE = "messenger_dsn"
 MIGRATION_LOCK = 7236836  # any number that nobody else takes
 MIGRATIONS = Path(__file__).parent / "migrations"
-UNRELEASED_REVISION = re.compile(r"0\d\d\d")  # the first released one is 1000
-UNRELEASED = (
+UNRELEASED = frozenset(f"000{number}" for number in range(1, 9))  # revisions; the first released one is 1000
+UNRELEASED_REFUSAL = (
     "This database was made by a version from before the first release, and its data cannot be carried over:"
     " name an empty database, or an empty DATA_DIR."
 )
@@ -32,7 +31,7 @@ UNRELEASED = (
 
 class UnreleasedSchema(CommandError):
     def __init__(self) -> None:
-        super().__init__(UNRELEASED)
+        super().__init__(UNRELEASED_REFUSAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class SchemaState:
 
     @property
     def is_unreleased(self) -> bool:
-        return is_unreleased(self.unknown)
+        return bool(self.unknown & UNRELEASED)
 
     @property
     def is_ahead(self) -> bool:
@@ -60,10 +59,6 @@ class SchemaState:
     @property
     def is_behind(self) -> bool:
         return not self.unknown and not self.heads <= self.current
-
-
-def is_unreleased(revisions: Collection[str]) -> bool:
-    return any(UNRELEASED_REVISION.fullmatch(one) for one in revisions)
 
 
 def alembic_config(dsn: str) -> AlembicConfig:
@@ -98,8 +93,12 @@ async def state(dsn: str) -> SchemaState:
         rows = await connection.fetch("select version_num from alembic_version") if exists else []
     finally:
         await connection.close(timeout=5)
-    current = frozenset(row["version_num"] for row in rows)
-    return SchemaState(current, revisions().heads, current - revisions().known)
+    return state_at(row["version_num"] for row in rows)
+
+
+def state_at(found: Iterable[str]) -> SchemaState:
+    current, here = frozenset(found), revisions()
+    return SchemaState(current, here.heads, current - here.known)
 
 
 def upgrade(dsn: str) -> None:

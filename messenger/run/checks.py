@@ -204,7 +204,7 @@ def check_schema(config: Config, dsn: str) -> str:
         ) from error
     head = ", ".join(sorted(found.heads))
     if found.is_unreleased:
-        raise Refusal(SCHEMA, schema.UNRELEASED)
+        raise Refusal(SCHEMA, schema.UNRELEASED_REFUSAL)
     if found.is_ahead:
         raise Refusal(
             SCHEMA,

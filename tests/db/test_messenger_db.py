@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from messenger.db.schema import UNRELEASED
+from messenger.db.schema import UNRELEASED_REFUSAL
 from tests.conftest import named
 
 HEAD = sorted((Path(__file__).parents[2] / "messenger/db/migrations/versions").glob("*.py"))[-1].name[:4]
@@ -86,7 +86,7 @@ async def test_a_database_from_before_the_first_release_is_refused_in_one_senten
     refused = await asyncio.to_thread(messenger_db, *command, folder=tmp_path, DATABASE_URL=dsn)
 
     assert refused.returncode == 4
-    assert refused.stderr == f"{UNRELEASED}\n"
+    assert refused.stderr == f"{UNRELEASED_REFUSAL}\n"
     assert await sql.fetchval("select version_num from alembic_version") == "0008"
 
 

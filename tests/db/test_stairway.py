@@ -168,6 +168,32 @@ def downgrade():
 """
 
 
+async def test_the_numbers_of_another_package_are_its_own(empty, tmp_path, monkeypatch):
+    """Also those that our own migrations had before the first release."""
+    (tmp_path / "0001_greetings.py").write_text(OF_ANOTHER_PACKAGE)
+    monkeypatch.setattr(schema, "foreign_migrations", lambda: [tmp_path])
+    schema.revisions.cache_clear()
+    try:
+        for _ in ("made", "looked at again"):
+            await asyncio.to_thread(schema.upgrade, empty)
+
+        state = await schema.state(empty)
+    finally:
+        schema.revisions.cache_clear()
+    assert (state.current, state.unknown, state.is_unreleased) == ({"0001", "1000"}, set(), False)
+
+
+OF_ANOTHER_PACKAGE = """
+revision = "0001"
+down_revision = None
+branch_labels = ("greetings",)
+
+
+def upgrade():
+    pass
+"""
+
+
 async def test_the_tables_are_what_the_code_says(dsn):
     async def connect(**options: object) -> asyncpg.Connection:
         return await asyncpg.connect(dsn, **options)

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 import messenger.log.tables  # noqa: F401  (registers the tables of the log)
 from messenger import apps
 from messenger.db.metadata import Table
-from messenger.db.schema import DSN_ATTRIBUTE, MIGRATION_LOCK, UnreleasedSchema, is_unreleased
+from messenger.db.schema import DSN_ATTRIBUTE, MIGRATION_LOCK, UnreleasedSchema, state_at
 
 # A role may have a schema of its own name (as `messenger` has): tables must not go there.
 SEARCH_PATH = "public"
@@ -25,7 +25,7 @@ for module in iter_modules(apps.__path__):
 
 def migrate(connection: Connection) -> None:
     context.configure(connection=connection, target_metadata=Table.metadata)
-    if is_unreleased(context.get_context().get_current_heads()):
+    if state_at(context.get_context().get_current_heads()).is_unreleased:
         raise UnreleasedSchema
     with context.begin_transaction():
         # The lock belongs to the transaction, so it is gone whatever happens to this process.
