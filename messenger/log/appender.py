@@ -56,7 +56,7 @@ AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.Lock
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Draft:
+class Queued:
     """Something on its way into the log."""
 
     chat_id: int
@@ -71,8 +71,8 @@ class Draft:
         return None
 
 
-D = TypeVar("D", bound=Draft)
-D_contra = TypeVar("D_contra", bound=Draft, contravariant=True)
+D = TypeVar("D", bound=Queued)
+D_contra = TypeVar("D_contra", bound=Queued, contravariant=True)
 
 
 class Owner(Protocol[D_contra]):
@@ -116,7 +116,7 @@ class Queue(Generic[D]):
                 draft.goes_alone = True
             self.put_back(batch)
         elif getattr(error, "sqlstate", None) in UNSTORABLE:
-            self._owner.refuse(batch[0], BadParameters("The message holds text that cannot be stored."))
+            self._owner.refuse(batch[0], BadParameters("This text cannot be stored."))
         else:
             log.error("a draft could not be stored", exc_info=error)
             if batch[0].is_uncertain:

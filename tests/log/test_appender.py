@@ -11,7 +11,7 @@ import pytest
 from bench.house import happens
 from messenger.errors import InternalError, MessengerError, Unavailable
 from messenger.log import appender
-from messenger.log.appender import Appender, Draft, take_batch
+from messenger.log.appender import Appender, Queued, take_batch
 from messenger.log.line import Line
 
 SOON = 20.0
@@ -19,7 +19,7 @@ TROUBLE = "select 1 / 0"
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Word(Draft):
+class Word(Queued):
     text: str
     told: "asyncio.Future[str]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 

@@ -26,8 +26,7 @@ from messenger.errors import (
     SessionRevoked,
     Unavailable,
 )
-from messenger.log import appender
-from messenger.log.appender import PATIENCE, Appender
+from messenger.log.appender import PATIENCE, Appender, Queued
 from messenger.log.entries import Entry, encode
 from messenger.log.follow import Log
 from messenger.log.hub import Listener
@@ -63,11 +62,11 @@ LookUp = Callable[[Sequence[int]], Awaitable[Mapping[int, Shown]]]  # messages a
 Verdict = Sent | int | MessengerError
 Answer = Callable[[Verdict], None]
 Origin = Listener  # hears the answer, and must not hear the event as well
-Name = tuple[int, int, str]  # chat, sender and key: of one message, how often it may come
+FullKey = tuple[int, int, str]  # chat, sender and key of a message
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Draft(appender.Draft):
+class Draft(Queued):
     """A message on its way into the log."""
 
     sender_id: int
@@ -81,7 +80,7 @@ class Draft(appender.Draft):
     watcher: "asyncio.Future[None] | None" = None
 
     @property
-    def name(self) -> Name:
+    def full_key(self) -> FullKey:
         return self.chat_id, self.sender_id, self.key
 
     @property
@@ -93,7 +92,7 @@ class Draft(appender.Draft):
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Mark(appender.Draft):
+class Mark(Queued):
     """A read marker on its way: up to this message. Answered with the number it reached."""
 
     reader_id: int
@@ -117,7 +116,7 @@ class Sender:
         self._stream = stream
         self._look_up = look_up
         self._window = timedelta(seconds=operation_window)
-        self._in_flight: dict[Name, Draft] = {}  # the first of each name; what else has it is answered as a replay
+        self._in_flight: dict[FullKey, Draft] = {}  # the first with each key; other copies of it ride along unseen
         self._prefix = os.urandom(9).hex()
         self._numbers = count()
         self._first_copy = int.from_bytes(os.urandom(7))  # no other process counts from near here
@@ -147,18 +146,18 @@ class Sender:
         draft.key = f"{key_prefix(content)}:{content.client_id or f'{self._prefix}{number}'}"
         if content.client_id is not None or content.operation_id is not None:
             draft.copy_id = self._first_copy + number
-        self._in_flight.setdefault(draft.name, draft)
+        self._in_flight.setdefault(draft.full_key, draft)
         self._appender.submit(draft)
 
-    async def answered(self, names: Sequence[Name]) -> Mapping[Name, Draft]:
+    async def answered(self, keys: Sequence[FullKey]) -> Mapping[FullKey, Draft]:
         """Drafts of ours that the tail came upon: waits until they have their ack, which goes before the event."""
-        found = {name: self._in_flight[name] for name in names if name in self._in_flight}
+        found = {key: self._in_flight[key] for key in keys if key in self._in_flight}
         for draft in found.values():
             draft.watcher = draft.watcher or asyncio.get_running_loop().create_future()
         if found:
             await asyncio.wait([draft.watcher for draft in found.values() if draft.watcher], timeout=PATIENCE)
         # Those who were told `unavailable` meanwhile hear the event: nothing else tells them.
-        return {name: draft for name, draft in found.items() if draft.is_acked or not draft.is_answered}
+        return {key: draft for key, draft in found.items() if draft.is_acked or not draft.is_answered}
 
     def refuse(self, draft: Draft | Mark, error: MessengerError) -> None:
         self._settle(draft, error)
@@ -173,8 +172,8 @@ class Sender:
             log.exception("an answer could not be given")
         if isinstance(draft, Draft):
             draft.is_acked = isinstance(verdict, Sent)
-            if self._in_flight.get(draft.name) is draft:
-                del self._in_flight[draft.name]
+            if self._in_flight.get(draft.full_key) is draft:
+                del self._in_flight[draft.full_key]
             if draft.watcher is not None and not draft.watcher.done():
                 draft.watcher.set_result(None)
 
