@@ -134,7 +134,9 @@ def test_the_parts_of_a_database_address_are_joined() -> None:
     assert config.database.dsn() == "postgresql://m%40n:p%2Fw@a:5432,b:5433/d?target_session_attrs=read-write"
     assert not config.database.is_private
     assert not config.migrates_on_start
-    assert read({"POSTGRES_HOSTS": "a"}).database.dsn() == "postgresql://messenger@a/messenger", "one host has no standby"
+    assert read({"POSTGRES_HOSTS": "a"}).database.dsn() == "postgresql://messenger@a/messenger", (
+        "one host has no standby"
+    )
     assert read({"POSTGRES_HOSTS": "a", "MIGRATE_ON_START": "yes"}).migrates_on_start
 
 
