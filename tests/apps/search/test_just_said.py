@@ -96,7 +96,10 @@ async def test_when_the_index_cannot_follow_the_answer_comes_all_the_same_and_sa
     assert status == {"status": "SUCCESS", "progress": 100, "complete": False}
     assert ([hit["text"] for hit in fetched["messages"]], fetched["complete"]) == (["needle one"], False)
     again = await search(alice, "needle", order="recent")
-    assert ([hit["message"]["text"] for hit in again["hits"]], again["complete"]) == (["needle two", "needle one"], True)
+    assert ([hit["message"]["text"] for hit in again["hits"]], again["complete"]) == (
+        ["needle two", "needle one"],
+        True,
+    )
     assert await is_true(sql)
 
 
