@@ -13,7 +13,7 @@ from tests.apps.search.finding import indexed, is_true
 from tests.faults.sizes import sized
 
 KILLS = sized(10, least=3)
-FINDABLE_WITHIN = 10.0  # bound of the test; 2 s is what is promised, and the figure is printed
+FOLLOWED_WITHIN = 10.0  # bound of the test; the figure is printed
 DELAY = "2"
 
 
@@ -78,7 +78,7 @@ async def test_after_kills_of_whoever_writes_the_index_nothing_is_missing(
             await killed.ready()
     for process in (first, second):  # what was cut off in the air is stored before this, or never
         await reader.says(process, chat, "the last needle")
-    took = await indexed(rows, FINDABLE_WITHIN)
+    took = await indexed(rows, FOLLOWED_WITHIN)
 
     assert said > 50 * KILLS
     assert await is_true(rows)
@@ -86,22 +86,17 @@ async def test_after_kills_of_whoever_writes_the_index_nothing_is_missing(
         print(f"\n{said} acknowledged over {KILLS} kills, the index was at the head after {took:.2f} s", end="")
 
 
-async def test_what_was_acknowledged_is_found_soon(
-    first: Process, reader: Client, capsys: pytest.CaptureFixture[str]
+async def test_what_was_acknowledged_is_found_at_once_by_another_process(
+    searching: House, first: Process, reader: Client
 ) -> None:
+    second = await searching.process().ready()
     chat = await reader.opens_chat(first, new_name("chat"))
-    took = []
-    for number in range(20):
-        text = f"haystack{number}needle"
-        await reader.says(first, chat, text)
 
-        async def is_found(text: str = text) -> bool:
-            return bool((await reader.get(first, f"/v1/search?q={text}&limit=1"))["hits"])
-
-        took.append(await happens(is_found, f"{text} is found", FINDABLE_WITHIN))
-
-    with capsys.disabled():
-        print(f"\nfound after the ack within {max(took):.2f} s, at the median {sorted(took)[10]:.2f} s", end="")
+    for number in range(50):
+        said, asked = (first, second) if number % 2 else (second, first)
+        await reader.says(said, chat, f"haystack{number}needle")
+        found = await reader.get(asked, f"/v1/search?q=haystack{number}needle&limit=1")
+        assert (len(found["hits"]), found["complete"]) == (1, True)
 
 
 async def test_a_search_whose_worker_was_killed_is_finished_by_another(

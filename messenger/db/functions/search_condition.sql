@@ -28,19 +28,22 @@ create or replace function search_condition(
                (string_agg('(' || k.words || ')', ' | ') filter (where not k.is_literal))::tsquery as words
           from known k where k.is_excluded group by k.choice),
     ways as (
-        select w.words,
-               case when w.words is not null then concat(
-                   'd.ts @@ ', quote_literal(coalesce(w.words && !!x.words, w.words)), '::tsquery',
-                   ' and d.text like all(' || quote_literal(w.literals) || ')',
-                   ' and not d.text like any(' || quote_literal(x.literals) || ')')
-               end as by_words,
-               case when count(*) over () = 1 and w.longest >= 3 and (w.words is not null or w.longest_literal >= 3) then concat(
-                   'd.text like ', quote_literal(w.patterns[1]),
-                   ' and d.text like all(' || quote_literal(nullif(w.patterns[2:], '{}')) || ')',
-                   ' and not d.text like any(' || quote_literal(x.patterns) || ')',
-                   ' and not d.ts @@ ' || quote_literal(x.words) || '::tsquery')
+        select w.words, coalesce(w.words && !!x.words, w.words)::text as query,
+               concat(' and d.text like all(' || quote_literal(w.literals) || ')',
+                      ' and not d.text like any(' || quote_literal(x.literals) || ')') as to_the_letter,
+               case when count(*) over () = 1 and w.longest >= 3 and (w.words is not null or w.longest_literal >= 3)
+                   then concat(
+                       'd.text like ', quote_literal(w.patterns[1]),
+                       ' and d.text like all(' || quote_literal(nullif(w.patterns[2:], '{}')) || ')',
+                       ' and not d.text like any(' || quote_literal(x.patterns) || ')',
+                       ' and not d.ts @@ ' || quote_literal(x.words) || '::tsquery')
                end as by_parts
           from wanted w left join excluded x using (choice))
-    select string_agg(concat_ws(' or ', by_words, by_parts), ' or '), string_agg('(' || ways.words::text || ')', ' | ')::tsquery
-      from ways where by_words is not null or by_parts is not null
+    select nullif(concat_ws(' or ',
+               'd.ts @@ ' || quote_literal(string_agg('(' || query || ')', ' | ') filter (where to_the_letter = '')) || '::tsquery',
+               string_agg('d.ts @@ ' || quote_literal(query) || '::tsquery' || to_the_letter, ' or ')
+                   filter (where to_the_letter <> ''),
+               string_agg(by_parts, ' or ')), ''),
+           string_agg('(' || ways.words::text || ')', ' | ')::tsquery
+      from ways
 $$;

@@ -65,7 +65,7 @@ FINDS: dict[str, list[int]] = {
 STRANGE = ["a & | (", ":*", "<->", "!!", "'", '"', '"""', "\\", "\\'", "a:*", "!a", "(a", "a)", "%", "_", "-", "--"]
 STRANGE += ["or", "or or or", "- -", '-"', '"-', "a <-> b", "a'b", "\ufeff", "\u202e", "\U0010ffff", "$1", ":limit"]
 STRANGE += ["x" * 256, "a " * 128, '"a" ' * 64, "-a " * 85, "aa or " * 42, "*" * 256, "ё" * 256]
-STRANGE += ["\N{COMBINING ACUTE ACCENT}" * 256]
+STRANGE += ["\N{COMBINING ACUTE ACCENT}" * 256, "a'); drop table users; --", "100%s $1 %L {a}", "'{\"a,b\\", "\\' || '"]
 
 
 @pytest.fixture
