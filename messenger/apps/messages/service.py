@@ -6,7 +6,7 @@ from typing import Any
 
 from messenger.apps.chats import service as chats
 from messenger.apps.messages import store
-from messenger.apps.messages.history import HISTORY, Answer, History, Where
+from messenger.apps.messages.history import HISTORY, EncodedPage, History, Where
 from messenger.apps.messages.schemas import NAMED, PLAIN, SPOKEN, TEXT_LENGTH, Message
 from messenger.apps.messages.sender import SENDER, Draft, Mark, Sender, Sent
 from messenger.db.engine import Database, Transaction
@@ -106,7 +106,7 @@ async def own(history: History, message_id: int) -> Message:
     return found.for_sender
 
 
-async def page(history: History, me: Identity | None, chat_id: int, where: Where, came: float) -> Answer:
+async def page(history: History, me: Identity | None, chat_id: int, where: Where, came: float) -> EncodedPage:
     return await history.page(me, chat_id, where, came)
 
 
