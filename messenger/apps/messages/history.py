@@ -88,7 +88,9 @@ class Where:
 
 
 @dataclass(frozen=True, slots=True)
-class RenderedPage:
+class EncodedPage:
+    """A page as it is answered."""
+
     body: bytes
     tag: str
 
@@ -102,7 +104,7 @@ class History:
         """Those of these messages that are there, the same for everybody."""
         return {row["id"]: render_for_all(row) for row in await store.find_current(self._lines, ids)}
 
-    async def page(self, me: Identity | None, chat_id: int, where: Where, came: float) -> RenderedPage:
+    async def page(self, me: Identity | None, chat_id: int, where: Where, came: float) -> EncodedPage:
         """Ascending. `next.iterator` is the number to go on from: a page at the end repeats it, so it can be polled."""
         is_fresh = await self._memory.may_be_believed(came)
         chat = await self._enter(me, chat_id, is_fresh)
@@ -110,12 +112,12 @@ class History:
         where = where.resolved(chat, reader)
         cached = await self._memory.find_page(chat_id, where.name, reader) if is_fresh else None
         if cached is not None:
-            return RenderedPage(cached.body, cached.tag)
+            return EncodedPage(cached.body, cached.tag)
         page, senders = await self._read(chat, me, where)
         body = ENCODER.encode(page)
         tag = hashlib.sha256(body).hexdigest()[:32]
         await self._memory.keep_page(chat, where.name, reader, senders, tag, body)
-        return RenderedPage(body, tag)
+        return EncodedPage(body, tag)
 
     async def offset_page(
         self, me: Identity | None, chat_id: int, later_than: int | None, offset: int, limit: int, came: float

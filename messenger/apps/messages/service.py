@@ -7,7 +7,7 @@ from typing import Any
 from messenger.apps.chats import door
 from messenger.apps.chats import service as chats
 from messenger.apps.messages import store
-from messenger.apps.messages.history import HISTORY, History, RenderedPage, Where
+from messenger.apps.messages.history import HISTORY, EncodedPage, History, Where
 from messenger.apps.messages.schemas import NAMED, PLAIN, SPOKEN, TEXT_LENGTH, Message, Outgoing
 from messenger.apps.messages.sending import SENDER, Answer, Draft, Mark, Origin, Sender, Sent
 from messenger.db.engine import Database, Transaction
@@ -113,7 +113,7 @@ async def own(history: History, message_id: int) -> Message:
     return found.for_sender
 
 
-async def page(history: History, me: Identity | None, chat_id: int, where: Where, came: float) -> RenderedPage:
+async def page(history: History, me: Identity | None, chat_id: int, where: Where, came: float) -> EncodedPage:
     return await history.page(me, chat_id, where, came)
 
 
