@@ -204,7 +204,7 @@ def record_membership(
     me: Identity | None,
     caller: Caller,
 ) -> None:
-    """Who did it, to whom of these people, and their role in the chat or what has changed about it."""
+    """Who did it, and for each of these people their role in the chat, or what has changed about it."""
     user_id, session_id = (me.user_id, me.session_id) if me is not None else (None, None)
     for person, detail in people.items():
         record(
