@@ -1,4 +1,4 @@
-"""How many wrong passwords are too many, and for whom. Counted in the database, so all workers share the count."""
+"""How many wrong passwords are too many, by account and by address. Counted in the database, for all workers."""
 
 import hashlib
 from dataclasses import dataclass

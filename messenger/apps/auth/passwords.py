@@ -52,7 +52,7 @@ class Passwords:
         self._dummy = HASHER.hash(secrets.token_hex(16))
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator["Turn"]:
+    async def slot(self) -> AsyncIterator["HashingSlot"]:
         """Wait for a slot. Never ask while holding a database connection: who holds a slot may need one."""
         try:
             async with asyncio.timeout(self.patience):
@@ -60,7 +60,7 @@ class Passwords:
         except TimeoutError:
             raise Unavailable("Too many people are signing in right now.", retry_after=1) from None
         try:
-            yield Turn(self)
+            yield HashingSlot(self)
         finally:
             self._free.release()
 
@@ -76,7 +76,7 @@ class Passwords:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-class Turn:
+class HashingSlot:
     """One slot, held."""
 
     def __init__(self, passwords: Passwords) -> None:

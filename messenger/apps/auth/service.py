@@ -58,10 +58,10 @@ async def register(auth: AuthContext, wanted: Registration, caller: Caller) -> R
     refuse([*name_flaws(name), *email_flaws(email), *_password_flaws(auth, wanted.password, "/password")])
     name, email = name.strip(), email.strip() if email is not None else None
     key, email_key = name_key(name), name_key(email) if email is not None else None
-    async with auth.passwords.turn() as turn:
+    async with auth.passwords.slot() as slot:
         async with auth.db.reading() as tx:
             await _refuse_taken(tx, key, email_key)  # spares the hashing; the insert decides
-        password_hash = await turn.hash(wanted.password)
+        password_hash = await slot.hash(wanted.password)
     async with auth.db.transaction() as tx:
         user_id = await store.add_user(tx, name, key, email, email_key, password_hash)
         if user_id is None:
@@ -77,12 +77,12 @@ async def login(
 ) -> SignedIn:
     """`browser`: the session its cookie names until now."""
     attempt = login_attempt(name, caller.address)
-    async with auth.passwords.turn() as turn:
+    async with auth.passwords.slot() as slot:
         async with auth.db.reading() as tx:
             await _refuse_limited(tx, auth, attempt)
             account = await store.find_account(tx, name_key(name))
-        is_right = await turn.verify(account.password_hash if account is not None else None, password)
-        newer = await turn.rehash(account.password_hash, password) if is_right and account is not None else None
+        is_right = await slot.verify(account.password_hash if account is not None else None, password)
+        newer = await slot.rehash(account.password_hash, password) if is_right and account is not None else None
     signed_in = None
     async with auth.db.transaction() as tx:
         if await _settle(tx, auth, attempt, account, caller, is_right=is_right) and account is not None:
@@ -101,13 +101,13 @@ async def login(
 
 async def change_password(auth: AuthContext, me: Identity, current: str, new: str, caller: Caller) -> None:
     refuse(_password_flaws(auth, new, "/new_password"))
-    async with auth.passwords.turn() as turn:
+    async with auth.passwords.slot() as slot:
         async with auth.db.reading() as tx:
             account = await store.get_account(tx, me.user_id)
             attempt = login_attempt(account.name, caller.address)
             await _refuse_limited(tx, auth, attempt)
-        is_right = await turn.verify(account.password_hash, current)
-        password_hash = await turn.hash(new) if is_right else None
+        is_right = await slot.verify(account.password_hash, current)
+        password_hash = await slot.hash(new) if is_right else None
     async with auth.db.transaction() as tx:
         is_proven = await _settle(tx, auth, attempt, account, caller, is_right=is_right)
         if is_proven and password_hash is not None:
@@ -204,7 +204,7 @@ def record_membership(
     me: Identity | None,
     caller: Caller,
 ) -> None:
-    """Who did it, to whom of these people, and their role in the chat or what has changed about it."""
+    """Who did it, and for each of these people their role in the chat, or what has changed about it."""
     user_id, session_id = (me.user_id, me.session_id) if me is not None else (None, None)
     for person, detail in people.items():
         record(

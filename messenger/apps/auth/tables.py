@@ -1,6 +1,6 @@
 """Accounts, sessions, what keeps a session alive, and what is remembered against guessing.
 
-Secrets are kept as SHA-256 only: whoever reads these tables can sign in as nobody.
+Secrets are kept as SHA-256 only: these tables do not help anybody to sign in.
 """
 
 from datetime import datetime
@@ -128,6 +128,6 @@ class Audit(Table):
     request_id: Mapped[str]
     detail: Mapped[str] = mapped_column(server_default="")
     chat_id: Mapped[int | None]
-    subject_id: Mapped[int | None]  # whom it was done to
+    subject_id: Mapped[int | None]  # the person it was done to
 
     __table_args__ = (Index("audit_user_id_at_idx", "user_id", "at"),)

@@ -28,7 +28,7 @@ class Event(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Who did it, from where; in a chat also: to whom."""
+    """Who did it and from where; in a chat also which member it was about."""
 
     event: Event
     address: str

@@ -46,7 +46,7 @@ def record(
     me: Identity | None,
     caller: Caller,
 ) -> None:
-    """For the audit: who did it, to whom, and their role or the change of it."""
+    """For the audit: who did it, to which people, and their role or the change of it."""
     accounts.record_membership(tx, what, chat_id, people, me, caller)
 
 

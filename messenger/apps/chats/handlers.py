@@ -26,7 +26,7 @@ from messenger.web.keys import DATABASE, IDENTITY
 PAGE, LONGEST_PAGE = 50, 100
 LONGEST_PAGE_OF_MEMBERS = 1000
 ITERATOR = re.compile(r"([0-9]{1,16})\.([0-9]{1,16})", re.ASCII)
-# Whatever is not an id is a chat that does not exist, but for the words that are paths of their own.
+# What is not an id is a chat that does not exist, but for the words that are paths of their own.
 CHAT = r"/v1/chats/{chat_id:(?!search(?:/|$))[^/]+}"
 
 routes = web.RouteTableDef()

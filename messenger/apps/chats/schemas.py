@@ -222,7 +222,7 @@ class Participant:
 
 @dataclass(frozen=True, slots=True)
 class ChatAndPerson:
-    """What an event can show now of a chat (None: it is gone), and of whom it is about."""
+    """What an event can show now of a chat (None: it is gone), and of the person it is about."""
 
     chat: ChatState | None
     person: Participant | None

@@ -85,7 +85,7 @@ STATE = (
 MEMBERSHIP = (Chat.id, Chat.kind, Chat.name, Chat.join_rule, Chat.head_seq, Member.role, Member.name)
 # A chat stands where its last message stands in the log, or where I came into it.
 POSITION = func.greatest(Chat.head_id, func.coalesce(MINE.since, 0))
-# How one person sees chats. Whoever is in none of them (`me` is null) may still look on a test rig.
+# How one person sees chats. A reader who is in none of them (`me` is null) may still look on a test rig.
 VIEW: Select[*tuple[Any, ...]] = (
     select(
         *STATE,
@@ -295,7 +295,7 @@ async def add_chat(tx: Transaction, kind: Kind, name: str, join_rule: Join, crea
 
 
 async def claim_direct(tx: Transaction, low: UserId, high: UserId) -> int | None:
-    """The id of the pair's chat to be. None: somebody was first; whoever comes at the same time waits for that here."""
+    """The id of the pair's chat to be. None: somebody was first; others at the same time wait for that here."""
     new_id = func.nextval(func.pg_get_serial_sequence("chats", "id"))
     statement = (
         pg_insert(DirectChat)
@@ -365,7 +365,7 @@ async def remove_member(tx: Transaction, chat_id: int, user_id: UserId) -> None:
 
 
 async def keep_trace(tx: Transaction, chat_id: int, user_id: UserId) -> None:
-    """Whoever goes and has said something stays known to the chat, by a name that may still change."""
+    """Somebody who leaves and has said something stays known to the chat, by a name that may still change."""
     spoke = exists().where(MESSAGES.c.chat_id == chat_id, MESSAGES.c.sender_id == user_id)
     trace = select(literal(user_id, BigInteger), literal(chat_id, BigInteger)).where(spoke)
     statement = pg_insert(FormerMember).from_select(["user_id", "chat_id"], trace).on_conflict_do_nothing()

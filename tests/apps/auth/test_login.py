@@ -310,7 +310,7 @@ async def test_who_finds_no_slot_in_time_is_told_to_come_again(server, nobody):
     passwords = server.runner.app[AUTH].passwords
     passwords.patience = 0.05
 
-    async with passwords.turn(), passwords.turn():
+    async with passwords.slot(), passwords.slot():
         refused = await guess(nobody, "ann", PASSWORD)
 
     assert refused.expecting(503).code == "unavailable"

@@ -137,3 +137,13 @@ async def test_a_deleted_account_leaves_a_tombstone_and_frees_its_name(server, a
     assert "alice" not in str(row).lower() and "argon2" not in str(row)
     async with Person.registered(server, "alice") as heir:
         assert heir.user_id != alice.user_id
+
+
+async def test_a_person_of_the_tests_who_was_put_there_can_do_what_others_can(server, alice):
+    async with Person.present(server, "carol") as carol, carol.on_another_device() as phone:
+        assert carol.credentials.keys() == alice.credentials.keys()
+        for headers in (carol.headers, {"Authorization": f"Bearer {carol.credentials['access_token']}"}, phone.headers):
+            assert (await carol.get(ME, headers=headers)).expecting(200).json["user_name"] == "carol"
+        token = {"refresh_token": carol.credentials["refresh_token"]}
+        (await carol.post("/v1/auth/refresh", token)).expecting(200)
+        assert (await alice.post("/v1/auth/register", {"login": "Carol", "password": PASSWORD})).status == 409

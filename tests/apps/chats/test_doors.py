@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from messenger.apps.chats import service
+from messenger.apps.chats import door, service
 from messenger.db.engine import Database
 from messenger.errors import ChatNotFound, Forbidden, GroupNotFound, UserNotFound
 from messenger.identity import Identity, SessionId, UserId
@@ -30,26 +30,26 @@ async def test_a_chat_is_open_to_those_in_it_and_on_a_rig_to_every_reader(
     chat = int(await alice.opens_chat("lunch", members=[bob]))
 
     async with db.reading() as tx:
-        assert (await service.open_to(tx, identity(alice), chat)).role == "owner"
-        assert (await service.open_to(tx, identity(bob), chat)).effective_role == "member"
-        assert (await service.open_to(tx, None, chat)).role is None
-        assert (await service.open_to(tx, identity(mallory, reads_all=True), chat)).role is None
+        assert (await door.require_readable(tx, identity(alice), chat)).role == "owner"
+        assert (await door.require_readable(tx, identity(bob), chat)).effective_role == "member"
+        assert (await door.require_readable(tx, None, chat)).role is None
+        assert (await door.require_readable(tx, identity(mallory, reads_all=True), chat)).role is None
         with pytest.raises(ChatNotFound):
-            await service.open_to(tx, identity(mallory), chat)
+            await door.require_readable(tx, identity(mallory), chat)
         with pytest.raises(ChatNotFound):
-            await service.open_to(tx, None, chat + 1)
+            await door.require_readable(tx, None, chat + 1)
 
 
 async def test_a_right_is_for_those_who_have_it(db: Database, alice: Person, bob: Person, mallory: Person) -> None:
     chat = int(await alice.opens_chat("lunch", members=[bob]))
 
     async with db.reading() as tx:
-        assert (await service.may(tx, identity(alice), chat, "delete_message")).chat_id == chat
+        assert (await door.require(tx, identity(alice), chat, "delete_message")).chat_id == chat
         with pytest.raises(Forbidden):
-            await service.may(tx, identity(bob), chat, "delete_message")
+            await door.require(tx, identity(bob), chat, "delete_message")
         for stranger in (identity(mallory), identity(mallory, reads_all=True)):
             with pytest.raises(ChatNotFound):
-                await service.may(tx, stranger, chat, "read")
+                await door.require(tx, stranger, chat, "read")
 
 
 async def test_a_guest_speaks_as_somebody_in_the_chat(db: Database, alice: Person, mallory: Person) -> None:

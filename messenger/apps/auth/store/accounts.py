@@ -141,7 +141,7 @@ async def find_profiles(tx: Transaction, ids: Collection[int]) -> dict[int, Prof
 
 
 async def lock_profile(tx: Transaction, user_id: UserId) -> Profile | None:
-    """None: the account is gone. Whoever lets this person into a chat at the same time waits, or is waited for."""
+    """None: the account is gone. Adding this person to a chat at the same time waits for this, or this for it."""
     statement = select(*PROFILE).where(User.id == user_id, User.deleted_at.is_(None)).with_for_update()
     row = (await tx.session.execute(statement)).one_or_none()
     return None if row is None else _profile(row)

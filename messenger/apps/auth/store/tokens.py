@@ -27,7 +27,7 @@ async def add_refresh_token(tx: Transaction, session_id: SessionId, token_hash: 
 
 
 async def lock_family(tx: Transaction, token_hash: bytes) -> SessionState | None:
-    """The session a refresh token belongs to: whoever refreshes it at the same time waits here."""
+    """The session a refresh token belongs to: another refresh at the same time waits here."""
     statement = (
         state_of(RefreshToken.token_hash == token_hash)
         .join(RefreshToken, RefreshToken.session_id == Session.id)
@@ -58,7 +58,7 @@ async def add_ticket(tx: Transaction, session_id: SessionId, ticket_hash: bytes,
 
 
 async def take_ticket(tx: Transaction, ticket_hash: bytes) -> SessionId | None:
-    """Whoever deletes it has it: once, even of many at the same time. A late one is gone and opens nothing."""
+    """The one request that deletes it has it, even of many at the same time. A late one is gone and opens nothing."""
     statement = (
         delete(Ticket)
         .where(Ticket.ticket_hash == ticket_hash)
