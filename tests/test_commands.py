@@ -1,6 +1,7 @@
 """messenger-api as an operator meets it: what it says, how it exits, that it gives back what it took."""
 
 import asyncio
+import fcntl
 import json
 import os
 import pty
@@ -25,6 +26,8 @@ import pytest
 import messenger
 from messenger.db import keeper
 from messenger.db.binaries import choose
+from messenger.run import serve
+from messenger.settings import read
 
 ROOT = Path(messenger.__file__).parent.parent
 PATIENCE = 30.0
@@ -442,3 +445,28 @@ def logged(home: Path) -> list[str]:
 def is_listening(port: int) -> bool:
     with socket.socket() as caller:
         return caller.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.parametrize(
+    ("held", "fate"),
+    [
+        (fcntl.LOCK_SH, "database left to its other users"),
+        (fcntl.LOCK_EX, "database still stopping"),  # as its keeper holds it meanwhile
+        (fcntl.LOCK_UN, "database still stopping"),
+    ],
+)
+def test_the_last_line_says_of_the_database_what_is_true_also_when_it_stops_slowly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int, fate: str
+) -> None:
+    config = read({"DATA_DIR": str(tmp_path)})
+    monkeypatch.setattr(serve, "LET_GO_SECONDS", 0.0)
+    monkeypatch.setattr(serve, "STOP_SECONDS", 0.1)
+    for file in (tmp_path / keeper.USERS_LOCK, tmp_path / keeper.CLUSTER / "postmaster.pid"):
+        file.parent.mkdir()
+        file.touch()
+
+    with (tmp_path / keeper.USERS_LOCK).open() as lock:
+        fcntl.flock(lock, held)
+        assert serve.fate_of_database(config) == fate
+        (tmp_path / keeper.CLUSTER / "postmaster.pid").unlink()
+        assert serve.fate_of_database(config) == "database stopped"

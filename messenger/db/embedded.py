@@ -26,7 +26,7 @@ import asyncpg
 from messenger.db import keeper
 from messenger.db.binaries import Binaries, EmbeddedError, choose, major_of_data
 
-__all__ = ["EmbeddedError", "PrivatePostgres"]
+__all__ = ["EmbeddedError", "PrivatePostgres", "has_users"]
 
 USER = DATABASE = "messenger"
 SETUP_LOCK = "run/setup.lock"
@@ -212,6 +212,15 @@ def _wait_for_users_lock(data_dir: Path, until: float) -> int:
             raise EmbeddedError(f"The PostgreSQL in {data_dir} is still stopping.\nTry again a little later.")
         time.sleep(LOOK_EVERY)
     return users
+
+
+def has_users(data_dir: Path) -> bool:
+    """Else its keeper, which takes the lock for itself, stops it."""
+    users = os.open(data_dir / keeper.USERS_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        return not keeper.try_lock(users, fcntl.LOCK_EX) and keeper.try_lock(users, fcntl.LOCK_SH)
+    finally:
+        os.close(users)
 
 
 @contextmanager

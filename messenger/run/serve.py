@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any, TypeVar
 
-from messenger.db.embedded import PrivatePostgres
+from messenger.db.embedded import PrivatePostgres, has_users
 from messenger.db.keeper import CLUSTER
 from messenger.run.banner import RunFacts, address, banner, farewell
 from messenger.run.checks import check_database, check_redis, check_schema, check_settings, take_port
@@ -24,7 +24,8 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 FILES_WANTED = 65536  # every socket is an open file, and most systems begin with 1,024
-LET_GO_SECONDS = 2.0
+LET_GO_SECONDS = 2.0  # until the last of our processes is gone
+STOP_SECONDS = 20.0  # until even a PostgreSQL that hangs is stopped
 BROUGHT_LISTENERS = ("LISTEN_FDS", "GUNICORN_FD")  # by systemd, or by the master that this one replaces
 
 
@@ -77,7 +78,7 @@ def serve(config: Config, options: dict[str, Any]) -> int:
         print(f"The server stopped by itself. Why: {config.log_dir / 'error.log'}", file=sys.stderr)
     elif terminal and service.is_ready:
         # Only here is the lease given back, so only now can the database be gone.
-        fate = _fate_of_database(config) if private else "your database untouched"
+        fate = fate_of_database(config) if private else "your database untouched"
         print(farewell(service.requests_cut, fate, time.monotonic() - service.stop_began))
     return code
 
@@ -159,11 +160,14 @@ def forgetful(unsafe: list[str]) -> list[str]:
     return [f"PostgreSQL runs with {settings}: a power cut can lose messages that were acknowledged"]
 
 
-def _fate_of_database(config: Config) -> str:
-    """It stops with its last user; whether that was this server is seen by its pid file."""
-    until = time.monotonic() + LET_GO_SECONDS
-    while time.monotonic() < until:
+def fate_of_database(config: Config) -> str:
+    """It stops with its last user, within some seconds."""
+    began = time.monotonic()
+    while (waited := time.monotonic() - began) < STOP_SECONDS:
+        has_others = waited > LET_GO_SECONDS and has_users(config.data_dir)
         if not (config.data_dir / CLUSTER / "postmaster.pid").exists():
             return "database stopped"
+        if has_others:
+            return "database left to its other users"
         time.sleep(0.01)
-    return "database left to its other users"
+    return "database still stopping"
