@@ -64,7 +64,7 @@ async def test_a_ping_between_fragments_is_answered_before_the_message(raw):
         (frame(GREEK + b"\xed\xa0\x80" + b"edited"), 1007),
         (frame(GREEK, fin=False) + frame(b"\xf4\x90\x80\x80", CONTINUATION), 1007),
     ],
-    ids=[f"wrong {number}" for number in range(23)],
+    ids=[f"wrong {number}" for number in range(24)],
 )
 async def test_a_frame_that_breaks_the_rules_ends_it_after_what_was_said_before(raw, wrong, answer):
     await raw.says(frame(b"hello"), wrong, frame(b"too late"))
