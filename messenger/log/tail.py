@@ -100,7 +100,7 @@ class Tail:
             self.heard(entries[-1].position)
 
     def answered(self, position: int, origin: Listener) -> None:
-        """An own entry whose commit was never confirmed here: the database has told of it, and its sender has the answer."""
+        """Only the database told of this own entry, and its sender has the answer: no event for it as well."""
         if position > self._hub.position:
             self._answered[position] = origin
 
