@@ -42,7 +42,7 @@ setup(
     packages=find_packages(include=["messenger", "messenger.*"]),
     package_data={
         "messenger": ["py.typed"],
-        "messenger.db": ["migrations/*.py", "migrations/*.mako", "migrations/versions/*"],
+        "messenger.db": ["migrations/*.py", "migrations/*.mako", "migrations/versions/*", "functions/*.sql"],
         "messenger.apps.auth": ["*.txt"],
         "messenger.apps.docs": ["static/**/*"],
     },

@@ -222,6 +222,8 @@ def check_schema(config: Config, dsn: str) -> str:
             SCHEMA, f"The schema cannot be brought up: {_plain(error)}", "Run: messenger-db upgrade head"
         ) from error
     head = ", ".join(sorted(found.heads))
+    if found.is_unreleased:
+        raise Refusal(SCHEMA, schema.UNRELEASED)
     if found.is_ahead:
         raise Refusal(
             SCHEMA,

@@ -323,6 +323,9 @@ async def test_a_schema_of_another_time_is_left_alone(
     assert "Schema is at from_tomorrow" in said
     assert head in said
 
+    await sql.execute("update alembic_version set version_num = '0008'")
+    assert "made by a version from before the first release" in refused(dsn, 4)
+
     # The tests' server does not flush to disk, which nobody should run in earnest.
     key = quote("k" * 43 + "=", safe="=")
     assert "fsync=off" in refused(dsn, 3, MODE="production", SECRET_KEY=key)

@@ -231,6 +231,8 @@ async def _prepared(config: Config, connection: asyncpg.Connection) -> Sign:
 async def _schema(config: Config, dsn: str) -> Sign:
     state = await schema.state(dsn)
     current, head = (", ".join(sorted(some)) or "nothing" for some in (state.current, state.heads))
+    if state.is_unreleased:
+        return Sign("schema", False, f"at {current}, from before the first release", "Name an empty database")
     if state.is_ahead:
         return Sign("schema", False, f"at {current}, made by a newer version", "Start that version")
     if state.is_behind:

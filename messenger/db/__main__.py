@@ -10,7 +10,7 @@ from alembic.config import CommandLine
 from alembic.util import CommandError
 
 from messenger.db.embedded import EmbeddedError, PrivatePostgres
-from messenger.db.schema import alembic_config
+from messenger.db.schema import UnreleasedSchema, alembic_config
 from messenger.settings import SettingError, read
 
 USAGE, NO_DATABASE, SCHEMA = 2, 3, 4
@@ -47,6 +47,8 @@ def _run(line: CommandLine, options: Namespace, dsn: str) -> int:
     arguments = ["heads" if value == "head" else value for value in (getattr(options, name) for name in positional)]
     try:
         command(alembic, *arguments, **{name: getattr(options, name, None) for name in keywords})
+    except UnreleasedSchema as error:
+        return _refuse(SCHEMA, str(error))
     except CommandError as error:
         return _refuse(SCHEMA, str(error), "See: messenger-db history, messenger-db current")
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

@@ -4,7 +4,8 @@ Other people's sub-apps bring a branch of their own: the folder `migrations` of 
 `messenger.apps`. All that is installed counts, listed in APPS or not: the schema does not change with toggles.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -14,12 +15,23 @@ import asyncpg
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 
 from messenger.subapp import ENTRY_POINTS
 
 DSN_ATTRIBUTE = "messenger_dsn"
 MIGRATION_LOCK = 7236836  # any number that nobody else takes
 MIGRATIONS = Path(__file__).parent / "migrations"
+UNRELEASED_REVISION = re.compile(r"0\d\d\d")  # the first released one is 1000
+UNRELEASED = (
+    "This database was made by a version from before the first release, and its data cannot be carried over:"
+    " name an empty database, or an empty DATA_DIR."
+)
+
+
+class UnreleasedSchema(CommandError):
+    def __init__(self) -> None:
+        super().__init__(UNRELEASED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +41,20 @@ class SchemaState:
     unknown: frozenset[str]  # revisions of a newer version, or of a package that is gone
 
     @property
+    def is_unreleased(self) -> bool:
+        return is_unreleased(self.unknown)
+
+    @property
     def is_ahead(self) -> bool:
-        return bool(self.unknown)
+        return bool(self.unknown) and not self.is_unreleased
 
     @property
     def is_behind(self) -> bool:
         return not self.unknown and not self.heads <= self.current
+
+
+def is_unreleased(revisions: Collection[str]) -> bool:
+    return any(UNRELEASED_REVISION.fullmatch(one) for one in revisions)
 
 
 def alembic_config(dsn: str) -> AlembicConfig:

@@ -8,9 +8,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from messenger.db.schema import UNRELEASED
 from tests.conftest import named
 
-HEAD = sorted((Path(__file__).parents[2] / "messenger/db/migrations/versions").glob("0*.py"))[-1].name[:4]
+HEAD = sorted((Path(__file__).parents[2] / "messenger/db/migrations/versions").glob("*.py"))[-1].name[:4]
 
 
 def messenger_db(*arguments: str, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -50,6 +51,43 @@ async def test_upgrade_current_check_and_downgrade_work_from_any_folder(empty, t
 
     down = await asyncio.to_thread(run, "downgrade", "base")
     assert down.returncode == 0, down.stderr
+
+
+async def test_what_offline_prints_makes_the_same_functions_and_tables(empty, dsn, tmp_path):
+    printed = messenger_db("upgrade", "head", "--sql", folder=tmp_path, DATABASE_URL=empty)
+    assert printed.returncode == 0, printed.stderr
+    by_hand = await asyncpg.connect(empty)
+    await by_hand.execute(printed.stdout)
+
+    migrated = await asyncpg.connect(dsn)
+    for everything in (RELATIONS, FUNCTIONS):
+        assert await by_hand.fetch(everything) == await migrated.fetch(everything)
+    await by_hand.close()
+    await migrated.close()
+
+
+RELATIONS = """
+    select c.relname, a.attname, a.atttypid, a.attnotnull from pg_class c join pg_attribute a on a.attrelid = c.oid
+     where c.relnamespace = 'public'::regnamespace and a.attnum > 0 and a.atttypid < 16384 order by c.relname, a.attnum
+"""
+FUNCTIONS = """
+    select pg_get_functiondef(p.oid) from pg_proc p
+     where p.pronamespace in ('public'::regnamespace, 'messenger'::regnamespace)
+       and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e') order by 1
+"""
+
+
+@pytest.mark.parametrize(
+    "command", [("upgrade", "head"), ("downgrade", "base"), ("current",), ("check",)], ids=" ".join
+)
+async def test_a_database_from_before_the_first_release_is_refused_in_one_sentence(command, sql, dsn, tmp_path):
+    await sql.execute("update alembic_version set version_num = '0008'")
+
+    refused = await asyncio.to_thread(messenger_db, *command, folder=tmp_path, DATABASE_URL=dsn)
+
+    assert refused.returncode == 4
+    assert refused.stderr == f"{UNRELEASED}\n"
+    assert await sql.fetchval("select version_num from alembic_version") == "0008"
 
 
 def test_without_a_setting_it_is_the_private_database(tmp_path):

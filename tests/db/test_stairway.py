@@ -1,7 +1,10 @@
 """Every migration goes up, down and up again, and the tables are then what the code says they are."""
 
 import asyncio
+import shutil
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
@@ -12,7 +15,9 @@ from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, NullPool
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from messenger.db import schema
 from messenger.db.metadata import Table
+from messenger.db.migrations import script
 from messenger.db.schema import alembic_config
 from tests.conftest import named
 
@@ -43,10 +48,22 @@ async def catalogue(dsn: str) -> set[tuple[str, str]]:
 
 @pytest.fixture
 async def empty(postgres: str):
+    async with made(postgres, "stairway") as dsn:
+        yield dsn
+
+
+@pytest.fixture
+async def other_empty(postgres: str):
+    async with made(postgres, "stairway_beside") as dsn:
+        yield dsn
+
+
+@asynccontextmanager
+async def made(postgres: str, name: str) -> AsyncIterator[str]:
     connection = await asyncpg.connect(postgres)
-    await connection.execute("create database stairway")
-    yield named(postgres, "stairway")
-    await connection.execute("drop database stairway with (force)")
+    await connection.execute(f"create database {name}")
+    yield named(postgres, name)
+    await connection.execute(f"drop database {name} with (force)")
     await connection.close()
 
 
@@ -65,6 +82,90 @@ async def test_every_step_goes_up_down_and_up_and_leaves_nothing_behind(empty):
         assert left == set(), f"{revision.revision} leaves this behind"
         await asyncio.to_thread(command.upgrade, config, revision.revision)
         assert await catalogue(empty) == after
+
+
+async def functions(dsn: str) -> list[str]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return [row[0] for row in await connection.fetch(FUNCTIONS)]
+    finally:
+        await connection.close()
+
+
+FUNCTIONS = """
+    select pg_get_functiondef(p.oid) from pg_proc p
+     where p.pronamespace in ('public'::regnamespace, 'messenger'::regnamespace)
+       and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e') order by 1
+"""
+
+
+async def test_down_to_the_base_and_up_again_the_functions_are_what_their_files_say(empty):
+    config = alembic_config(empty)
+    await asyncio.to_thread(command.upgrade, config, "head")
+    await asyncio.to_thread(command.downgrade, config, "1000")
+    await asyncio.to_thread(command.upgrade, config, "head")
+    migrated = await functions(empty)
+
+    connection = await asyncpg.connect(empty, server_settings={"search_path": "public"})
+    for file in sorted(script.FUNCTIONS.glob("*.sql")):
+        await connection.execute(file.read_text())
+    await connection.close()
+
+    assert await functions(empty) == migrated
+    assert len(migrated) == len(list(script.FUNCTIONS.glob("*.sql"))), "one in each file, and none without"
+
+
+async def test_a_later_migration_changes_functions_by_the_rule(empty, other_empty, tmp_path, monkeypatch):
+    """An installation that is upgraded, and one made new, end the same; and the way back leads to what there was."""
+    await asyncio.to_thread(command.upgrade, alembic_config(empty), "head")
+    first = await functions(empty)
+    later = tmp_path / "db"
+    shutil.copytree(script.FUNCTIONS.parent, later)
+    monkeypatch.setattr(schema, "MIGRATIONS", later / "migrations")
+    monkeypatch.setattr(script, "FUNCTIONS", later / "functions")
+    old = (later / "functions/log_missed.sql").read_text()
+    (later / "functions/log_missed.sql").write_text(LATER_MISSED)
+    (later / "functions/note_count.sql").write_text(NOTE_COUNT)
+    (later / "migrations/versions/1001_notes.py").write_text(LATER_MIGRATION)
+    (later / "migrations/versions/1001_notes.down.sql").write_text(old)
+
+    for database in (empty, other_empty):
+        await asyncio.to_thread(command.upgrade, alembic_config(database), "head")
+
+    upgraded = await functions(empty)
+    assert len(upgraded) == len(first) + 1 and upgraded != first
+    assert await functions(other_empty) == upgraded
+    for database in (empty, other_empty):
+        await asyncio.to_thread(command.downgrade, alembic_config(database), "1000")
+        assert await functions(database) == first
+        await asyncio.to_thread(command.downgrade, alembic_config(database), "base")
+
+
+LATER_MISSED = """
+    create or replace function log_missed(the_user bigint) returns setof bigint language sql stable as
+    $$ select user_id from notes where user_id = the_user $$;
+"""
+NOTE_COUNT = """
+    create or replace function note_count() returns bigint language sql stable as $$ select count(*) from notes $$;
+"""
+LATER_MIGRATION = """
+from pathlib import Path
+
+from messenger.db.migrations.script import load_functions, run
+
+revision = "1001"
+down_revision = "1000"
+
+
+def upgrade():
+    run("create table notes (user_id bigint); drop function if exists log_missed(bigint, bigint)")
+    load_functions("log_missed", "note_count")
+
+
+def downgrade():
+    run("drop function note_count, log_missed; drop table notes")
+    run(Path(__file__).with_suffix(".down.sql").read_text())
+"""
 
 
 async def test_the_tables_are_what_the_code_says(dsn):

@@ -11,9 +11,10 @@ import pytest
 
 from messenger.apps.messages.sender import PLANS
 
-VERSIONS = Path(__file__).parents[2] / "messenger/db/migrations/versions"
-SQL = (VERSIONS / "0004_lean_append.sql").read_text()
-LONE_SQL = (VERSIONS / "0008_lone_message.sql").read_text()
+FUNCTIONS = Path(__file__).parents[2] / "messenger/db/functions"
+BATCH_SQL, LONE_SQL, TAKE_SQL = (
+    (FUNCTIONS / f"{name}.sql").read_text() for name in ("log_append", "log_append_lone", "log_take")
+)
 
 
 @pytest.fixture
@@ -282,10 +283,9 @@ async def test_lone_messages_of_six_writers_make_one_order_and_without_the_lock_
 
 async def test_without_the_lock_of_the_chat_the_same_writers_break_it(sql, chat, writers):
     """The guard is what makes the test above true: taken out, it fails."""
-    unguarded = re.sub(r"perform 1 from chats c where.*?for no key update;", "", SQL, count=1, flags=re.S)
-    body = re.search(r"create function log_append\(.*?\nend \$\$;", unguarded, re.S)
-    assert body is not None and "no key update" not in body[0]
-    await sql.execute(body[0].replace("log_append", "log_append_unguarded"))
+    unguarded = re.sub(r"perform 1 from chats c where.*?for no key update;", "", BATCH_SQL, count=1, flags=re.S)
+    assert "no key update" not in unguarded
+    await sql.execute(unguarded.replace("log_append", "log_append_unguarded"))
 
     failures = [one for one in await hammer(writers, chat, "log_append_unguarded") if one is not None]
 
@@ -296,9 +296,9 @@ async def test_without_the_lock_of_the_head_positions_collide(sql, chat, writers
     second = await sql.fetchval("insert into chats (name) values ('dinner') returning id")
     await sql.executemany("insert into members (chat_id, user_id) values ($1, $2)", [(second, n) for n in (1, 2)])
     await sql.execute(
-        re.search(r"create or replace function log_take\(.*?\nend \$\$;", SQL, re.S)[0]
-        .replace("perform pg_advisory_xact_lock(7236837);", "")
-        .replace("last := newest.position + n;", "perform pg_sleep(0.002); last := newest.position + n;")
+        TAKE_SQL.replace("perform pg_advisory_xact_lock(7236837);", "").replace(
+            "last := newest.position + n;", "perform pg_sleep(0.002); last := newest.position + n;"
+        )
     )
 
     async def work(n: int, connection: asyncpg.Connection) -> None:

@@ -17,6 +17,6 @@ async def schema_fits(db: Database) -> Beat:
     """A newer schema is fine: during a rolling update the older version still serves."""
     with translated():
         found = await schema.state(db.dsn)
-    if found.is_behind:
+    if found.is_behind or found.is_unreleased:
         return Beat(False, "behind; run messenger-db upgrade head")
     return Beat(True, "newer than this version" if found.is_ahead else "up to date")

@@ -13,7 +13,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 import messenger.log.tables  # noqa: F401  (registers the tables of the log)
 from messenger import apps
 from messenger.db.metadata import Table
-from messenger.db.schema import DSN_ATTRIBUTE, MIGRATION_LOCK
+from messenger.db.schema import DSN_ATTRIBUTE, MIGRATION_LOCK, UnreleasedSchema, is_unreleased
+
+# A role may have a schema of its own name (as `messenger` has): tables must not go there.
+SEARCH_PATH = "public"
 
 for module in iter_modules(apps.__path__):
     if find_spec(f"messenger.apps.{module.name}.tables") is not None:
@@ -22,6 +25,8 @@ for module in iter_modules(apps.__path__):
 
 def migrate(connection: Connection) -> None:
     context.configure(connection=connection, target_metadata=Table.metadata)
+    if is_unreleased(context.get_context().get_current_heads()):
+        raise UnreleasedSchema
     with context.begin_transaction():
         # The lock belongs to the transaction, so it is gone whatever happens to this process.
         connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
@@ -32,8 +37,9 @@ async def migrate_online() -> None:
     dsn = context.config.attributes[DSN_ATTRIBUTE]
 
     async def connect(**options: object) -> asyncpg.Connection:
-        # A role may have a schema of its own name (as `messenger` has): tables must not go there.
-        return await asyncpg.connect(dsn, statement_cache_size=0, server_settings={"search_path": "public"}, **options)
+        return await asyncpg.connect(
+            dsn, statement_cache_size=0, server_settings={"search_path": SEARCH_PATH}, **options
+        )
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     async with engine.connect() as connection:
@@ -44,6 +50,7 @@ async def migrate_online() -> None:
 def print_sql() -> None:
     context.configure(dialect_name="postgresql", target_metadata=Table.metadata, literal_binds=True)
     with context.begin_transaction():
+        context.execute(f"set local search_path = {SEARCH_PATH}")
         context.run_migrations()
 
 

@@ -1,26 +1,3 @@
--- The index follows the log in time that depends on what is new, not on how much there is.
-
--- As before, in a fifth of the time: most of what is said is composed already, and has single spaces.
-create or replace function search_fold(said text) returns text language plpgsql immutable strict parallel safe as $$
-declare
-    folded text := said;
-begin
-    if said is not nfkc normalized then
-        folded := normalize(said, NFKC);
-    end if;
-    folded := replace(lower(folded), 'ё', 'е');
-    if folded ~ '\s\s|[^\S ]' then
-        folded := regexp_replace(folded, '\s+', ' ', 'g');
-    end if;
-    return folded;
-end $$;
-
--- PostgreSQL's configuration for Russian reduces words of ASCII letters by the rules of English, so one of them serves
--- both languages. Of the signs only those are taken out of which its parser would make addresses, numbers or tags.
-create or replace function search_words(folded text) returns tsvector language sql immutable strict parallel safe as $$
-    select to_tsvector('pg_catalog.russian', translate(folded, '-./@_+&<>~=:%#?\', repeat(' ', 16)))
-$$;
-
 -- Follows the log by up to `most` entries, in one transaction with its position. Answers how far it stands, the head, and
 -- how many documents were written or removed; nulls while somebody else follows.
 create or replace function search_follow(most int, out upto bigint, out head bigint, out changed int) language plpgsql as $$
@@ -81,6 +58,3 @@ begin
         perform gin_clean_pending_list('search_documents_ts_idx'), gin_clean_pending_list('search_documents_text_idx');
     end if;
 end $$;
-
--- What was indexed before is looked at anew, beside what is searched meanwhile.
-select search_restart() from log_followers where name = 'search';

@@ -1,47 +1,8 @@
--- The group commit once more, leaner: what a lone message and a message in a batch cost the database, halved.
--- Fewer statements and plainer plans; the caller sends no two drafts with one key in a batch.
-
-drop function log_drain_inbox(int);
-drop function log_append;
-
--- Takes the head, the last lock of a transaction, and deals `n` positions: `last` is the greatest, one stamp for all.
-create or replace function log_take(n int, out last bigint, out stamp timestamptz, out epoch text) language plpgsql as $$
-declare
-    newest log_head;
-    cluster text := current_setting('messenger.cluster', true);
-    here text;
-begin
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise 'the log is written at read committed only';
-    end if;
-    -- Cluster and database stay the same for as long as a connection lives; reading the control file is dear.
-    if coalesce(cluster, '') = '' then
-        cluster := substring(log_origin() from '^(.*)/[^/]*$');
-        perform set_config('messenger.cluster', cluster, false);
-    end if;
-    here := cluster || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8);
-    perform pg_advisory_xact_lock(7236837);
-    -- A statement of its own: its snapshot is younger than the lock.
-    select * into strict newest from log_head order by position desc limit 1;
-    if newest.origin <> here then
-        newest.epoch := substr(md5(gen_random_uuid()::text), 1, 8);
-        insert into log_epochs (epoch, after_position, origin) values (newest.epoch, newest.position, here);
-    end if;
-    last := newest.position + n;
-    epoch := newest.epoch;
-    -- Taken after the head, never before the last one: time does not run against positions.
-    stamp := greatest(newest.at, date_trunc('milliseconds', clock_timestamp()));
-    insert into log_head values (last, newest.epoch, here, stamp);
-    if last / 512 > newest.position / 512 then
-        delete from log_head where position < newest.position - 4096;
-    end if;
-end $$;
-
 -- The group commit: many sends and read marks, one round trip, one commit. Separate statements, because each must see
 -- what the locks before it have made final, and so that locks are always taken in one order: chats by id, members, head.
 -- One bad draft never fails its neighbours: each has its own verdict. A key comes once in a batch: whoever calls sees to
 -- it. New messages get the first positions of the batch in the order of their drafts, so `s_id` tells only the old ones.
-create function log_append(
+create or replace function log_append(
     s_chat bigint[], s_sender bigint[], s_session bigint[], s_key text[], s_operation smallint[], s_text text[],
     s_reply bigint[],
     r_chat bigint[], r_reader bigint[], r_session bigint[], r_message bigint[],
@@ -249,46 +210,4 @@ begin
           from unnest(r_chat, r_reader, r_seq) with ordinality as x(chat, reader, seq, n)
           left join members m on m.chat_id = x.chat and m.user_id = x.reader;
     end if;
-end $$;
-
--- Takes up to `most` drafts out of the inbox and appends them in the same transaction. Chats that a stranger keeps
--- locked are left for the next time, and so is the second of two drafts with one key. Answers the last position, or
--- null when there was nothing to do.
-create function log_drain_inbox(most int) returns bigint language plpgsql as $$
-declare
-    d_id bigint[]; d_chat bigint[]; d_sender bigint[]; d_key text[]; d_text text[]; d_reply bigint[];
-    free bigint[];
-    verdict record;
-begin
-    if not pg_try_advisory_xact_lock(7236839) then
-        return null;  -- one taker at a time keeps the order
-    end if;
-    select array_agg(x.id) into free
-      from (select c.id from chats c where c.id in (select i.chat_id from inbox_drafts i)
-             order by c.id for no key update skip locked) x;
-    with taken as (
-        delete from inbox_drafts i
-         where i.id in (select j.id from inbox_drafts j
-                         where (j.chat_id = any (free) or not exists (select from chats c where c.id = j.chat_id))
-                           and not exists (select from inbox_drafts k
-                                            where k.chat_id = j.chat_id and k.sender_id = j.sender_id
-                                              and k.key = j.key and k.id < j.id)
-                         order by j.id limit most)
-        returning i.*)
-    select array_agg(t.id order by t.id), array_agg(t.chat_id order by t.id), array_agg(t.sender_id order by t.id),
-           array_agg(t.key order by t.id), array_agg(t.text order by t.id), array_agg(t.reply_to order by t.id)
-      into d_id, d_chat, d_sender, d_key, d_text, d_reply
-      from taken t;
-    if d_id is null then
-        return null;
-    end if;
-    select * into verdict from log_append(
-        d_chat, d_sender, array_fill(null::bigint, array[cardinality(d_id)]), d_key,
-        array_fill(null::smallint, array[cardinality(d_id)]), d_text, d_reply,
-        '{}', '{}', '{}', '{}', interval '0');
-    insert into inbox_refused (id, chat_id, sender_id, key, text, reason)
-    select x.id, x.chat, x.sender, x.key, x.body, x.status
-      from unnest(d_id, d_chat, d_sender, d_key, d_text, verdict.s_status) as x(id, chat, sender, key, body, status)
-     where x.status not in ('new', 'replayed');
-    return verdict.last;
 end $$;

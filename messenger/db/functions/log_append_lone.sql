@@ -1,7 +1,7 @@
 -- The group commit of one plain message, which is most of what people say. It does and answers what `log_append` does for
 -- a batch of one, in statements about single rows: a batch's plans take longer to begin than such a message to be stored.
 -- Where an answer makes everybody have read what came before (a floor rises), it is left to `log_append`.
-create function log_append_lone(
+create or replace function log_append_lone(
     the_chat bigint, the_sender bigint, the_session bigint, the_key text, body text,
     out s_status text[], out s_id bigint[], out s_seq bigint[], out s_name text[],
     out r_status text[], out r_seq bigint[],
