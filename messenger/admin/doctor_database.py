@@ -85,7 +85,7 @@ async def _extensions(config: Config, connection: asyncpg.Connection) -> Finding
 
 async def _connections(config: Config, connection: asyncpg.Connection) -> Finding:
     """A worker's pool, and the few direct connections of its sender, tail, replays, wire and watch."""
-    beside = 20
+    beside = 23
     wanted = config.server.workers_num * (config.database.pool_size + beside)
     most = int(await connection.fetchval("select current_setting('max_connections')"))
     if not config.database.direct_url and wanted > most:

@@ -7,6 +7,7 @@ import asyncpg
 
 CONNECT_TIMEOUT = 1.0  # D13: with PostgreSQL away an answer comes within a second, not a hang
 TARGET = "read-write"
+# A connection that met one of these is not kept.
 LOST = (
     OSError,
     TimeoutError,

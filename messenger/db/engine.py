@@ -1,6 +1,6 @@
 """The way to PostgreSQL: a pool per process, transactions, and what its failures mean to a caller.
 
-A lost or refused connection is `Unavailable` (503), whoever met it; text that PostgreSQL itself refuses is
+A lost or refused connection is `Unavailable` (503) everywhere; text that PostgreSQL itself refuses is
 `BadParameters`, the second net behind the checks at the edge.
 """
 

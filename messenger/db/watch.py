@@ -2,7 +2,7 @@
 
 A connection to it breaks by itself only after minutes, and each statement would wait for its own deadline. So one
 connection asks the simplest of questions all the time; when that is not answered, every connection of this process is
-cut, whoever waits on one is told at once, and nobody else begins to wait until the question is answered again. A
+cut, all who wait on one are told at once, and nobody begins to wait until the question is answered again. A
 statement that takes long while the database answers is left alone.
 """
 
@@ -16,7 +16,7 @@ from messenger.db.driver import FAILED, Connection, connect
 log = logging.getLogger(__name__)
 
 BEAT = 0.25
-PATIENCE = 0.75  # with the beat: a second, as whoever waits for an answer is promised
+PATIENCE = 0.75  # with the beat: a second, which is what the contract promises
 SLICE = 0.125
 AGAIN = 0.1
 
@@ -53,7 +53,7 @@ class Watch:
                 await self._listen()
             except TimeoutError:
                 self._fall_silent()
-            except FAILED:  # it is gone or does not want us: whoever else asks is told so by the database itself
+            except FAILED:  # it is gone or refuses us: every other connection meets the same by itself
                 self.is_silent = False
             await asyncio.sleep(AGAIN)
 

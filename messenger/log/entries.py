@@ -25,7 +25,7 @@ class Entry:
     event: bytes = b""  # the JSON object every transport sends; empty: nobody is told of it
     key: str = ""  # that a message was sent under: its first letter says how
     skip: object = None  # the listener that has its answer already and must not hear it again
-    wire_frame: bytes = b""  # the same bytes framed for sockets, kept by whoever frames them first
+    wire_frame: bytes = b""  # the same bytes framed for sockets, kept by the first socket that frames them
 
     @property
     def audience(self) -> Sequence[int] | None:

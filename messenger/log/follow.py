@@ -18,7 +18,7 @@ READERS = 4  # connections for those who come back, so that nobody queues behind
 GATHER = 0.001  # seconds: where people come while a look goes on, more will come, and one look serves them all
 # What is asked after every doorbell is not planned anew each time, which would take longer than to read it.
 PLANS = {"plan_cache_mode": "force_generic_plan"}
-PATIENCE = 1.0  # for the tail to reach what is there; then whoever asks reads the database itself
+PATIENCE = 1.0  # for the tail to reach what is there; after that the caller reads the database itself
 
 
 class Log:
@@ -98,7 +98,7 @@ class Log:
     async def barrier(self, since: float | None = None) -> None:
         """Wait until this process has followed the log to a head read now: what memory knows is then fresh.
 
-        One read serves all who came before it began. `since`: by the monotonic clock, when whoever asks came.
+        One read serves all who came before it began. `since`: by the monotonic clock, when the caller came.
         """
         if since is not None and since < self._looked_at:
             return
@@ -110,7 +110,7 @@ class Log:
         if before is not None and not before.done():
             await asyncio.wait({before})
             await asyncio.sleep(GATHER)
-        self._this_look, self._next_look = self._next_look, None  # whoever comes from now on needs another one
+        self._this_look, self._next_look = self._next_look, None  # who comes from now on needs another one
         began = time.monotonic()
         try:
             async with asyncio.timeout(PATIENCE):

@@ -94,7 +94,7 @@ class Hub:
                     self._end(listener)
 
     def is_heard(self, entry: Entry) -> bool:
-        """Might anybody here hear it? Whoever has just come may be in any chat."""
+        """Might a listener here hear it? One that has just come may be in any chat."""
         if self._unadmitted or (entry.user_id is not None and entry.user_id in self._of_user):
             return True
         return entry.chat_id is not None and entry.chat_id in self._in_chat

@@ -1,6 +1,6 @@
 """A direct connection to PostgreSQL that comes back by itself: for the sender, the tail and the replays.
 
-One statement at a time. A statement is never tried again here: whoever speaks knows whether that is safe.
+One statement at a time. A statement is never repeated here: only the caller knows whether that is safe.
 """
 
 import asyncio

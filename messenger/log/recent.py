@@ -15,7 +15,7 @@ class Recent:
         self._most = most
         self._young: dict[int, int] = {}
         self._old: dict[int, int] = {}
-        self._floor = 0  # whoever is not noted was not heard of after this
+        self._floor = 0  # what is not noted did not change after this
         self._turned_at = 0
 
     def begin(self, position: int) -> None:

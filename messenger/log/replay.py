@@ -95,7 +95,7 @@ class Reader:
         """The next entries, shown, and the position they are complete up to."""
         rows = await self._lines.rows(PAGE_AFTER, user_id, after, PAGE, list(passed), passed_upto)
         if rows[0]["kept"] > after:
-            raise LineLost  # pruned meanwhile: whoever comes back with this cursor is told by name
+            raise LineLost  # pruned meanwhile: the client comes back with this cursor and is told so
         await self._tail.is_in(rows[0]["epoch"])
         entries = [read_entry(row) for row in rows if row["position"] is not None]
         await self._tail.show(entries)

@@ -100,7 +100,7 @@ class Tail:
             self.heard(entries[-1].position)
 
     def answered(self, position: int, origin: Listener) -> None:
-        """An own entry that only the database has told of, for whoever committed it never heard so."""
+        """Only the database told of this own entry, and its sender has the answer: no event for it as well."""
         if position > self._hub.position:
             self._answered[position] = origin
 

@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 class Wire(Protocol):
     """Lossy by contract: what it does not bring, the tail finds by itself."""
 
-    rung: int  # doorbells that left here, or would have if there were anybody to ring
+    rung: int  # doorbells that left here, or would have if another process listened
     heard: int  # doorbells of others; what they rang beyond that was lost on the way
 
     async def start(self, ring: Callable[[int], None], note: Callable[[bytes], None]) -> None: ...

@@ -16,7 +16,7 @@ from messenger.log.wires.mended import NOTE, MendedWire, Works
 CHANNEL = "messenger_log"
 LONGEST_NOTE = 5000  # a payload stays below PostgreSQL's 8,000 bytes, base64 included
 NAME = "messenger wire"
-HELLO = "h"  # of one who has just begun to listen; whoever misses it counts in a second
+HELLO = "h"  # a process has just begun to listen; one that misses this counts again in a second
 CENSUS_EVERY = 1.0
 CENSUS = """
     select count(*) from pg_stat_activity
