@@ -82,7 +82,8 @@ def test_it_brings_up_the_private_database_waits_for_the_broker_and_leaves_nothi
 
 def test_without_rabbitmq_and_redis_their_drivers_are_not_loaded(tmp_path: Path) -> None:
     script = (
-        "import sys; from messenger.apps.search import engines, results; from messenger.apps.search.index import Index; from messenger.db.engine import Database\n"
+        "import sys; from messenger.apps.search import engines, results; from messenger.db.engine import Database\n"
+        "from messenger.apps.search.index import Index\n"
         "from messenger.settings import read\n"
         "config = read({})\n"
         "db = Database('postgresql://')\n"

@@ -20,7 +20,7 @@ from messenger.web.server import make_runner
 from tests.actors import Person, Server
 from tests.conftest import configured
 from tests.contract import CONTRACT
-from tests.contracts.test_access import filled
+from tests.contracts.test_access import described, filled, required
 
 EVERYTHING = Config().apps
 NOWHERE = "postgresql://nobody@localhost:1/nowhere"
@@ -58,7 +58,9 @@ async def test_a_sub_app_that_is_left_out_is_gone_and_the_others_work(start: Sta
                     async with person.http.ws_connect(server.url + filled(path), headers=person.headers):
                         pass
                 elif method == "GET" and "{" not in path:
-                    assert (await person.get(path)).status == 200, path
+                    parameters = CONTRACT.inlined(described(method, path).get("parameters", []))
+                    query = {one["name"]: one["example"] for one in parameters if required(one)}
+                    assert (await person.get(path, params=query)).status == 200, path
 
 
 # --- one order ---

@@ -71,7 +71,6 @@ def read_request(given: dict[str, str]) -> SearchRequest:
     if order not in {"rank", "recent"}:
         raise paging.bad_parameter("order", "is rank or recent")
     return SearchRequest(
-        q=read_question(given),
         limit=paging.whole_number(given, "limit", PAGE, least=1, most=LONGEST_PAGE),
         order="rank" if order == "rank" else "recent",
         chat_id=paging.optional_id(given, "chat_id"),
@@ -79,6 +78,7 @@ def read_request(given: dict[str, str]) -> SearchRequest:
         since=read_moment(given, "since"),
         until=read_moment(given, "until"),
         after=read_page_end(given),
+        q=read_question(given),
     )
 
 

@@ -1,6 +1,6 @@
 """Searching at once: what of the asker's chats answers a question, as it is now.
 
-Without an identity (`me` is None) this is reached only on a test rig without sign-in, where everybody may read every chat.
+Without an identity (`me` is None) this is reached only on a test rig without sign-in, where every chat is open to all.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping

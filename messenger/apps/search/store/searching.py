@@ -19,8 +19,11 @@ FIND = """
 async def find(
     tx: Transaction, asker: int | None, question: Question, request: SearchRequest, *, needed: int | None = None
 ) -> Matches:
-    """In the chats that the asker is in at this moment; None: in all of them. `needed`: how far the index must have come
-    for the answer to be complete; None: to the head of the log, or nothing is looked for yet."""
+    """In the chats that the asker is in at this moment; None: in all of them.
+
+    `needed`: how far the index must have come for the answer to be complete. None: to the head of the log, and nothing
+    is looked for before.
+    """
     given = {
         "asker": asker,
         "terms": [term.typed for term in question.terms],
