@@ -105,7 +105,8 @@ APP_ROOMS = (
         )
         for writer in ("sender", "inbox", "history")
     ),
-    Room("messenger.apps.auth.memory", may=(*WORDS, *FOLLOWED)),
+    # What is believed only while the log tells nothing new about it.
+    Room("messenger.apps.*.memory", may=(*WORDS, *OWN, *FOLLOWED, "messenger.web.shelf"), libraries=("msgspec",)),
     Room("messenger.apps.*.shows", may=(*WORDS, *OWN, *WEB, ENTRIES), libraries=("aiohttp",), never=OWN_TABLES),
     # The frames of a socket go through the same strict reader as a body.
     Room(
