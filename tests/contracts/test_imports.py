@@ -120,7 +120,8 @@ APP_ROOMS = (
         )
         for writer in ("sending", "inbox", "history")
     ),
-    Room("messenger.apps.auth.memory", may=(*WORDS, *FOLLOWED)),
+    # What is believed only while the log tells nothing new about it.
+    Room("messenger.apps.*.memory", may=(*WORDS, *OWN, *FOLLOWED, "messenger.web.shelf"), libraries=("msgspec",)),
     Room(
         "messenger.apps.*.shows",
         may=(*WORDS, *OWN, *WEB, ENTRIES, "messenger.subapp"),

@@ -1,7 +1,7 @@
 """aiohttp-cache's two backends, made safe: values are bytes and nothing else, bounded, and never unpickled.
 
 Nothing else of it is used: its middleware asks neither who reads nor whether anything has happened since. Our pages do
-(messages/page_memory.py).
+(messages/memory.py).
 """
 
 import hashlib

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from messenger.apps.messages import history_store as store
 from messenger.apps.messages.history_store import ChatHead
-from messenger.apps.messages.page_memory import PageMemory
+from messenger.apps.messages.memory import PageMemory
 from messenger.apps.messages.rendering import render_for, render_for_all
 from messenger.apps.messages.schemas import Message, Next, Own, Page, ReadCursor, Shown
 from messenger.errors import ChatNotFound, MessageNotFound
