@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from http.cookies import SimpleCookie
 from typing import Any, Self
 
@@ -12,23 +11,10 @@ import msgspec
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
-from messenger.apps.auth import sessions
-from messenger.apps.auth.context import AUTH
-from messenger.apps.auth.passwords import HASHER
-from messenger.apps.auth.store import accounts
-from messenger.apps.auth.values import Device, SignedIn
-from messenger.identity import Caller
-from messenger.text import name_key
 from tests import sockets
 from tests.contract import CONTRACT
 
 PASSWORD = "correct horse"
-
-
-@cache
-def password_hash() -> str:
-    """Of PASSWORD: made once, and good for everybody."""
-    return HASHER.hash(PASSWORD)
 
 
 @dataclass(frozen=True)
@@ -108,19 +94,6 @@ class Person:
             await person.signs_in(name, **login)
             yield person
 
-    @classmethod
-    @asynccontextmanager
-    async def present(cls, server: Server, name: str) -> AsyncIterator[Self]:
-        """Registered and signed in by the statements alone: it costs no hashing of a password, which they have too."""
-        auth = server.runner.app[AUTH]
-        async with cls.stranger(server) as person:
-            async with auth.db.transaction() as tx:
-                user_id = await accounts.add_user(tx, name, name_key(name), None, None, password_hash())
-                assert user_id is not None, f"{name} is there already"
-                _, token, pair = await sessions.open_session(tx, auth, user_id, Device(), Caller("127.0.0.1", ""))
-            person._carries(SignedIn(user_id, name, token, pair).as_answer())
-            yield person
-
     @asynccontextmanager
     async def on_another_device(self, server: Server | None = None, **login: Any) -> AsyncIterator[Self]:
         """The same person, signed in once more, perhaps on another worker."""
@@ -154,10 +127,10 @@ class Person:
 
     async def signs_in(self, name: str = "", password: str = PASSWORD, **more: Any) -> Answer:
         answer = await self.post("/v1/auth/login", {"user_name": name or self.name, "password": password, **more})
-        self._carries(answer.expecting(200).json)
+        self.carries(answer.expecting(200).json)
         return answer
 
-    def _carries(self, credentials: dict[str, Any]) -> None:
+    def carries(self, credentials: dict[str, Any]) -> None:
         self.credentials = credentials
         self.name, self.user_id = credentials["user_name"], credentials["user_id"]
         self.headers = {"Authorization": f"session_id {credentials['session_id']}"}

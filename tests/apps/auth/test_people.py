@@ -3,6 +3,7 @@
 import asyncio
 
 from tests.actors import PASSWORD, Person
+from tests.people import present
 
 ME, USERS = "/v1/users/me", "/v1/users"
 
@@ -140,7 +141,7 @@ async def test_a_deleted_account_leaves_a_tombstone_and_frees_its_name(server, a
 
 
 async def test_a_person_of_the_tests_who_was_put_there_can_do_what_others_can(server, alice):
-    async with Person.present(server, "carol") as carol, carol.on_another_device() as phone:
+    async with present(server, "carol") as carol, carol.on_another_device() as phone:
         assert carol.credentials.keys() == alice.credentials.keys()
         for headers in (carol.headers, {"Authorization": f"Bearer {carol.credentials['access_token']}"}, phone.headers):
             assert (await carol.get(ME, headers=headers)).expecting(200).json["user_name"] == "carol"
