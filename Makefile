@@ -49,12 +49,12 @@ fuzz: $(STAMP_DEV)  ## A hundred generated cases for every operation of swagger.
 	@FUZZ_CASES=100 $(BIN)/python -m pytest tests/contracts/test_fuzz.py --no-cov
 
 torture: $(STAMP_DEV)  ## Kill, stop, cut and swallow for MINUTES=3; SEED= SENDS= FAULTS= WIRE=none|postgres|redis|all
-	@$(BIN)/python -m bench.torture --minutes $(or $(MINUTES),3) --wire $(or $(WIRE),all) \
+	@$(BIN)/python -m proof.torture --minutes $(or $(MINUTES),3) --wire $(or $(WIRE),all) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(SENDS),--sends $(SENDS)) $(if $(FAULTS),--faults $(FAULTS)) \
 	  $(if $(DOUBTS),--doubts $(DOUBTS)) $(if $(REPORT),--report $(REPORT))
 
 bench: $(STAMP_DEV)  ## Measure the server and its limits, about eight minutes; BENCH="S1 --rounds 1" for a part
-	@$(BIN)/python -m bench $(BENCH)
+	@$(BIN)/python -m proof.bench $(BENCH)
 
 docs: $(STAMP)  ## Write docs/settings.md and deploy/.env.example anew
 	@$(BIN)/python -m messenger.run.documents

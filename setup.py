@@ -92,7 +92,7 @@ setup(
             "messenger-api = messenger.run.api:main",
             "messenger-consumer = messenger.run.consumer:main",
             "messenger-db = messenger.db.__main__:main",
-            "messenger-admin = messenger.admin.__main__:main",
+            "messenger-admin = messenger.run.admin.__main__:main",
         ],
         "messenger.apps": [],
     },

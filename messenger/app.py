@@ -4,16 +4,16 @@ from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
 
-from messenger.db.engine import Database
-from messenger.db.watch import Watch
+from messenger.db.database import Database
+from messenger.db.liveness import Liveness
 from messenger.log.append import append
 from messenger.log.entries import Entry, Fields, Render
-from messenger.log.follow import Log
+from messenger.log.log import Log
 from messenger.settings import Config
 from messenger.subapp import Placed, load
 from messenger.web import access, middlewares
 from messenger.web.body import BODY_LIMIT
-from messenger.web.keys import ARRANGED, CONFIG, DATABASE, LOG, WATCH
+from messenger.web.keys import ARRANGED, CONFIG, DATABASE, LIVENESS, LOG
 
 
 def create_app(config: Config, dsn: str, *, placed: list[Placed] | None = None) -> web.Application:
@@ -22,7 +22,7 @@ def create_app(config: Config, dsn: str, *, placed: list[Placed] | None = None) 
     root[CONFIG] = config
     root[ARRANGED] = placed
     direct = str(config.database.direct_url) or dsn
-    watch = root[WATCH] = Watch(direct)
+    watch = root[LIVENESS] = Liveness(direct)
     pooled = bool(config.database.direct_url)
     root[DATABASE] = Database(dsn, append=append, pool_size=config.database.pool_size, pooled=pooled, watch=watch)
     root[LOG] = Log(
@@ -49,18 +49,18 @@ def create_app(config: Config, dsn: str, *, placed: list[Placed] | None = None) 
 
 def renderer(root: web.Application, placed: Sequence[Placed]) -> Render:
     """Every kind of entry by the sub-app that owns it."""
-    shows = {kind: show for one in placed for kind, show in one.app.shows.items()}
+    event_renderers = {kind: show for one in placed for kind, show in one.app.event_renderers.items()}
 
     async def render(kind: str, entries: Sequence[Entry]) -> Sequence[Fields]:
-        return await shows[kind](root, entries) if kind in shows else [None for _ in entries]
+        return await event_renderers[kind](root, entries) if kind in event_renderers else [None for _ in entries]
 
     return render
 
 
 async def _database(root: web.Application) -> AsyncIterator[None]:
-    root[WATCH].start()
+    root[LIVENESS].start()
     yield
-    await root[WATCH].stop()
+    await root[LIVENESS].stop()
     await root[DATABASE].close()
 
 

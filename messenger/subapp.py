@@ -19,7 +19,7 @@ from messenger import ENTRY_POINTS
 from messenger.log.entries import Entry, Fields
 
 # How a sub-app renders the kinds of entries it owns. One call for many entries.
-Show = Callable[[web.Application, Sequence[Entry]], Awaitable[Sequence[Fields]]]
+EventRenderer = Callable[[web.Application, Sequence[Entry]], Awaitable[Sequence[Fields]]]
 
 
 class ArrangementError(Exception):
@@ -33,7 +33,9 @@ class SubApp:
     middlewares: Sequence[Middleware] = ()
     contexts: Sequence[Callable[[web.Application], AsyncIterator[None]]] = ()
     commands: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-    shows: Mapping[str, Show] = field(default_factory=dict)  # kinds of the log it owns -> how their events look now
+    event_renderers: Mapping[str, EventRenderer] = field(
+        default_factory=dict
+    )  # kinds of the log it owns -> how their events look now
     requires: Sequence[str] = ()
     after: Sequence[str] = ()
     setup: Callable[[web.Application], None] | None = None

@@ -19,8 +19,8 @@ import pytest
 from cryptography.fernet import Fernet
 
 from messenger.app import create_app
-from messenger.db import driver, watch
-from messenger.db.embedded import PrivatePostgres
+from messenger.db import driver, liveness
+from messenger.db.private.cluster import PrivatePostgres
 from messenger.db.schema import upgrade
 from messenger.settings import Config, read
 from messenger.web.server import make_runner
@@ -124,9 +124,9 @@ async def sql(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 # A machine that runs the tests is busy, and PostgreSQL forks for every connection: a second may be too short there.
-driver.CONNECT_TIMEOUT = watch.PATIENCE = 5.0
+driver.CONNECT_TIMEOUT = liveness.PATIENCE = 5.0
 
-# Timing is measured in bench/ and never asserted in a test.
+# Timing is measured in proof/bench and never asserted in a test.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 

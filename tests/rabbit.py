@@ -15,7 +15,7 @@ import psutil
 import pytest
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
-from bench.house import clean_environment, end_all, free_port, happens
+from proof.lab.cluster import clean_environment, end_all, free_port, happens
 
 PATIENCE = 60.0
 CONFIGURATION = """\

@@ -24,8 +24,8 @@ import asyncpg
 import pytest
 
 import messenger
-from messenger.db import keeper
-from messenger.db.binaries import choose
+from messenger.db.private import keeper
+from messenger.db.private.binaries import choose
 from messenger.run import serve
 from messenger.settings import read
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.house import free_port, processes_of
+from proof.lab.cluster import free_port, processes_of
 from tests.test_commands import PATIENCE, environment, refusal, wait_for
 
 NOBODY = "amqp://guest:planted@127.0.0.1:9/"
@@ -82,7 +82,7 @@ def test_it_brings_up_the_private_database_waits_for_the_broker_and_leaves_nothi
 
 def test_without_rabbitmq_and_redis_their_drivers_are_not_loaded(tmp_path: Path) -> None:
     script = (
-        "import sys; from messenger.apps.search import engines, results; from messenger.db.engine import Database\n"
+        "import sys; from messenger.apps.search import engines, results; from messenger.db.database import Database\n"
         "from messenger.apps.search.index import Index\n"
         "from messenger.settings import read\n"
         "config = read({})\n"

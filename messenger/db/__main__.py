@@ -9,7 +9,7 @@ import asyncpg
 from alembic.config import CommandLine
 from alembic.util import CommandError
 
-from messenger.db.embedded import EmbeddedError, PrivatePostgres
+from messenger.db.private.cluster import EmbeddedError, PrivatePostgres
 from messenger.db.schema import UnreleasedSchema, alembic_config
 from messenger.settings import SettingError, read
 

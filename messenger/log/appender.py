@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import asyncpg
 
+from messenger.db.connection import ConnectionLost, ReconnectingConnection
 from messenger.errors import BadParameters, InternalError, MessengerError, Unavailable
-from messenger.log.line import Line, LineLost
 
 if TYPE_CHECKING:
-    from messenger.db.watch import Watch
+    from messenger.db.liveness import Liveness
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ D_contra = TypeVar("D_contra", bound=Queued, contravariant=True)
 class Owner(Protocol[D_contra]):
     """Knows what the drafts say."""
 
-    async def write(self, line: Line, batch: Sequence[D_contra]) -> None:
+    async def write(self, line: ReconnectingConnection, batch: Sequence[D_contra]) -> None:
         """One statement; then each draft has its answer."""
 
     def refuse(self, draft: D_contra, error: MessengerError) -> None:
@@ -88,7 +88,7 @@ class Owner(Protocol[D_contra]):
 class Queue(Generic[D]):
     """Drafts in their order, and the connection by which they are written, batch after batch."""
 
-    def __init__(self, owner: Owner[D], line: Line) -> None:
+    def __init__(self, owner: Owner[D], line: ReconnectingConnection) -> None:
         self._owner = owner
         self._line = line
         self.waiting: deque[D] = deque()
@@ -105,7 +105,7 @@ class Queue(Generic[D]):
         return len(batch)
 
     async def _recover(self, batch: Sequence[D], error: Exception) -> None:
-        if isinstance(error, LineLost):
+        if isinstance(error, ConnectionLost):
             for draft in batch:
                 draft.is_uncertain = True
             await self._try_again_later(batch)
@@ -163,8 +163,8 @@ class LockedChatQueue(Queue[D]):
 
 
 class Appender(Queue[D]):
-    def __init__(self, owner: Owner[D], dsn: str, watch: "Watch | None" = None) -> None:
-        super().__init__(owner, Line(dsn, {"lock_timeout": "250ms", **PLANS}, watch=watch))
+    def __init__(self, owner: Owner[D], dsn: str, watch: "Liveness | None" = None) -> None:
+        super().__init__(owner, ReconnectingConnection(dsn, {"lock_timeout": "250ms", **PLANS}, watch=watch))
         self._dsn = dsn
         self._watch = watch
         self._locked: dict[int, LockedChatQueue[D]] = {}
@@ -265,7 +265,9 @@ class Appender(Queue[D]):
         locked = [draft for draft in batch if draft.chat_id not in free]
         self.put_back([draft for draft in batch if draft.chat_id in free])
         for chat_id in {draft.chat_id for draft in locked}:
-            queue = LockedChatQueue(self._owner, Line(self._dsn, {"lock_timeout": "2s", **PLANS}, watch=self._watch))
+            queue = LockedChatQueue(
+                self._owner, ReconnectingConnection(self._dsn, {"lock_timeout": "2s", **PLANS}, watch=self._watch)
+            )
             queue.waiting.extend(draft for draft in locked if draft.chat_id == chat_id and not draft.is_answered)
             queue.waiting.extend(self.take_chat(chat_id))  # what waits already must not overtake
             for draft in queue.waiting:

@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from messenger.db.connection import ConnectionLost, ConnectionSet
 from messenger.log.entries import Cursor, Entry
 from messenger.log.hub import Hub
-from messenger.log.line import LineLost, Lines
 from messenger.log.tail import Tail, read_entry
 
 PAGE = 500
@@ -63,7 +63,7 @@ class Missed:
 class Reader:
     """Reads the log for those who come back."""
 
-    def __init__(self, lines: Lines, tail: Tail) -> None:
+    def __init__(self, lines: ConnectionSet, tail: Tail) -> None:
         self._lines = lines
         self._tail = tail
 
@@ -95,7 +95,7 @@ class Reader:
         """The next entries, shown, and the position they are complete up to."""
         rows = await self._lines.rows(PAGE_AFTER, user_id, after, PAGE, list(passed), passed_upto)
         if rows[0]["kept"] > after:
-            raise LineLost  # pruned meanwhile: the client comes back with this cursor and is told so
+            raise ConnectionLost  # pruned meanwhile: the client comes back with this cursor and is told so
         await self._tail.is_in(rows[0]["epoch"])
         entries = [read_entry(row) for row in rows if row["position"] is not None]
         await self._tail.show(entries)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from datetime import timedelta
 
-from messenger.log.line import LineLost, Lines
+from messenger.db.connection import ConnectionLost, ConnectionSet
 
 log = logging.getLogger(__name__)
 
@@ -13,7 +13,7 @@ STEP = 5000
 PRUNE = "select log_prune(clock_timestamp() - $1::interval, $2) as gone"
 
 
-async def prune(lines: Lines, days: int) -> int:
+async def prune(lines: ConnectionSet, days: int) -> int:
     """One round; how many entries went."""
     gone = 0
     while step := (await lines.row(PRUNE, timedelta(days=days), STEP))["gone"]:
@@ -22,12 +22,12 @@ async def prune(lines: Lines, days: int) -> int:
     return gone
 
 
-async def keep_pruning(lines: Lines, days: int) -> None:
+async def keep_pruning(lines: ConnectionSet, days: int) -> None:
     while True:
         try:
             gone = await prune(lines, days)
             if gone:
                 log.info("pruned entries=%s", gone)
-        except LineLost:
+        except ConnectionLost:
             pass
         await asyncio.sleep(ROUND)

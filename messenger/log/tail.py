@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
+from messenger.db.connection import ConnectionLost, ReconnectingConnection
 from messenger.errors import Unavailable
 from messenger.log.entries import Entry, Render, encode
 from messenger.log.hub import Hub, Listener
-from messenger.log.line import Line, LineLost
 from messenger.log.recent import Recent
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ PARTED = """
 
 
 class Tail:
-    def __init__(self, line: Line, hub: Hub, render: Render) -> None:
+    def __init__(self, line: ReconnectingConnection, hub: Hub, render: Render) -> None:
         self._line = line
         self._hub = hub
         self._render = render
@@ -70,7 +70,7 @@ class Tail:
         until = asyncio.get_running_loop().time() + EPOCH_PATIENCE
         while epoch != self.epoch:
             if asyncio.get_running_loop().time() > until:
-                raise LineLost
+                raise ConnectionLost
             self.look()
             await asyncio.sleep(EPOCH_STEP)
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from messenger.db.binaries import EmbeddedError
+from messenger.db.private.binaries import EmbeddedError
 from messenger.settings import SettingError
 
 OTHER, USAGE, NO_DATABASE, SCHEMA, PORT_BUSY = 1, 2, 3, 4, 5

@@ -18,7 +18,7 @@ import messenger
 from messenger.run.cli import USAGE, Refusal, run_cli
 
 if TYPE_CHECKING:
-    from messenger.db.embedded import PrivatePostgres
+    from messenger.db.private.cluster import PrivatePostgres
     from messenger.settings import Config
 
 log = logging.getLogger(__name__)
@@ -83,14 +83,14 @@ def _refuse_idleness(config: "Config") -> None:
 async def _work(config: "Config", dsn: str, private: "PrivatePostgres | None") -> None:
     from messenger.apps.search import results  # noqa: PLC0415
     from messenger.apps.search.engines.consumer import Consumer  # noqa: PLC0415
-    from messenger.db.engine import Database  # noqa: PLC0415
-    from messenger.db.watch import Watch  # noqa: PLC0415
+    from messenger.db.database import Database  # noqa: PLC0415
+    from messenger.db.liveness import Liveness  # noqa: PLC0415
     from messenger.log import wires  # noqa: PLC0415
     from messenger.log.append import append  # noqa: PLC0415
 
     stop = _stop_signal()
     direct = str(config.database.direct_url) or dsn
-    watch = Watch(direct)
+    watch = Liveness(direct)
     pooled = bool(config.database.direct_url)
     db = Database(dsn, append=append, pool_size=config.database.pool_size, pooled=pooled, watch=watch)
     wire = wires.make(config.wire, direct, str(config.redis_url))
@@ -127,7 +127,7 @@ def _stop_signal() -> asyncio.Event:
 
 async def _until(stop: asyncio.Event, private: "PrivatePostgres | None") -> None:
     """Meanwhile the private database is looked after, as the server does it."""
-    from messenger.db.embedded import EmbeddedError  # noqa: PLC0415
+    from messenger.db.private.cluster import EmbeddedError  # noqa: PLC0415
 
     trouble = ""
     while not stop.is_set():

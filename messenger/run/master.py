@@ -18,7 +18,7 @@ from gunicorn.app.base import Application
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
-from messenger.db.embedded import EmbeddedError, PrivatePostgres
+from messenger.db.private.cluster import EmbeddedError, PrivatePostgres
 from messenger.run import logging_setup
 from messenger.settings import Config
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any, TypeVar
 
-from messenger.db.embedded import PrivatePostgres, has_users
-from messenger.db.keeper import CLUSTER
+from messenger.db.private.cluster import PrivatePostgres, has_users
+from messenger.db.private.keeper import CLUSTER
 from messenger.run.banner import RunFacts, address, banner, farewell
 from messenger.run.checks import check_database, check_redis, check_schema, check_settings, take_port
 from messenger.run.cli import OTHER, Refusal
@@ -131,7 +131,7 @@ def private_database(config: Config, kept: ExitStack) -> PrivatePostgres | None:
 def _seed() -> str:
     """What was made. A process of its own: threads that hash passwords must not be there when workers are forked."""
     done = subprocess.run(
-        [sys.executable, "-m", "messenger.admin", "seed"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "messenger.run.admin", "seed"], capture_output=True, text=True, check=False
     )
     if done.returncode:
         why = done.stderr.splitlines() or ["it was killed."]

@@ -12,14 +12,14 @@ from messenger.settings import Config
 if TYPE_CHECKING:
     from messenger.apps.messages.schemas import Shown
     from messenger.apps.throttling.limits import Limits
-    from messenger.db.engine import Database, Transaction
-    from messenger.db.watch import Watch
-    from messenger.log.follow import Log
+    from messenger.db.database import Database, Transaction
+    from messenger.db.liveness import Liveness
+    from messenger.log.log import Log
     from messenger.subapp import Placed
 
 CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
 DATABASE: web.AppKey["Database"] = web.AppKey("database")
-WATCH: web.AppKey["Watch"] = web.AppKey("watch")  # over the connections to the database
+LIVENESS: web.AppKey["Liveness"] = web.AppKey("watch")  # over the connections to the database
 LOG: web.AppKey["Log"] = web.AppKey("log")
 # What else must happen in the transaction that deletes an account or changes its name; filled by the setup of the
 # sub-apps that keep traces of it, or show the name.

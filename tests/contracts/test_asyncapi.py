@@ -116,7 +116,7 @@ def test_every_verb_is_described_with_its_owner_and_nothing_else_is() -> None:
 
 
 def test_every_kind_of_entry_that_is_shown_is_described_for_all_transports() -> None:
-    shown = {kind: one.app.name for one in load(EVERYTHING) for kind in one.app.shows}
+    shown = {kind: one.app.name for one in load(EVERYTHING) for kind in one.app.event_renderers}
     for channel in ("socket", "stream"):
         spoken = FRAMES.spoken[channel, "heard"]
 

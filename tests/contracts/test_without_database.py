@@ -12,7 +12,7 @@ import pytest
 
 from messenger.app import create_app
 from messenger.apps.ws.closing import DRAINING
-from messenger.db.embedded import PrivatePostgres
+from messenger.db.private.cluster import PrivatePostgres
 from messenger.db.schema import upgrade
 from messenger.web.server import make_runner
 from tests.actors import Person, Server

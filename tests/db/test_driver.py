@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from bench.house import happens
-from messenger.db import engine
-from messenger.db.engine import Database
+from messenger.db import connection as lines
+from messenger.db import database
+from messenger.db.connection import ReconnectingConnection
+from messenger.db.database import Database
 from messenger.errors import BadParameters, Unavailable
-from messenger.log import line as lines
-from messenger.log.line import Line
+from proof.lab.cluster import happens
 
 NOTE = "insert into probe values (1)"
 LATE = "insert into probe select 1 from pg_sleep(1)"
@@ -32,14 +32,14 @@ async def db(dsn: str, sql: asyncpg.Connection) -> AsyncIterator[Database]:
 @pytest.fixture(params=["pool", "line"])
 async def speak(request: pytest.FixtureRequest, dsn: str, db: Database) -> AsyncIterator[Speak]:
     """One and the same connection each time, as long as it is kept."""
-    line = Line(dsn)
+    connection = ReconnectingConnection(dsn)
 
     async def through_the_pool(statement: str) -> None:
         async with db.reading() as tx:
             await tx.session.execute(text(statement))
 
-    yield line.rows if request.param == "line" else through_the_pool
-    line.close()
+    yield connection.rows if request.param == "line" else through_the_pool
+    connection.close()
 
 
 async def test_a_connection_that_has_led_to_a_standby_is_not_kept(speak: Speak, sql: asyncpg.Connection) -> None:
@@ -67,7 +67,7 @@ async def test_a_statement_that_was_given_up_goes_on(speak: Speak, sql: asyncpg.
 async def test_a_statement_that_took_too_long_goes_on(
     dsn: str, db: Database, speak: Speak, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "COMMAND_TIMEOUT", 0.3)
+    monkeypatch.setattr(database, "COMMAND_TIMEOUT", 0.3)
     monkeypatch.setattr(lines, "STATEMENT_TIMEOUT", 0.3)
 
     with pytest.raises(Unavailable):

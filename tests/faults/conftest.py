@@ -5,15 +5,15 @@ from collections.abc import AsyncIterator, Iterator
 import asyncpg
 import pytest
 
-from bench.crowd import Actor, new_name, sign_up
-from bench.house import House, Process
+from proof.lab.cluster import Cluster, Process
+from proof.lab.crowd import Actor, new_name, sign_up
 
 PEOPLE = 6
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    house = House(tmp_path_factory.mktemp("house"))
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    house = Cluster(tmp_path_factory.mktemp("house"))
     yield house
     house.close()
 
@@ -24,7 +24,7 @@ def known() -> list[Actor]:
 
 
 @pytest.fixture
-async def pair(house: House) -> tuple[Process, Process]:
+async def pair(house: Cluster) -> tuple[Process, Process]:
     return await house.pair()
 
 
@@ -37,7 +37,7 @@ async def cast(pair: tuple[Process, Process], known: list[Actor]) -> list[Actor]
 
 
 @pytest.fixture
-async def sql(house: House, pair: tuple[Process, Process]) -> AsyncIterator[asyncpg.Connection]:
+async def sql(house: Cluster, pair: tuple[Process, Process]) -> AsyncIterator[asyncpg.Connection]:
     """A look into the database past the servers."""
     connection = await asyncpg.connect(house.dsn)
     yield connection

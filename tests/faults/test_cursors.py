@@ -13,8 +13,8 @@ import asyncpg
 import pytest
 from redis import asyncio as redis
 
-from bench.crowd import Actor, Client, Follower, clients, ends, new_name
-from bench.house import AWAY, House, Process, Valkey, happens, running
+from proof.lab.cluster import AWAY, Cluster, Process, Valkey, happens, running
+from proof.lab.crowd import Actor, Client, Follower, clients, ends, new_name
 from tests.faults.sizes import sized
 
 MESSAGES = sized(5_000)
@@ -112,7 +112,7 @@ async def test_a_client_cut_at_random_moments_ends_with_exactly_the_log_of_its_c
 
 
 async def test_without_any_doorbell_it_only_takes_longer(
-    house: House, cast: list[Actor], sql: asyncpg.Connection
+    house: Cluster, cast: list[Actor], sql: asyncpg.Connection
 ) -> None:
     pair = await house.pair(WIRE="none")
     async with counting_doorbells(pair) as dropped:
@@ -122,7 +122,7 @@ async def test_without_any_doorbell_it_only_takes_longer(
 
 
 async def test_with_redis_killed_in_the_middle_it_only_takes_longer(
-    house: House, cast: list[Actor], sql: asyncpg.Connection, tmp_path: Path
+    house: Cluster, cast: list[Actor], sql: asyncpg.Connection, tmp_path: Path
 ) -> None:
     valkey = Valkey(tmp_path).start()
     try:
@@ -182,7 +182,7 @@ async def is_their_wire(url: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_burst_between_two_looks_is_heard_whole(
-    house: House, cast: list[Actor], sql: asyncpg.Connection, way: str
+    house: Cluster, cast: list[Actor], sql: asyncpg.Connection, way: str
 ) -> None:
     """Without doorbells the other process reads many entries at once, more than a listener's queue holds."""
     here, there = await house.pair(WIRE="none")

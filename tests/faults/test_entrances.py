@@ -10,8 +10,8 @@ from uuid import uuid4
 import aiohttp
 import asyncpg
 
-from bench.crowd import Actor, Client, clients, new_name
-from bench.house import PATIENCE, Process
+from proof.lab.cluster import PATIENCE, Process
+from proof.lab.crowd import Actor, Client, clients, new_name
 
 Hear = Callable[[], Awaitable[str]]  # the words of the next message
 

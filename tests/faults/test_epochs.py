@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.crowd import Client, Follower, clients, new_name, sign_up
-from bench.house import Postgres, Process, running
+from proof.lab.cluster import Postgres, Process, running
+from proof.lab.crowd import Client, Follower, clients, new_name, sign_up
 
 WAYS = ("socket", "sse", "poll")
 

@@ -12,8 +12,8 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from bench.house import House, Process
 from messenger.db.schema import upgrade
+from proof.lab.cluster import Cluster, Process
 
 HEAD_LOCK = "perform pg_advisory_xact_lock(7236837);"
 CHAT_LOCK = "perform 1 from chats c where c.id = any (s_chat || r_chat) order by c.id for no key update;"
@@ -75,7 +75,7 @@ WAITING = """
 
 
 @pytest.fixture
-async def rig(house: House, pair: tuple[Process, Process]) -> AsyncIterator[Rig]:
+async def rig(house: Cluster, pair: tuple[Process, Process]) -> AsyncIterator[Rig]:
     """In a database of its own, so that nothing broken here is ever served."""
     async with AsyncExitStack() as stack:
 

@@ -10,8 +10,8 @@ import aiohttp
 import asyncpg
 import pytest
 
-from bench.crowd import Actor, Client, Follower, clients, cut, new_name, sign_in, sign_up
-from bench.house import AWAY, House, Process, running
+from proof.lab.cluster import AWAY, Cluster, Process, running
+from proof.lab.crowd import Actor, Client, Follower, clients, cut, new_name, sign_in, sign_up
 from tests.faults.sizes import sized
 
 ROUNDS = sized(100, least=15)
@@ -155,7 +155,7 @@ WAITS_FOR_REACTIONS = "select exists(select 1 from pg_locks where relation = 're
 
 @pytest.mark.parametrize("wire", ["auto", "none"])
 async def test_a_logout_ends_the_session_on_every_process(
-    house: House, wire: str, capsys: pytest.CaptureFixture[str]
+    house: Cluster, wire: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     here, there = await (house.pair() if wire == "auto" else house.pair(WIRE="none"))
     actor, *_ = await sign_up(here, [new_name("leaver")])

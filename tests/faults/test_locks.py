@@ -5,14 +5,14 @@ import time
 
 import asyncpg
 
-from bench.crowd import Actor, Client, clients, new_name
-from bench.house import House, Process
+from proof.lab.cluster import Cluster, Process
+from proof.lab.crowd import Actor, Client, clients, new_name
 
 EACH = 30
 
 
 async def test_a_locked_chat_waits_and_the_others_do_not(
-    house: House, pair: tuple[Process, Process], cast: list[Actor], sql: asyncpg.Connection
+    house: Cluster, pair: tuple[Process, Process], cast: list[Actor], sql: asyncpg.Connection
 ) -> None:
     """Sends to both from both processes; the locked ones arrive after the stranger's end, each sender's in order."""
     here, there = pair
@@ -60,7 +60,7 @@ async def test_a_locked_chat_waits_and_the_others_do_not(
 
 
 async def test_what_waits_for_a_locked_chat_outlives_a_kill_of_postgresql(
-    house: House, pair: tuple[Process, Process], cast: list[Actor]
+    house: Cluster, pair: tuple[Process, Process], cast: list[Actor]
 ) -> None:
     here, there = pair
     async with clients(cast[0], cast[1]) as (alice, bob), asyncio.timeout(60):

@@ -7,8 +7,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from bench.crowd import Client, clients, new_name, sign_up
-from bench.house import AWAY, House, Process, happens, running
+from proof.lab.cluster import AWAY, Cluster, Process, happens, running
+from proof.lab.crowd import Client, clients, new_name, sign_up
 from tests.apps.search.finding import indexed, is_true
 from tests.faults.sizes import sized
 
@@ -18,15 +18,15 @@ DELAY = "2"
 
 
 @pytest.fixture
-async def searching(tmp_path: Path) -> AsyncIterator[House]:
+async def searching(tmp_path: Path) -> AsyncIterator[Cluster]:
     """A house of its own: here nobody else takes up a search."""
-    house = House(tmp_path)
+    house = Cluster(tmp_path)
     yield house
     await asyncio.to_thread(house.close)
 
 
 @pytest.fixture
-async def first(searching: House) -> Process:
+async def first(searching: Cluster) -> Process:
     return await searching.process(SEARCH_DELAY=DELAY).ready()
 
 
@@ -37,14 +37,14 @@ async def reader(first: Process) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def rows(searching: House, first: Process) -> AsyncIterator[asyncpg.Connection]:
+async def rows(searching: Cluster, first: Process) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(searching.dsn)
     yield connection
     connection.terminate()
 
 
 async def test_after_kills_of_whoever_writes_the_index_nothing_is_missing(
-    searching: House,
+    searching: Cluster,
     first: Process,
     reader: Client,
     rows: asyncpg.Connection,
@@ -87,7 +87,7 @@ async def test_after_kills_of_whoever_writes_the_index_nothing_is_missing(
 
 
 async def test_what_was_acknowledged_is_found_at_once_by_another_process(
-    searching: House, first: Process, reader: Client
+    searching: Cluster, first: Process, reader: Client
 ) -> None:
     second = await searching.process().ready()
     chat = await reader.opens_chat(first, new_name("chat"))
@@ -100,7 +100,7 @@ async def test_what_was_acknowledged_is_found_at_once_by_another_process(
 
 
 async def test_a_search_whose_worker_was_killed_is_finished_by_another(
-    searching: House, first: Process, reader: Client, rows: asyncpg.Connection
+    searching: Cluster, first: Process, reader: Client, rows: asyncpg.Connection
 ) -> None:
     # Its longer delay keeps it from taking up what waits, so the first is the one that works.
     second = await searching.process(SEARCH_DELAY=str(4 * int(DELAY))).ready()
@@ -122,7 +122,7 @@ async def test_a_search_whose_worker_was_killed_is_finished_by_another(
 
 
 async def test_a_crash_of_the_database_leaves_no_search_standing_and_no_wrong_answer(
-    searching: House, first: Process, reader: Client, rows: asyncpg.Connection
+    searching: Cluster, first: Process, reader: Client, rows: asyncpg.Connection
 ) -> None:
     chat = await reader.opens_chat(first, new_name("chat"))
     await reader.says(first, chat, "pizza")

@@ -7,8 +7,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from bench.crowd import Actor, Client, Reply, clients, new_name, sign_up
-from bench.house import House, Process, happens
+from proof.lab.cluster import Cluster, Process, happens
+from proof.lab.crowd import Actor, Client, Reply, clients, new_name, sign_up
 
 COPIES = 50
 
@@ -84,7 +84,7 @@ async def test_of_two_bodies_under_one_key_one_wins_and_the_other_is_a_conflict_
         assert (await alice.says(pair[0], chat, "and then?"))["seq"] == 2
 
 
-async def test_a_key_is_remembered_over_an_edit_and_a_restart_of_everything(house: House) -> None:
+async def test_a_key_is_remembered_over_an_edit_and_a_restart_of_everything(house: Cluster) -> None:
     """`operation_id` has a memory of its own length: free again when that is over, even for another body."""
     one, two = await house.pair(OPERATION_ID_WINDOW="1", WORKERS_NUM="2")
     async with clients(*await sign_up(one, [new_name("alone")])) as (alice,):

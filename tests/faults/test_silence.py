@@ -10,10 +10,10 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from bench.crowd import Actor, Client, Reply, clients, new_name
-from bench.house import House, Process, family, happens
-from bench.torture.proxy import Mood, Proxy, to_file
-from messenger.db import keeper
+from messenger.db.private import keeper
+from proof.lab.cluster import Cluster, Process, family, happens
+from proof.lab.crowd import Actor, Client, Reply, clients, new_name
+from proof.lab.proxy import Mood, Proxy, to_file
 
 BOUND = 15.0  # for an answer at all; how soon it came is printed
 WAVES = (0.0, 1.5, 3.0)  # seconds of silence before something is asked: it is noticed, and it is known already
@@ -22,7 +22,7 @@ Silence = Callable[[], AbstractContextManager[None]]
 
 
 @asynccontextmanager
-async def stopped(house: House, *, with_postmaster: bool) -> AsyncIterator[tuple[Process, Silence]]:
+async def stopped(house: Cluster, *, with_postmaster: bool) -> AsyncIterator[tuple[Process, Silence]]:
     """PostgreSQL's processes stand still: connections stay, nothing answers. Alone, the postmaster takes new ones."""
     (here, _) = await house.pair()
 
@@ -45,7 +45,7 @@ async def stopped(house: House, *, with_postmaster: bool) -> AsyncIterator[tuple
 
 
 @asynccontextmanager
-async def unplugged(house: House) -> AsyncIterator[tuple[Process, Silence]]:
+async def unplugged(house: Cluster) -> AsyncIterator[tuple[Process, Silence]]:
     """Nothing passes between the server and its database, and nobody says goodbye."""
     await house.pair()
     proxy = await Proxy(to_file(f"{house.socket_folder}/{keeper.SOCKET}")).start()
@@ -83,7 +83,7 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_silent_database_is_told_of_soon_and_everything_heals_afterwards(
-    house: House, cast: list[Actor], way: str
+    house: Cluster, cast: list[Actor], way: str
 ) -> None:
     async with WAYS[way](house) as (here, silence):
         refusals = await falls_silent(way, here, silence, cast)
@@ -91,7 +91,7 @@ async def test_a_silent_database_is_told_of_soon_and_everything_heals_afterwards
     assert {one.status for one in refusals} == {503}, refusals
 
 
-async def test_where_new_connections_are_served_it_heals_by_itself(house: House, cast: list[Actor]) -> None:
+async def test_where_new_connections_are_served_it_heals_by_itself(house: Cluster, cast: list[Actor]) -> None:
     """The old ones stand still, perhaps in the middle of something that others wait for."""
     way = "the processes that serve stand still"
     async with stopped(house, with_postmaster=False) as (here, silence):

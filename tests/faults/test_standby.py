@@ -8,11 +8,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from bench.house import Postgres, happens
 from messenger.app import create_app
-from messenger.db import driver, engine
+from messenger.db import database, driver
 from messenger.db.schema import upgrade
 from messenger.web.server import make_runner
+from proof.lab.cluster import Postgres, happens
 from tests.actors import Person, Server
 from tests.conftest import configured
 
@@ -121,7 +121,7 @@ async def test_a_commit_that_waits_for_a_standby_is_never_cancelled(
     primary: Postgres, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cancelled wait commits here alone: what was answered 503 holds, and after a failover it does not."""
-    monkeypatch.setattr(engine, "COMMAND_TIMEOUT", 0.5)
+    monkeypatch.setattr(database, "COMMAND_TIMEOUT", 0.5)
     sql = await asyncpg.connect(primary.dsn)
 
     async def waiting() -> int:

@@ -12,11 +12,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from bench.house import Postgres, happens
 from messenger.app import create_app
 from messenger.db.schema import upgrade
 from messenger.log import appender
 from messenger.web.server import make_runner
+from proof.lab.cluster import Postgres, happens
 from tests.actors import Person, Server
 from tests.conftest import configured
 from tests.sockets import SOON, Refused, Socket
@@ -67,7 +67,7 @@ async def is_refused(socket: Socket, chat: str, text: str) -> bool:
 async def test_sends_are_answered_while_their_commit_hangs_and_are_stored_when_the_standby_is_back(
     alice: Person, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("messenger.log.line.STATEMENT_TIMEOUT", 3600.0)
+    monkeypatch.setattr("messenger.db.connection.STATEMENT_TIMEOUT", 3600.0)
     lunch, dinner = await alice.opens_chat("lunch"), await alice.opens_chat("dinner")
 
     async with alice.connects() as hers:
@@ -95,7 +95,7 @@ async def test_sends_are_answered_while_their_commit_hangs_and_are_stored_when_t
 async def test_a_commit_that_hangs_beyond_its_deadline_is_left_alone_and_keeps_its_chat(
     alice: Person, postgres: Postgres, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("messenger.log.line.STATEMENT_TIMEOUT", 0.5)
+    monkeypatch.setattr("messenger.db.connection.STATEMENT_TIMEOUT", 0.5)
     monkeypatch.setattr(appender, "LOCKED_PATIENCE", 3600.0)  # this lock is no stranger's, so nobody waits so long
     lunch = await alice.opens_chat("lunch")
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import asyncpg
 import pytest
 
-from bench.house import happens
+from messenger.db.connection import ReconnectingConnection
 from messenger.errors import InternalError, MessengerError, Unavailable
 from messenger.log import appender
 from messenger.log.appender import Appender, Queued, take_batch
-from messenger.log.line import Line
+from proof.lab.cluster import happens
 
 SOON = 20.0
 TROUBLE = "select 1 / 0"
@@ -36,7 +36,7 @@ class Book:
         self.batches: list[list[str]] = []
         self.is_broken = False
 
-    async def write(self, line: Line, batch: Sequence[Word]) -> None:
+    async def write(self, line: ReconnectingConnection, batch: Sequence[Word]) -> None:
         self.batches.append([word.text for word in batch])
         if any(word.text == "trouble" for word in batch):
             await line.row(TROUBLE)
@@ -111,7 +111,7 @@ async def test_an_error_that_nobody_expected_is_its_drafts_and_the_appender_goes
 async def test_a_draft_whose_batch_hangs_is_told_so_while_it_goes_on_and_what_waited_is_never_written(
     book, sql, dsn, monkeypatch
 ):
-    monkeypatch.setattr("messenger.log.line.STATEMENT_TIMEOUT", 3600.0)
+    monkeypatch.setattr("messenger.db.connection.STATEMENT_TIMEOUT", 3600.0)
     await sql.execute(
         "create function wait() returns trigger language plpgsql as 'begin set local lock_timeout = 0;"
         " perform pg_advisory_xact_lock(1); return new; end'"

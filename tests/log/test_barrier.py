@@ -57,7 +57,7 @@ async def test_one_look_serves_all_who_came_before_it_began(server, sql):
 
 async def test_without_the_database_nobody_waits_behind_the_barrier_for_ever(server, sql, monkeypatch):
     log = server.runner.app[LOG]
-    monkeypatch.setattr("messenger.log.follow.PATIENCE", 0.2)
+    monkeypatch.setattr("messenger.log.log.PATIENCE", 0.2)
 
     async def hangs(*arguments):
         await asyncio.sleep(60)

@@ -4,9 +4,9 @@ import asyncio
 
 import asyncpg
 
-from bench.house import happens
 from messenger.log.retention import prune
 from messenger.web.keys import LOG
+from proof.lab.cluster import happens
 from tests.actors import Person, Server
 
 WAITING = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')"

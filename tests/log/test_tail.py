@@ -9,10 +9,10 @@ from typing import Any
 import asyncpg
 import pytest
 
+from messenger.db.connection import ReconnectingConnection
 from messenger.errors import Unavailable
 from messenger.log.entries import Entry
 from messenger.log.hub import Hub
-from messenger.log.line import Line
 from messenger.log.tail import Tail
 
 
@@ -47,7 +47,7 @@ async def test_while_the_database_is_away_entries_wait_and_nobody_calls_it_a_mis
             raise Unavailable
         return [{} for _ in entries]
 
-    line, hub, ear = Line(dsn), Hub(), Ear()
+    line, hub, ear = ReconnectingConnection(dsn), Hub(), Ear()
     tail = Tail(line, hub, render)
     hub.attach(ear)
     hub.admit(ear, [7], 0)

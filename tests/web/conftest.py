@@ -29,7 +29,7 @@ SHORT = Deadlines(head=0.3, write=0.3, linger=0.2, keepalive=1.0, graceful=0.4)
 
 
 @dataclass
-class House:
+class Cluster:
     runner: Runner
     port: int
     visits: list[str] = field(default_factory=list)
@@ -81,16 +81,16 @@ def request(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
 
 
 @pytest.fixture
-async def opens_house(tmp_path: Any) -> AsyncIterator[Callable[..., Awaitable[House]]]:
+async def opens_house(tmp_path: Any) -> AsyncIterator[Callable[..., Awaitable[Cluster]]]:
     """`await opens_house(CORS_ORIGINS=…)`; deadlines are short ones unless the test brings its own."""
     async with AsyncExitStack() as stack:
 
-        async def opened(deadlines: Deadlines = SHORT, **settings: str) -> House:
+        async def opened(deadlines: Deadlines = SHORT, **settings: str) -> Cluster:
             app = web.Application(client_max_size=body.BODY_LIMIT)
             app[CONFIG] = read({"DATA_DIR": str(tmp_path), **settings})
             middlewares.install(app)
             runner = make_runner(app, deadlines)
-            house = House(runner, 0)
+            house = Cluster(runner, 0)
             _furnish(app, house)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
@@ -103,11 +103,11 @@ async def opens_house(tmp_path: Any) -> AsyncIterator[Callable[..., Awaitable[Ho
 
 
 @pytest.fixture
-async def house(opens_house: Callable[..., Awaitable[House]]) -> House:
+async def house(opens_house: Callable[..., Awaitable[Cluster]]) -> Cluster:
     return await opens_house()
 
 
-def _furnish(app: web.Application, house: House) -> None:
+def _furnish(app: web.Application, house: Cluster) -> None:
     async def ping(request: web.Request) -> web.Response:
         house.visits.append("ping")
         return reply.json({"message": "pong"})

@@ -9,9 +9,9 @@ import pytest
 
 from messenger.web.keys import DRAINING
 from messenger.web.server import Deadlines
-from tests.web.conftest import SAFE, SHORT, House, request
+from tests.web.conftest import SAFE, SHORT, Cluster, request
 
-Opens = Callable[..., Awaitable[House]]
+Opens = Callable[..., Awaitable[Cluster]]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ Opens = Callable[..., Awaitable[House]]
     ],
 )
 async def test_what_is_not_http_is_refused_in_our_words_and_hung_up_on(
-    house: House, caplog: pytest.LogCaptureFixture, attack: bytes, status: int, code: str
+    house: Cluster, caplog: pytest.LogCaptureFixture, attack: bytes, status: int, code: str
 ) -> None:
     with caplog.at_level(logging.DEBUG):
         heard = await house.hears(attack)
@@ -67,7 +67,7 @@ async def test_what_is_not_http_is_refused_in_our_words_and_hung_up_on(
     assert (await house.gets("/ping")).status == 200
 
 
-async def test_an_unknown_verb_and_a_wrong_one_hear_which_are_allowed(house: House) -> None:
+async def test_an_unknown_verb_and_a_wrong_one_hear_which_are_allowed(house: Cluster) -> None:
     assert "GET" in (await house.hears(request("FOO", "/ping"))).headers["allow"]
 
     for method in ("PUT", "TRACE", "DELETE"):
@@ -76,7 +76,7 @@ async def test_an_unknown_verb_and_a_wrong_one_hear_which_are_allowed(house: Hou
         assert heard.headers.items() >= SAFE.items()
 
 
-async def test_a_tunnel_is_not_dug(house: House) -> None:
+async def test_a_tunnel_is_not_dug(house: Cluster) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
     writer.write(request("CONNECT", "other:80"))
 
@@ -88,7 +88,7 @@ async def test_a_tunnel_is_not_dug(house: House) -> None:
 @pytest.mark.parametrize(
     "pieces", [[], [b"GET /ping HTTP/1.1\r\nHo"], [bytes([byte]) for byte in request("GET", "/ping")]]
 )
-async def test_a_head_that_does_not_arrive_in_time_is_not_waited_for(house: House, pieces: list[bytes]) -> None:
+async def test_a_head_that_does_not_arrive_in_time_is_not_waited_for(house: Cluster, pieces: list[bytes]) -> None:
     began = asyncio.get_running_loop().time()
 
     heard = await house.hears(*pieces, pause=0.05)
@@ -126,7 +126,7 @@ async def test_an_idle_connection_ends_after_its_keepalive(opens_house: Opens) -
     writer.close()
 
 
-async def test_slow_heads_do_not_slow_honest_people(house: House) -> None:
+async def test_slow_heads_do_not_slow_honest_people(house: Cluster) -> None:
     crowd = [await asyncio.open_connection("127.0.0.1", house.port) for _ in range(200)]
     for _, writer in crowd:
         writer.write(b"G")
@@ -147,7 +147,7 @@ async def what_is_left(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
-async def test_a_body_that_stops_half_way_is_a_timeout(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_stops_half_way_is_a_timeout(house: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("messenger.web.body.BODY_SECONDS", 0.2)
 
     heard = await house.hears(request("POST", "/echo", "Content-Length: 10", body=b"{"))
@@ -156,20 +156,20 @@ async def test_a_body_that_stops_half_way_is_a_timeout(house: House, monkeypatch
     assert heard.headers.items() >= SAFE.items()
 
 
-async def test_a_body_that_stops_being_http_is_refused_at_once(house: House) -> None:
+async def test_a_body_that_stops_being_http_is_refused_at_once(house: Cluster) -> None:
     heard = await house.hears(request("POST", "/echo", "Transfer-Encoding: chunked"), b"zz\r\n")
 
     assert (heard.status, heard.json["code"]) == (400, "bad-parameters")
 
 
-async def test_a_body_that_nobody_reads_does_not_hold_the_connection(house: House) -> None:
+async def test_a_body_that_nobody_reads_does_not_hold_the_connection(house: Cluster) -> None:
     heard = await house.hears(request("POST", "/deaf", "Content-Length: 1000000", body=b"x"))
 
     assert heard.status == 204
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "GZIP"])
-async def test_a_compressed_body_is_not_opened(house: House, encoding: str) -> None:
+async def test_a_compressed_body_is_not_opened(house: Cluster, encoding: str) -> None:
     heard = await house.hears(
         request(
             "POST",
@@ -185,7 +185,7 @@ async def test_a_compressed_body_is_not_opened(house: House, encoding: str) -> N
     assert heard.headers.items() >= SAFE.items()
 
 
-async def test_a_body_without_end_is_too_large(house: House) -> None:
+async def test_a_body_without_end_is_too_large(house: Cluster) -> None:
     chunk = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
 
     heard = await house.hears(request("POST", "/echo", "Transfer-Encoding: chunked"), *[chunk] * 8)
@@ -194,7 +194,7 @@ async def test_a_body_without_end_is_too_large(house: House) -> None:
     assert heard.headers.items() >= SAFE.items()
 
 
-async def test_a_peer_that_does_not_read_is_hung_up_on(house: House) -> None:
+async def test_a_peer_that_does_not_read_is_hung_up_on(house: Cluster) -> None:
     deaf = socket.socket()
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     deaf.connect(("127.0.0.1", house.port))
@@ -210,7 +210,7 @@ async def test_a_peer_that_does_not_read_is_hung_up_on(house: House) -> None:
     assert (await house.gets("/ping")).status == 200
 
 
-async def test_a_peer_that_reads_slowly_gets_everything(house: House) -> None:
+async def test_a_peer_that_reads_slowly_gets_everything(house: Cluster) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", house.port, limit=2**16)
     writer.write(request("GET", "/large", "Connection: close"))
     received = 0
@@ -222,7 +222,7 @@ async def test_a_peer_that_reads_slowly_gets_everything(house: House) -> None:
     writer.close()
 
 
-async def test_a_trailing_slash_changes_nothing(house: House) -> None:
+async def test_a_trailing_slash_changes_nothing(house: Cluster) -> None:
     assert (await house.gets("/ping/")).json == {"message": "pong"}
     assert (await house.gets("/ping/?a=1", method="HEAD")).status == 200
     assert (

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from messenger.web.server import Deadlines
-from tests.web.conftest import SAFE, House, request
+from tests.web.conftest import SAFE, Cluster, request
 
-Opens = Callable[..., Awaitable[House]]
+Opens = Callable[..., Awaitable[Cluster]]
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
@@ -20,7 +20,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("path", "status"), [("/ping", 200), ("/nowhere", 404), ("/broken", 500), ("/closed", 401), ("/moved", 302)]
 )
-async def test_every_answer_is_safe_to_show_and_names_its_request(house: House, path: str, status: int) -> None:
+async def test_every_answer_is_safe_to_show_and_names_its_request(house: Cluster, path: str, status: int) -> None:
     heard = await house.gets(path, "X-Request-ID: their.own:id-1")
 
     assert heard.status == status
@@ -29,7 +29,7 @@ async def test_every_answer_is_safe_to_show_and_names_its_request(house: House, 
 
 
 @pytest.mark.parametrize("offered", ["", "two words", "x" * 129, "é", "<script>", "a\x7f"])
-async def test_a_request_id_that_is_not_sane_is_replaced(house: House, offered: str) -> None:
+async def test_a_request_id_that_is_not_sane_is_replaced(house: Cluster, offered: str) -> None:
     heard = await house.gets("/ping", f"X-Request-ID: {offered}")
 
     assert heard.headers["x-request-id"] not in {offered, ""}
@@ -37,7 +37,7 @@ async def test_a_request_id_that_is_not_sane_is_replaced(house: House, offered: 
 
 
 async def test_a_failure_tells_the_log_everything_and_the_client_nothing(
-    house: House, caplog: pytest.LogCaptureFixture
+    house: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     heard = await house.gets("/broken", "X-Request-ID: find-me")
 
@@ -49,7 +49,7 @@ async def test_a_failure_tells_the_log_everything_and_the_client_nothing(
     assert "find-me" in failure.getMessage()
 
 
-async def test_who_is_not_signed_in_hears_how(house: House) -> None:
+async def test_who_is_not_signed_in_hears_how(house: Cluster) -> None:
     heard = await house.gets("/closed")
 
     assert heard.json["code"] == "auth-failed"
@@ -57,7 +57,7 @@ async def test_who_is_not_signed_in_hears_how(house: House) -> None:
     assert b'WWW-Authenticate: Bearer realm="messenger"' in heard.raw
 
 
-async def test_a_request_leaves_one_line_without_its_query(house: House, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_request_leaves_one_line_without_its_query(house: Cluster, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
     await house.gets("/items/42?token=planted-secret")
@@ -90,7 +90,7 @@ async def test_only_a_trusted_proxy_says_where_a_request_comes_from(
         assert answer.headers["strict-transport-security"].startswith("max-age=")
 
 
-async def test_an_answer_that_takes_too_long_is_given_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_that_takes_too_long_is_given_up(house: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("messenger.web.deadlines.HANDLER_SECONDS", 0.1)
 
     heard = await house.gets("/slow")
@@ -117,7 +117,7 @@ async def test_a_stream_may_take_as_long_as_it_likes_and_keeps_its_own_policy(
     writer.close()
 
 
-async def test_a_stream_that_fails_is_cut_and_not_answered_twice(house: House) -> None:
+async def test_a_stream_that_fails_is_cut_and_not_answered_twice(house: Cluster) -> None:
     heard = await house.gets("/stumbling")
 
     assert heard.statuses == [200]

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from messenger.apps.auth import handlers, middleware, shows
+from messenger.apps.auth import events, handlers, middleware
 from messenger.apps.auth.context import AUTH, AuthContext
 from messenger.apps.auth.cookies import SessionCookie
 from messenger.apps.auth.memory import Memory
@@ -45,6 +45,6 @@ app = SubApp(
     routes=handlers.routes,
     middlewares=[middleware.identify],
     contexts=[serving],
-    shows=shows.shows,
+    event_renderers=events.event_renderers,
     setup=setup,
 )

@@ -2,7 +2,7 @@
 
 from messenger.apps.auth.store import audit as store
 from messenger.apps.auth.values import AuditEntry, Event
-from messenger.db.engine import Transaction
+from messenger.db.database import Transaction
 from messenger.identity import Caller, SessionId, UserId
 
 

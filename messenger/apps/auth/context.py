@@ -8,7 +8,7 @@ from aiohttp import web
 from messenger.apps.auth.limits import Bounds
 from messenger.apps.auth.passwords import Passwords
 from messenger.apps.auth.tokens import Mint
-from messenger.db.engine import Database, Transaction
+from messenger.db.database import Database, Transaction
 from messenger.identity import Caller, Identity, UserId
 from messenger.settings import AuthSettings
 

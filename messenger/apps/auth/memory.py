@@ -8,10 +8,10 @@ that ended anywhere is not found any more. (Not so for a send: its own transacti
 import time
 from dataclasses import dataclass
 
+from messenger.db.connection import ConnectionLost
 from messenger.identity import Identity
 from messenger.log.entries import Cursor
-from messenger.log.follow import Log
-from messenger.log.line import LineLost
+from messenger.log.log import Log
 
 MOST = 20_000
 
@@ -42,7 +42,7 @@ class Memory:
         try:
             if not rechecked:
                 await self._log.barrier()
-        except LineLost:
+        except ConnectionLost:
             return None  # the row is asked, and says what is wrong
         if self._log.is_quiet(known.place, user_id=known.identity.user_id):
             return known.identity

@@ -18,7 +18,7 @@ from messenger.apps.auth.schemas import ProfileChange, Registration, SignIn, ema
 from messenger.apps.auth.store import accounts as store
 from messenger.apps.auth.store import failures
 from messenger.apps.auth.values import Account, Device, Event, Profile, SessionFilter, SignedIn
-from messenger.db.engine import Transaction
+from messenger.db.database import Transaction
 from messenger.db.news import News
 from messenger.errors import (
     BadParameters,

@@ -17,7 +17,7 @@ from messenger.apps.auth.store import sessions as store
 from messenger.apps.auth.store import tokens
 from messenger.apps.auth.tokens import OPAQUE_TOKEN, digest, new_opaque_token, new_session_token
 from messenger.apps.auth.values import Device, Event, Pair, SessionFilter, SessionInfo, SessionState
-from messenger.db.engine import Transaction
+from messenger.db.database import Transaction
 from messenger.db.news import News
 from messenger.errors import NotFound, SessionExpired, SessionRevoked, TokenInvalid, TokenReused
 from messenger.identity import Caller, Identity, SessionId, UserId

@@ -5,7 +5,7 @@ import logging
 import random
 
 from messenger.apps.auth.store import failures, sessions, tokens
-from messenger.db.engine import Database
+from messenger.db.database import Database
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """Cache: keeps answers that cost much to make. Without it every answer is made anew, and nothing else changes."""
 
-from messenger.apps.cache import shelves
+from messenger.apps.cache import page_caches
 from messenger.subapp import SubApp
 
-app = SubApp(name="cache", setup=shelves.setup, contexts=[shelves.context])
+app = SubApp(name="cache", setup=page_caches.setup, contexts=[page_caches.context])

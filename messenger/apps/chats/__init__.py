@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from messenger.apps.chats import handlers, members, shows
+from messenger.apps.chats import events, handlers, members
 from messenger.subapp import SubApp
 from messenger.web.keys import ACCOUNT_DELETED, NAME_CHANGED
 
@@ -12,4 +12,6 @@ def setup(root: web.Application) -> None:
     root[NAME_CHANGED].append(members.rename)
 
 
-app = SubApp(name="chats", routes=handlers.routes, shows=shows.shows, requires=("auth",), setup=setup)
+app = SubApp(
+    name="chats", routes=handlers.routes, event_renderers=events.event_renderers, requires=("auth",), setup=setup
+)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from messenger.apps.auth import service as accounts
 from messenger.apps.chats import store
-from messenger.db.engine import Transaction
+from messenger.db.database import Transaction
 from messenger.db.news import News
 from messenger.errors import UserNotFound
 from messenger.identity import Caller, Identity, UserId

@@ -6,7 +6,7 @@
 from messenger.apps.chats import gate, store
 from messenger.apps.chats.gate import Action, EffectiveRole
 from messenger.apps.chats.schemas import Membership
-from messenger.db.engine import Transaction
+from messenger.db.database import Transaction
 from messenger.errors import ChatNotFound, Forbidden
 from messenger.identity import Identity
 

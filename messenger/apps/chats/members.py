@@ -12,7 +12,7 @@ from messenger.apps.chats.changes import hold, record, recount, tell
 from messenger.apps.chats.door import lock_and_require, require, require_readable
 from messenger.apps.chats.gate import Role
 from messenger.apps.chats.schemas import Member, MemberPage, Membership, checked_name
-from messenger.db.engine import Database, Transaction
+from messenger.db.database import Database, Transaction
 from messenger.db.news import News
 from messenger.errors import AlreadyMember, ChatNotFound, Forbidden, LastOwner, UserNotFound
 from messenger.identity import Caller, Identity, UserId

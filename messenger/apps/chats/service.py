@@ -28,7 +28,7 @@ from messenger.apps.chats.schemas import (
     checked_moment,
     checked_name,
 )
-from messenger.db.engine import Database, Transaction
+from messenger.db.database import Database, Transaction
 from messenger.db.news import News
 from messenger.errors import BadParameters, ChatNotFound, GroupNotFound, UserNotFound
 from messenger.identity import Caller, Identity, UserId

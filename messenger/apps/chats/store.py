@@ -48,7 +48,7 @@ from messenger.apps.chats.schemas import (
     Run,
 )
 from messenger.apps.chats.tables import Chat, DirectChat, FormerMember, Member
-from messenger.db.engine import Transaction
+from messenger.db.database import Transaction
 from messenger.identity import UserId
 
 USERS = table("users", column("id", BigInteger), column("name", Text), column("deleted_at", DateTime(timezone=True)))

@@ -13,11 +13,11 @@ from aiohttp import web
 from messenger.apps.classic import closing, service, views
 from messenger.apps.classic.receipts import Receipts
 from messenger.apps.classic.schemas import unknown, verb_of
+from messenger.db.connection import ConnectionLost
 from messenger.errors import InternalError, MessengerError, TooManyRequests, Unavailable
 from messenger.identity import Identity
 from messenger.log.entries import Entry
-from messenger.log.follow import Log
-from messenger.log.line import LineLost
+from messenger.log.log import Log
 from messenger.web.access import Limit, action_of
 from messenger.web.body import parse
 from messenger.web.sockets.closing import RATE_LIMITED, SESSION_ENDED, Closing
@@ -147,7 +147,7 @@ class Connection:
             await self._join()
             while self._link.closed_with is None and (raw := await self._link.next_text()) is not None:
                 await self._handle(raw)
-        except LineLost:
+        except ConnectionLost:
             self.close(closing.GOING_AWAY)
         finally:
             self.subscription.detach()

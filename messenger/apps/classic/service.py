@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from messenger.apps.chats.schemas import Group
     from messenger.apps.messages.schemas import Message, Own, ReadCursor
-    from messenger.db.engine import Database
+    from messenger.db.database import Database
 
 NAMED = f"{messages.NAMED}:"  # before the UUID that a sender's socket gave
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from messenger.db.connection import ConnectionLost
 from messenger.errors import BadCursor, MessengerError, SessionRevoked, Unavailable
 from messenger.identity import Identity
 from messenger.log.entries import Cursor, Entry
-from messenger.log.follow import Log
-from messenger.log.line import LineLost
+from messenger.log.log import Log
 
 MOST_WAITING = 256
 
@@ -73,7 +73,7 @@ class Stream:
             if self.over is not None:
                 raise self.over
             yield head
-        except LineLost:
+        except ConnectionLost:
             raise Unavailable(retry_after=1) from None
         finally:
             self.subscription.detach()

@@ -3,7 +3,7 @@
 from messenger.apps.health import store
 from messenger.apps.health.pulse import Beat
 from messenger.db import schema
-from messenger.db.engine import Database, translated
+from messenger.db.database import Database, translated
 
 
 async def database(db: Database) -> Beat:

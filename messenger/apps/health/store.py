@@ -1,6 +1,6 @@
 """What only a server that leads can say."""
 
-from messenger.db.engine import Transaction
+from messenger.db.database import Transaction
 from messenger.db.sql import text
 
 

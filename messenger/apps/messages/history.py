@@ -16,13 +16,13 @@ from messenger.apps.messages.history_store import ChatHead
 from messenger.apps.messages.memory import PageMemory
 from messenger.apps.messages.rendering import render_for, render_for_all
 from messenger.apps.messages.schemas import Message, Next, Own, Page, ReadCursor, Shown
+from messenger.db.connection import ConnectionSet
 from messenger.errors import ChatNotFound, MessageNotFound
 from messenger.identity import Identity
-from messenger.log.follow import Log
-from messenger.log.line import Lines
+from messenger.log.log import Log
 from messenger.web.keys import DATABASE, LOG, MESSAGES_NOW
+from messenger.web.page_cache import PAGE_CACHE, PageCache
 from messenger.web.reply import ENCODER
-from messenger.web.shelf import SHELF, Shelf
 
 MOST_READ_CURSORS = 100  # on a page; a larger chat shows them where its members are listed
 
@@ -96,9 +96,9 @@ class EncodedPage:
 
 
 class History:
-    def __init__(self, lines: Lines, log: Log, shelf: Shelf | None) -> None:
+    def __init__(self, lines: ConnectionSet, log: Log, page_cache: PageCache | None) -> None:
         self._lines = lines
-        self._memory = PageMemory(log, shelf)
+        self._memory = PageMemory(log, page_cache)
 
     async def current(self, ids: Collection[int]) -> dict[int, Shown]:
         """Those of these messages that are there, the same for everybody."""
@@ -219,6 +219,6 @@ HISTORY: web.AppKey[History] = web.AppKey("history", History)
 
 
 async def context(root: web.Application) -> AsyncIterator[None]:
-    history = root[HISTORY] = History(root[DATABASE].lines, root[LOG], root.get(SHELF))
+    history = root[HISTORY] = History(root[DATABASE].lines, root[LOG], root.get(PAGE_CACHE))
     root[MESSAGES_NOW] = history.current
     yield

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from messenger.apps.messages.schemas import Own, Reaction, ReadCursor
 
 if TYPE_CHECKING:
+    from messenger.db.connection import ConnectionSet
     from messenger.log.entries import Cursor
-    from messenger.log.line import Lines
 
 CHAT = """
     select c.head_seq, c.read_seq, exists(select from reactions r where r.chat_id = c.id) as has_reactions,
@@ -88,7 +88,7 @@ class ChatHead:
     names: dict[int, str] = field(default_factory=dict)  # of senders, as far as they were asked for
 
 
-async def find_chat(lines: "Lines", chat_id: int, place: "Cursor") -> ChatHead | None:
+async def find_chat(lines: "ConnectionSet", chat_id: int, place: "Cursor") -> ChatHead | None:
     rows = await lines.rows(CHAT, chat_id)
     if not rows:
         return None
@@ -102,44 +102,48 @@ def _read_cursor(row: str) -> tuple[int, ReadCursor]:
     return int(user_id), ReadCursor(user_id, message_id or None, int(read_seq))
 
 
-async def find_names(lines: "Lines", chat_id: int, people: Iterable[int]) -> dict[int, str]:
+async def find_names(lines: "ConnectionSet", chat_id: int, people: Iterable[int]) -> dict[int, str]:
     """As these people are called in this chat; a row that is gone has no name."""
     wanted = list(people)
     return dict.fromkeys(wanted, "") | dict(await lines.rows(NAMES, chat_id, wanted))
 
 
 async def find_messages(
-    lines: "Lines", chat_id: int, first_seq: int, count: int, reader: int | None
+    lines: "ConnectionSet", chat_id: int, first_seq: int, count: int, reader: int | None
 ) -> Sequence[Sequence[Any]]:
     return await lines.rows(MESSAGES, chat_id, first_seq, count, reader)
 
 
-async def find_reactions(lines: "Lines", chat_id: int, first_id: int, last_id: int) -> dict[int, list[Reaction]]:
+async def find_reactions(
+    lines: "ConnectionSet", chat_id: int, first_id: int, last_id: int
+) -> dict[int, list[Reaction]]:
     found: dict[int, list[Reaction]] = {}
     for message_id, emoji, people in await lines.rows(REACTIONS, chat_id, first_id, last_id):
         found.setdefault(message_id, []).append(Reaction(emoji, people))
     return found
 
 
-async def find_current(lines: "Lines", message_ids: Collection[int]) -> Sequence[Any]:
+async def find_current(lines: "ConnectionSet", message_ids: Collection[int]) -> Sequence[Any]:
     return await lines.rows(CURRENT, message_ids)
 
 
-async def find_own(lines: "Lines", chat_id: int, from_seq: int, to_seq: int, sender_id: int, most: int) -> list[Own]:
+async def find_own(
+    lines: "ConnectionSet", chat_id: int, from_seq: int, to_seq: int, sender_id: int, most: int
+) -> list[Own]:
     return [Own(*row) for row in await lines.rows(OWN, chat_id, from_seq, to_seq, sender_id, most)]
 
 
-async def find_by_key(lines: "Lines", chat_id: int, key: str) -> int | None:
+async def find_by_key(lines: "ConnectionSet", chat_id: int, key: str) -> int | None:
     found: int | None = (await lines.rows(BY_KEY, chat_id, key))[0]["id"]
     return found
 
 
-async def find_seq(lines: "Lines", chat_id: int, message_id: int) -> int | None:
+async def find_seq(lines: "ConnectionSet", chat_id: int, message_id: int) -> int | None:
     rows = await lines.rows(SEQ, message_id, chat_id)
     return rows[0]["seq"] if rows else None
 
 
-async def find_nearest_seq(lines: "Lines", chat_id: int, message_id: int) -> int:
+async def find_nearest_seq(lines: "ConnectionSet", chat_id: int, message_id: int) -> int:
     """The number of the first message of this chat that is later than this id, or the one to be dealt next."""
     rows = await lines.rows(NEAREST, message_id, chat_id)
     return rows[0]["seq"] if rows else 1

@@ -11,9 +11,9 @@ from contextlib import suppress
 import asyncpg
 from aiohttp import web
 
-from messenger.log.follow import Log
-from messenger.log.line import Line, LineLost
-from messenger.web.keys import CONFIG, DATABASE, LOG, WATCH
+from messenger.db.connection import ConnectionLost, ReconnectingConnection
+from messenger.log.log import Log
+from messenger.web.keys import CONFIG, DATABASE, LIVENESS, LOG
 
 log = logging.getLogger(__name__)
 
@@ -22,11 +22,11 @@ MOST = 100
 DRAIN = "select case when exists (select from inbox_drafts) then log_drain_inbox($1) end as last"
 
 
-async def keep_taking(line: Line, stream: Log) -> None:
+async def keep_taking(line: ReconnectingConnection, stream: Log) -> None:
     while True:
         try:
             last = (await line.row(DRAIN, MOST))["last"]
-        except (LineLost, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+        except (ConnectionLost, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             last = None  # nothing was taken: the transaction is all or nothing
         except Exception:
             log.exception("the inbox could not be taken up")
@@ -39,7 +39,7 @@ async def keep_taking(line: Line, stream: Log) -> None:
 
 async def context(root: web.Application) -> AsyncIterator[None]:
     dsn = str(root[CONFIG].database.direct_url) or root[DATABASE].dsn
-    line = Line(dsn, {"lock_timeout": "250ms"}, watch=root[WATCH])
+    line = ReconnectingConnection(dsn, {"lock_timeout": "250ms"}, watch=root[LIVENESS])
     task = asyncio.create_task(keep_taking(line, root[LOG]))
     yield
     task.cancel()

@@ -13,8 +13,8 @@ from messenger.log.entries import Cursor
 
 if TYPE_CHECKING:
     from messenger.apps.messages.history_store import ChatHead
-    from messenger.log.follow import Log
-    from messenger.web.shelf import Shelf
+    from messenger.log.log import Log
+    from messenger.web.page_cache import PageCache
 
 MOST_CHATS, MOST_MEMBERS = 2_000, 100_000  # remembered, in each of two generations
 
@@ -33,9 +33,9 @@ PACK, UNPACK = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(CachedPage)
 
 
 class PageMemory:
-    def __init__(self, log: "Log", shelf: "Shelf | None") -> None:
+    def __init__(self, log: "Log", page_cache: "PageCache | None") -> None:
         self._log = log
-        self._shelf = shelf
+        self._shelf = page_cache
         self._young: dict[int, ChatHead] = {}
         self._old: dict[int, ChatHead] = {}
         self._members = 0  # of the young ones

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from messenger.apps.messages.history import HISTORY
 from messenger.apps.messages.schemas import Message, Outgoing, Shown, key_prefix
+from messenger.db.connection import ReconnectingConnection
 from messenger.errors import (
     ChatNotFound,
     IdempotencyConflict,
@@ -28,15 +29,14 @@ from messenger.errors import (
 )
 from messenger.log.appender import PATIENCE, Appender, Queued
 from messenger.log.entries import Entry, encode
-from messenger.log.follow import Log
 from messenger.log.hub import Listener
-from messenger.log.line import Line
+from messenger.log.log import Log
 from messenger.text import rfc3339
-from messenger.web.keys import CONFIG, DATABASE, LIMITS, LOG, WATCH
+from messenger.web.keys import CONFIG, DATABASE, LIMITS, LIVENESS, LOG
 
 if TYPE_CHECKING:
     from messenger.apps.throttling.limits import Limit
-    from messenger.db.watch import Watch
+    from messenger.db.liveness import Liveness
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class Sender:
         stream: Log,
         look_up: LookUp,
         operation_window: float,
-        watch: "Watch | None" = None,
+        watch: "Liveness | None" = None,
         limit: "Limit | None" = None,
     ) -> None:
         self._appender: Appender[Draft | Mark] = Appender(self, dsn, watch)
@@ -179,7 +179,7 @@ class Sender:
 
     # --- a batch: an Owner of the appender
 
-    async def write(self, line: Line, batch: Sequence[Draft | Mark]) -> None:
+    async def write(self, line: ReconnectingConnection, batch: Sequence[Draft | Mark]) -> None:
         sends = [draft for draft in batch if isinstance(draft, Draft)]
         marks = [draft for draft in batch if isinstance(draft, Mark)] if len(sends) < len(batch) else []
         row = await self._append(line, sends, marks)
@@ -192,7 +192,7 @@ class Sender:
         if sends:
             await self._answer_replays(row, sends)
 
-    async def _append(self, line: Line, sends: Sequence[Draft], marks: Sequence[Mark]) -> Any:
+    async def _append(self, line: ReconnectingConnection, sends: Sequence[Draft], marks: Sequence[Mark]) -> Any:
         if len(sends) == 1 and not marks:  # most of what people say
             one, content = sends[0], sends[0].content
             if content.operation_id is None and content.reply_to is None:
@@ -323,7 +323,7 @@ async def context(root: web.Application) -> AsyncIterator[None]:
     dsn = str(config.database.direct_url) or root[DATABASE].dsn
 
     limit = root[LIMITS].send if LIMITS in root else None
-    sender = Sender(dsn, root[LOG], root[HISTORY].current, config.operation_id_window, root[WATCH], limit)
+    sender = Sender(dsn, root[LOG], root[HISTORY].current, config.operation_id_window, root[LIVENESS], limit)
     root[SENDER] = sender
     await sender.start()
     yield

@@ -10,7 +10,7 @@ from messenger.apps.messages import store
 from messenger.apps.messages.history import HISTORY, EncodedPage, History, Where
 from messenger.apps.messages.schemas import NAMED, PLAIN, SPOKEN, TEXT_LENGTH, Message, Outgoing
 from messenger.apps.messages.sending import SENDER, Answer, Draft, Mark, Origin, Sender, Sent
-from messenger.db.engine import Database, Transaction
+from messenger.db.database import Database, Transaction
 from messenger.db.news import News
 from messenger.errors import BadParameters, Flaw, Forbidden, MessageNotFound, MessengerError, SessionRevoked
 from messenger.identity import Identity, UserId

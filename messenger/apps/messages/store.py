@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from messenger.db.engine import Transaction
+from messenger.db.database import Transaction
 from messenger.db.sql import text
 
 

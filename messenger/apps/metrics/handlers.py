@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from messenger.apps.metrics.registry import METRICS, SHARED
 from messenger.web.access import free, public
-from messenger.web.keys import DATABASE, LIMITS, LOG, WATCH
+from messenger.web.keys import DATABASE, LIMITS, LIVENESS, LOG
 
 
 @free
@@ -44,7 +44,7 @@ def _look(app: web.Application) -> None:
     found.pool_in_use.set(app[DATABASE].in_use)
     found.doorbells_rung.reaches(wire.rung)
     found.doorbells_heard.reaches(wire.heard)
-    found.silences.reaches(app[WATCH].silences)
+    found.silences.reaches(app[LIVENESS].silences)
     if LIMITS in app:
         found.limited.reaches(app[LIMITS].refused)
 

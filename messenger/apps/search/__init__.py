@@ -5,7 +5,7 @@ from functools import partial
 
 from aiohttp import web
 
-from messenger.apps.search import engines, handlers, index, results, shows, tasks
+from messenger.apps.search import engines, events, handlers, index, results, tasks
 from messenger.subapp import SubApp
 from messenger.web.keys import ACCOUNT_DELETED, CONFIG, DATABASE
 
@@ -28,7 +28,7 @@ def setup(root: web.Application) -> None:
 app = SubApp(
     name="search",
     routes=handlers.routes,
-    shows=shows.shows,
+    event_renderers=events.event_renderers,
     contexts=[index.context, engine],
     requires=("auth", "chats", "messages"),
     setup=setup,

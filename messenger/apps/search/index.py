@@ -13,9 +13,9 @@ from contextlib import suppress
 import asyncpg
 from aiohttp import web
 
-from messenger.log.follow import Log
-from messenger.log.line import Line, LineLost, Lines
-from messenger.web.keys import CONFIG, DATABASE, LOG, WATCH
+from messenger.db.connection import ConnectionLost, ConnectionSet, ReconnectingConnection
+from messenger.log.log import Log
+from messenger.web.keys import CONFIG, DATABASE, LIVENESS, LOG
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ BUSY = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.Se
 class Index:
     """The index, as this process follows the log into it: one step at a time, shared by all who wait for one."""
 
-    def __init__(self, connection: Line | Lines) -> None:
+    def __init__(self, connection: ReconnectingConnection | ConnectionSet) -> None:
         self._connection = connection
         self._most = AT_ONCE
         self._rested_at = 0.0  # until then no question has a step taken
@@ -64,7 +64,7 @@ class Index:
         began = loop.time()
         try:
             step = (await self._connection.rows(FOLLOW, self._most, is_asked))[0]
-        except (LineLost, *BUSY):  # nothing was done: a step is all or nothing
+        except (ConnectionLost, *BUSY):  # nothing was done: a step is all or nothing
             self._most = max(self._most // 4, FEWEST)
             return None
         except Exception:
@@ -95,7 +95,7 @@ async def keep_following(index: Index, stream: Log) -> None:
 
 async def context(root: web.Application) -> AsyncIterator[None]:
     dsn = str(root[CONFIG].database.direct_url) or root[DATABASE].dsn
-    line = Line(dsn, watch=root[WATCH])
+    line = ReconnectingConnection(dsn, watch=root[LIVENESS])
     index = root[INDEX] = Index(line)
     task = asyncio.create_task(keep_following(index, root[LOG]), name="search index")
     yield

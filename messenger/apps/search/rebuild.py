@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from messenger.apps.search.schemas import Stretch
 from messenger.apps.search.store import index as store
-from messenger.db.engine import Database, Transaction
+from messenger.db.database import Database, Transaction
 from messenger.errors import Unavailable
 from messenger.identity import MAX_ID
 

@@ -11,13 +11,13 @@ from messenger.apps.search.index import Index
 from messenger.apps.search.schemas import Hit, Match, Matches, Page, Result, SearchRequest
 from messenger.apps.search.store import searching as store
 from messenger.apps.search.words import Question, Text, highlights
-from messenger.db.engine import Database, Transaction
+from messenger.db.database import Database, Transaction
 from messenger.identity import Identity
 
 if TYPE_CHECKING:
     from messenger.apps.messages.schemas import Shown
 
-    Show = Callable[[Collection[int]], Awaitable[Mapping[int, Shown]]]  # messages as they are now
+    EventRenderer = Callable[[Collection[int]], Awaitable[Mapping[int, Shown]]]  # messages as they are now
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,9 @@ class MarkedMessage:
     spans: list[tuple[int, int]]  # where in it the question stands
 
 
-async def search(db: Database, index: Index, show: "Show", me: Identity | None, request: SearchRequest) -> Page:
+async def search(
+    db: Database, index: Index, show: "EventRenderer", me: Identity | None, request: SearchRequest
+) -> Page:
     asker = reader_id(me)
     question = Question.typed(request.q)
     matches = await find(db, index, asker, question, replace(request, limit=request.limit + 1))
@@ -66,7 +68,7 @@ async def find(
 
 
 async def mark(
-    tx: Transaction, show: "Show", asker: int | None, question: Question, found: Collection[Match | Result]
+    tx: Transaction, show: "EventRenderer", asker: int | None, question: Question, found: Collection[Match | Result]
 ) -> list[MarkedMessage]:
     """What was found, as it is now. Whether the asker may read it is asked after the texts were read."""
     if not found:

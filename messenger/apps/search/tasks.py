@@ -29,13 +29,13 @@ from messenger.apps.search.service import MarkedMessage, find, mark, reader_id
 from messenger.apps.search.store import searching
 from messenger.apps.search.store import tasks as store
 from messenger.apps.search.words import Question
-from messenger.db.engine import Database, Transaction
+from messenger.db.database import Database, Transaction
 from messenger.db.news import News
 from messenger.errors import BadParameters, Flaw, TaskNotFound, TooManyRequests, Unavailable
 from messenger.identity import Caller, Identity, UserId
 
 if TYPE_CHECKING:
-    from messenger.apps.search.service import Show
+    from messenger.apps.search.service import EventRenderer
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ async def status(db: Database, me: Identity | None, task_id: int) -> Task:
 
 
 async def fetch(
-    db: Database, results: Results, show: "Show", me: Identity | None, task_id: int, *, start: int, limit: int
+    db: Database, results: Results, show: "EventRenderer", me: Identity | None, task_id: int, *, start: int, limit: int
 ) -> TaskPage:
     """A page of what may be read now; what it holds, and what may not be read any more, is gone from the store."""
     hits: list[TaskHit] = []
@@ -96,7 +96,7 @@ async def fetch(
 
 
 async def _take(
-    db: Database, results: Results, show: "Show", me: Identity | None, task_id: int, *, start: int, limit: int
+    db: Database, results: Results, show: "EventRenderer", me: Identity | None, task_id: int, *, start: int, limit: int
 ) -> tuple[list[Result], list[MarkedMessage], bool]:
     """What cannot be shown now because the database is away stays in the store, or comes back to it."""
     taken: list[Result] = []

@@ -15,8 +15,8 @@ from aiohttp import web
 
 from messenger.apps.throttling.limits import Limits, Who
 from messenger.apps.throttling.stores import Spending, Store, StoreLost
-from messenger.log.line import Line
-from messenger.web.keys import CONFIG, DATABASE, LIMITS, WATCH
+from messenger.db.connection import ReconnectingConnection
+from messenger.web.keys import CONFIG, DATABASE, LIMITS, LIVENESS
 
 T = TypeVar("T")
 
@@ -143,7 +143,9 @@ def make_store(root: web.Application) -> Store | None:
         return None
     from messenger.apps.throttling.stores.postgres import PostgresStore  # noqa: PLC0415
 
-    return PostgresStore(Line(str(config.database.direct_url) or root[DATABASE].dsn, watch=root[WATCH]))
+    return PostgresStore(
+        ReconnectingConnection(str(config.database.direct_url) or root[DATABASE].dsn, watch=root[LIVENESS])
+    )
 
 
 async def context(root: web.Application) -> AsyncIterator[None]:

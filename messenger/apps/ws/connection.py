@@ -11,11 +11,11 @@ from messenger.apps.ws import closing, protocol
 from messenger.apps.ws.answers import Answers
 from messenger.apps.ws.dispatcher import MOST_UNDER_WAY, Command, Dispatcher
 from messenger.apps.ws.resuming import Resuming
+from messenger.db.connection import ConnectionLost
 from messenger.errors import BadCursor
 from messenger.identity import Identity
 from messenger.log.entries import Cursor, Entry
-from messenger.log.follow import Log
-from messenger.log.line import LineLost
+from messenger.log.log import Log
 from messenger.web.access import Limit
 from messenger.web.body import BODY_LIMIT
 from messenger.web.keys import REQUEST_ID
@@ -107,7 +107,7 @@ class Connection:
             self._welcome(head, cursor)
             while (raw := await self._link.next_text()) is not None:
                 await self._dispatcher.handle(raw)
-        except LineLost:
+        except ConnectionLost:
             self._lost()
         finally:
             self.subscription.detach()

@@ -7,10 +7,10 @@ from contextlib import aclosing
 from typing import Any
 
 from messenger.apps.ws import protocol
+from messenger.db.connection import ConnectionLost
 from messenger.errors import BadParameters, MessengerError
 from messenger.log.entries import Cursor, Entry
-from messenger.log.follow import Log
-from messenger.log.line import LineLost
+from messenger.log.log import Log
 from messenger.log.replay import Subscription
 from messenger.web.sockets.outbox import Outbox
 
@@ -72,7 +72,7 @@ class Resuming:
         try:
             if turn == self._turn:
                 await (self._go_live(turn, head) if cursor is None else self._catch_up(turn, cursor, ref))
-        except (LineLost, MessengerError, ConnectionError):
+        except (ConnectionLost, MessengerError, ConnectionError):
             self._lost()
         except Exception:
             log.exception("a replay failed user=%s", self._subscription.user_id)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from messenger.apps.chats import door, service
-from messenger.db.engine import Database
+from messenger.db.database import Database
 from messenger.errors import ChatNotFound, Forbidden, GroupNotFound, UserNotFound
 from messenger.identity import Identity, SessionId, UserId
 from tests.actors import Person

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from messenger.apps.chats.shows import shows
+from messenger.apps.chats.events import event_renderers
 from messenger.log.entries import Entry
 from messenger.web.keys import LOG
 from tests.actors import Person, Server
@@ -242,11 +242,11 @@ async def test_of_what_is_gone_by_now_only_the_end_is_shown(alice: Person, bob: 
     chat = int(await alice.opens_chat("lunch", members=[bob]))
     await alice.deletes(str(chat))
     root = alice.server.runner.app
-    entries = [Entry(1, kind, chat, user_id=int(bob.user_id), actor_id=int(alice.user_id)) for kind in shows]
+    entries = [Entry(1, kind, chat, user_id=int(bob.user_id), actor_id=int(alice.user_id)) for kind in event_renderers]
     silence = {"chat_id": None, "subject_id": chat}
     entries = [replace(entry, **silence) if entry.kind == "chat_muted" else entry for entry in entries]
 
-    shown = {entry.kind: (await shows[entry.kind](root, [entry]))[0] for entry in entries}
+    shown = {entry.kind: (await event_renderers[entry.kind](root, [entry]))[0] for entry in entries}
 
     assert shown == {
         "chat_created": None,

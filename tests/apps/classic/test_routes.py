@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from messenger.log.line import Lines
+from messenger.db.connection import ConnectionSet
 from tests.actors import PASSWORD, Person
 from tests.apps.classic.older import group
 from tests.apps.talk import fill, says
@@ -200,14 +200,14 @@ async def test_history_goes_on_after_a_message_and_reads_nothing_before_it(
     lunch = await group(alice, bob)
     await fill(sql, str(lunch), alice, 250)
     read: list[int] = []
-    really = Lines.rows
+    really = ConnectionSet.rows
 
-    async def counted(lines: Lines, *asked: Any) -> Any:
+    async def counted(lines: ConnectionSet, *asked: Any) -> Any:
         rows = await really(lines, *asked)
         read.append(sum("text" in row.keys() for row in rows))  # noqa: SIM118  (a record looks among its values)
         return rows
 
-    monkeypatch.setattr(Lines, "rows", counted)
+    monkeypatch.setattr(ConnectionSet, "rows", counted)
     seen: list[dict[str, Any]] = []
     for size in (100, 100, 50, 0):
         read.clear()

@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 
 from messenger.app import create_app
 from messenger.apps.health.pulse import Beat, Pulse
-from messenger.db.embedded import PrivatePostgres
+from messenger.db.private.cluster import PrivatePostgres
 from messenger.db.schema import revisions, upgrade
 from messenger.errors import Unavailable
 from messenger.web.keys import DATABASE

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from bench.house import PATIENCE, Valkey, free_port, happens
+from proof.lab.cluster import PATIENCE, Valkey, free_port, happens
 from tests.actors import Person, Server
 from tests.rabbit import Rabbit, needs_rabbit
 

@@ -9,12 +9,12 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 
-from bench.house import happens
-from bench.torture.proxy import Mood, Proxy, to_file
 from messenger.app import create_app
-from messenger.db import keeper
+from messenger.db.private import keeper
 from messenger.log import appender
 from messenger.web.server import make_runner
+from proof.lab.cluster import happens
+from proof.lab.proxy import Mood, Proxy, to_file
 from tests.actors import Person, Server
 from tests.conftest import configured
 from tests.sockets import SOON, Refused

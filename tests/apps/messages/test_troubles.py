@@ -6,10 +6,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from bench.house import happens
 from messenger.apps.messages import service
 from messenger.apps.messages.schemas import Outgoing
 from messenger.errors import BadParameters
+from proof.lab.cluster import happens
 from tests.actors import Person, Server
 from tests.apps.talk import says
 from tests.sockets import SOON, Refused
@@ -96,7 +96,7 @@ async def test_a_message_whose_batch_hangs_is_answered_unavailable_and_heard_whe
     alice: Person, sql: asyncpg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its sender's socket, too, hears the event then: nothing else tells it."""
-    monkeypatch.setattr("messenger.log.line.STATEMENT_TIMEOUT", 3600.0)
+    monkeypatch.setattr("messenger.db.connection.STATEMENT_TIMEOUT", 3600.0)
     lunch = await alice.opens_chat("lunch")
     await sql.execute(
         "create function wait() returns trigger language plpgsql as 'begin set local lock_timeout = 0;"

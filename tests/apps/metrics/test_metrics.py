@@ -94,9 +94,9 @@ async def test_database_connections_in_use_are_seen(nobody: Person) -> None:
 
 
 async def test_what_the_wires_and_the_watch_over_the_database_count_is_told(nobody: Person) -> None:
-    from messenger.web.keys import LOG, WATCH
+    from messenger.web.keys import LIVENESS, LOG
 
-    wire, watch = nobody.server.runner.app[LOG].wire, nobody.server.runner.app[WATCH]
+    wire, watch = nobody.server.runner.app[LOG].wire, nobody.server.runner.app[LIVENESS]
     for rung, heard in ((3, 0), (3, 2), (7, 2)):
         wire.rung, wire.heard, watch.silences = rung, heard, heard
 

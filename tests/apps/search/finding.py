@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import asyncpg
 from redis import asyncio as redis
 
-from bench.house import Valkey, happens
+from proof.lab.cluster import Valkey, happens
 from tests.actors import Person, Server
 
 PATIENCE = 15.0

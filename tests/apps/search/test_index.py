@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from messenger.apps.search.rebuild import rebuild
-from messenger.db.engine import Database
+from messenger.db.database import Database
 from tests.actors import Person
 from tests.apps.search.finding import PATIENCE, STEP, finds, indexed, is_true
 from tests.apps.talk import fill, says

@@ -12,13 +12,13 @@ import asyncpg
 import pytest
 from redis import asyncio as redis
 
-from bench.house import PATIENCE, Process, Valkey, happens
 from messenger.apps.search import tasks
 from messenger.apps.search.engines import broker
 from messenger.apps.search.engines.consumer import Consumer
 from messenger.apps.search.results.postgres import PostgresResults
-from messenger.db.engine import Database
+from messenger.db.database import Database
 from messenger.log.append import append
+from proof.lab.cluster import PATIENCE, Process, Valkey, happens
 from tests.actors import Person
 from tests.apps.search.finding import begins, emptied, ends, fetches, results_in, state
 from tests.apps.talk import says

@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 from redis import asyncio as redis
 
-from bench.house import Valkey, happens
 from messenger.apps.search import results, tasks
-from messenger.db.engine import Database
+from messenger.db.database import Database
+from proof.lab.cluster import Valkey, happens
 from tests.actors import Person
 from tests.apps.search.finding import begins, emptied, ends, fetches, indexed, is_up, page, results_in, state
 from tests.apps.talk import fill

@@ -8,7 +8,7 @@ from messenger.apps.search import tasks
 from messenger.apps.search.index import Index
 from messenger.apps.search.results.postgres import PostgresResults
 from messenger.apps.search.schemas import Work
-from messenger.db.engine import Database
+from messenger.db.database import Database
 from messenger.log.append import append
 from tests.actors import Person
 from tests.apps.search.finding import PATIENCE, begins, ends, fetches, indexed, page, state

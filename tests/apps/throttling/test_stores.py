@@ -16,8 +16,8 @@ from messenger.apps.throttling.limits import MOST_BUCKETS, Limit
 from messenger.apps.throttling.stores import KEPT, Spending, Store
 from messenger.apps.throttling.stores.postgres import PostgresStore
 from messenger.apps.throttling.stores.redis import RedisStore
+from messenger.db.connection import ReconnectingConnection
 from messenger.errors import TooManyRequests
-from messenger.log.line import Line
 from messenger.settings import Rate
 from tests.log.test_wires import running_valkey
 
@@ -69,7 +69,7 @@ async def keeper(kind: str, folder: Path, dsn: str) -> AsyncIterator[InProcess |
             finally:
                 await store.close()
     else:
-        table = PostgresStore(Line(dsn))
+        table = PostgresStore(ReconnectingConnection(dsn))
         try:
             yield table
         finally:

@@ -10,13 +10,13 @@ from sqlalchemy.exc import IntegrityError
 from messenger.apps.auth.limits import LoginAttempt
 from messenger.apps.auth.tables import LoginFailure, User
 from messenger.apps.auth.values import Account, Profile
-from messenger.db.engine import Database, Transaction
-from messenger.db.looks import Look
+from messenger.db.compiled import CompiledQuery
+from messenger.db.database import Database, Transaction
 from messenger.errors import UserAlreadyExists
 from messenger.identity import UserId
 
 PROFILE = (User.id, User.name, User.email, User.display_name, User.about, User.created_at, User.deleted_at)
-PROFILE_OF = Look(select(*PROFILE).where(User.id == bindparam("user_id")))
+PROFILE_OF = CompiledQuery(select(*PROFILE).where(User.id == bindparam("user_id")))
 TRIGRAM = 3  # shorter pieces of a name have no entry in the index: they are looked for at its beginning
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from messenger.apps.auth.tables import Audit
 from messenger.apps.auth.values import AuditEntry
-from messenger.db.engine import Transaction
+from messenger.db.database import Transaction
 
 TYPES: dict[str, type[BigInteger] | type[Text]] = {
     "event": Text,

@@ -6,7 +6,7 @@ from sqlalchemy import delete, func, insert, text
 
 from messenger.apps.auth.limits import WINDOW, Bounds, LoginAttempt, Wait
 from messenger.apps.auth.tables import LoginFailure
-from messenger.db.engine import Transaction
+from messenger.db.database import Transaction
 
 LOCK_TRIES = text("select pg_advisory_xact_lock(key) from (select unnest(cast(:keys as bigint[])) as key order by 1) k")
 

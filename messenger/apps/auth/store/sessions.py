@@ -26,8 +26,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from messenger.apps.auth.tables import RefreshToken, Session
 from messenger.apps.auth.values import Device, SessionFilter, SessionInfo, SessionState
-from messenger.db.engine import Database, Transaction
-from messenger.db.looks import Look
+from messenger.db.compiled import CompiledQuery
+from messenger.db.database import Database, Transaction
 from messenger.identity import SessionId, UserId
 
 
@@ -75,8 +75,8 @@ def state_of(*condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     ).where(*condition)
 
 
-BY_TOKEN = Look(state_of(Session.token_hash == bindparam("name")))
-BY_ID = Look(state_of(Session.id == bindparam("name")))
+BY_TOKEN = CompiledQuery(state_of(Session.token_hash == bindparam("name")))
+BY_ID = CompiledQuery(state_of(Session.id == bindparam("name")))
 
 
 async def find_session(db: Database, name: bytes | SessionId) -> SessionState | None:

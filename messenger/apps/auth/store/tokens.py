@@ -7,7 +7,7 @@ from sqlalchemy import delete, func, insert, select, update
 from messenger.apps.auth.store.sessions import read_state, state_of
 from messenger.apps.auth.tables import RefreshToken, Session, Ticket
 from messenger.apps.auth.values import RefreshState, SessionState
-from messenger.db.engine import Transaction
+from messenger.db.database import Transaction
 from messenger.identity import SessionId
 
 

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from messenger.apps.search.index import Index
 from messenger.apps.search.results import Results
-from messenger.db.engine import Database
+from messenger.db.database import Database
 from messenger.settings import Config
 
 

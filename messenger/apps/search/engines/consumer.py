@@ -19,7 +19,7 @@ from messenger.apps.search.engines.rabbit import RabbitEngine
 from messenger.apps.search.index import Index
 from messenger.apps.search.results import Results
 from messenger.apps.search.schemas import Work
-from messenger.db.engine import Database
+from messenger.db.database import Database
 from messenger.errors import Unavailable
 from messenger.identity import MAX_ID
 

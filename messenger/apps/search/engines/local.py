@@ -9,7 +9,7 @@ from messenger.apps.search import tasks
 from messenger.apps.search.index import Index
 from messenger.apps.search.results import Results
 from messenger.apps.search.schemas import Work
-from messenger.db.engine import Database
+from messenger.db.database import Database
 from messenger.errors import Unavailable
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from aio_pika.abc import AbstractChannel
 from messenger.apps.search import tasks
 from messenger.apps.search.engines import broker
 from messenger.apps.search.results import Results
-from messenger.db.engine import Database
+from messenger.db.database import Database
 from messenger.errors import Unavailable
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from messenger.apps.search.schemas import Match, Result, Task, Work
-from messenger.db.engine import Transaction
+from messenger.db.database import Transaction
 from messenger.settings import Config
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from messenger.apps.search.schemas import Match, Result, Task, Work
-from messenger.db.engine import Transaction
+from messenger.db.database import Transaction
 from messenger.db.sql import text
 
 KEEP = """

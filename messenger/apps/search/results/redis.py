@@ -12,7 +12,7 @@ from redis import asyncio as redis
 from redis.exceptions import RedisError
 
 from messenger.apps.search.schemas import LIFETIME, Match, Result, Task, Work
-from messenger.db.engine import Transaction
+from messenger.db.database import Transaction
 from messenger.db.sql import text
 from messenger.errors import Unavailable
 

@@ -1,7 +1,7 @@
 """The statements of a rebuilding of the index. What the follower does is a function of the schema."""
 
 from messenger.apps.search.schemas import Stretch
-from messenger.db.engine import Transaction
+from messenger.db.database import Transaction
 from messenger.db.sql import text
 
 FOLLOWER_LOCK = 7236840  # the same that search_follow takes

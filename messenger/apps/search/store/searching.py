@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from messenger.apps.search.schemas import Match, Matches, SearchRequest
 from messenger.apps.search.words import Question
-from messenger.db.engine import Transaction
+from messenger.db.database import Transaction
 from messenger.db.sql import text
 from messenger.errors import ChatNotFound
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from messenger.apps.search.schemas import Task, Work
-from messenger.db.engine import Transaction
+from messenger.db.database import Transaction
 from messenger.db.sql import text
 
 TASK = "id, status, progress, text, attempts, complete"

@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 
 from messenger.apps.throttling.stores import KEPT, Spending, StoreLost
-from messenger.log.line import Line, LineLost
+from messenger.db.connection import ConnectionLost, ReconnectingConnection
 
 # In the order of the keys, so that workers that meet in a row wait for each other and never in a circle.
 SPEND = """
@@ -23,7 +23,7 @@ SWEEP = "delete from limits where full_at < extract(epoch from statement_timesta
 
 
 class PostgresStore:
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: ReconnectingConnection) -> None:
         self._line = line
 
     async def spend(self, spent: Mapping[str, Spending]) -> Mapping[str, float]:
@@ -42,5 +42,5 @@ class PostgresStore:
     async def _rows(self, statement: str, *arguments: object) -> list[Any]:
         try:
             return await self._line.rows(statement, *arguments)
-        except (LineLost, asyncpg.PostgresError) as error:
+        except (ConnectionLost, asyncpg.PostgresError) as error:
             raise StoreLost(str(error)) from error

@@ -1,0 +1,15 @@
+"""How the progress of a search looks on the streams of whoever asked for it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+
+from messenger.log.entries import Entry
+
+
+async def as_told(root: web.Application, entries: Sequence[Entry]) -> list[Any]:
+    return [{"task_id": str(entry.subject_id), **entry.data} for entry in entries]
+
+
+event_renderers = {"search_progress": as_told, "search_finished": as_told}

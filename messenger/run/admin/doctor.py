@@ -1,0 +1,135 @@
+"""Looks at everything around the server: one line for each thing, and for what is wrong, the way out.
+
+Nothing is changed. What needs the database is left out when there is none.
+"""
+
+import argparse
+import asyncio
+import json
+import resource
+import shutil
+import stat
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import asyncpg
+
+from messenger.apps.health import helpers
+from messenger.db.private.binaries import EmbeddedError
+from messenger.run.admin import context
+from messenger.run.admin.doctor_database import ask_database
+from messenger.run.admin.finding import PATIENCE, Finding, reached
+from messenger.run.checks import check_database, check_settings
+from messenger.run.cli import Refusal
+from messenger.settings import Config, SettingError
+
+FILES = 4096  # every socket is an open file
+FREE_BYTES, FREE_SHARE = 1 << 30, 0.05
+
+AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+def run(options: argparse.Namespace) -> int:
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not options.json:
+            print(finding, flush=True)
+    if options.json:
+        print(json.dumps({"healthy": all(one.ok for one in findings), "checks": [asdict(one) for one in findings]}))
+    return 0 if all(one.ok for one in findings) else 1
+
+
+def examine() -> Iterator[Finding]:
+    try:
+        config = context.read_settings()
+        _check_settings(config)
+    except SettingError as error:
+        yield Finding("settings", False, str(error), "See all: messenger-api --print-config")
+        return
+    except Refusal as refusal:
+        yield Finding("settings", False, refusal.sentences[0], "See all: messenger-api --print-config")
+        return
+    yield _settings(config)
+    yield _keys(config)
+    yield _files()
+    yield from _disk(config)
+    try:
+        with context.database_of(config) as dsn:
+            version, _ = check_database(config, dsn)
+            yield Finding("database", True, f"PostgreSQL {version}")
+            yield from asyncio.run(_all(ask_database(config, dsn)))
+    except EmbeddedError as error:
+        yield Finding("database", False, *str(error).split("\n", 1))
+    except Refusal as refusal:
+        yield Finding("database", False, refusal.sentences[0], " ".join(refusal.sentences[1:2]))
+    except AWAY as error:
+        yield Finding("database", False, f"it went away meanwhile: {error or type(error).__name__}", "Look again")
+    if config.redis_url:
+        yield asyncio.run(_redis(str(config.redis_url)))
+    if config.rmq_url:
+        yield asyncio.run(_rabbitmq(str(config.rmq_url)))
+
+
+async def _all(findings: AsyncIterator[Finding]) -> list[Finding]:
+    return [finding async for finding in findings]
+
+
+def _check_settings(config: Config) -> None:
+    """As a start does it, but nothing is made: a start makes a key that is missing."""
+    if config.auth.secret_key or (config.data_dir / "secrets").exists():
+        check_settings(config)
+
+
+def _settings(config: Config) -> Finding:
+    if config.warnings:
+        return Finding("settings", False, config.warnings[0], "Correct or remove it")
+    given = len(config.sources)
+    return Finding("settings", True, f"MODE={config.mode.value}, {given} given, the rest defaults")
+
+
+def _keys(config: Config) -> Finding:
+    path = config.data_dir / "secrets"
+    if config.auth.secret_key:
+        source = config.sources["SECRET_KEY"]
+        file = source.removeprefix("file ")
+        return Finding("keys", True, f"SECRET_KEY ({source})") if file == source else _mode_of(Path(file))
+    if not path.exists():
+        return Finding("keys", True, f"{path} is made at the first start")
+    return _mode_of(path)
+
+
+def _mode_of(path: Path) -> Finding:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        return Finding("keys", False, f"{path} is open to others ({mode:04o})", f"chmod 600 {path}")
+    return Finding("keys", True, f"{path} ({mode:04o})")
+
+
+def _files() -> Finding:
+    """A start raises the soft limit as far as the hard one lets it."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < FILES:
+        return Finding("open files", False, f"at most {hard}", f"Raise the hard limit to {FILES} or more (LimitNOFILE)")
+    return Finding("open files", True, "no limit" if hard == resource.RLIM_INFINITY else f"at most {hard}")
+
+
+def _disk(config: Config) -> Iterator[Finding]:
+    """Of another machine's database that machine has to tell."""
+    for name, folder in (("disk of DATA_DIR", config.data_dir), ("disk of the logs", config.log_dir)):
+        there = next(one for one in (folder, *folder.parents) if one.exists())
+        usage = shutil.disk_usage(there)
+        seen = f"{usage.free / (1 << 30):.1f} GiB of {usage.total / (1 << 30):.1f} free at {folder}"
+        is_full = usage.free < FREE_BYTES or usage.free < usage.total * FREE_SHARE
+        yield Finding(name, not is_full, seen, "Make room: PostgreSQL stops when its disk is full" if is_full else "")
+
+
+async def _redis(url: str) -> Finding:
+    remedy = "Correct REDIS_URL, or unset it: PostgreSQL rings as well"
+    return await reached("redis", lambda: helpers.reach_redis(url, PATIENCE), remedy)
+
+
+async def _rabbitmq(url: str) -> Finding:
+    remedy = "Correct RMQ_URL, or unset it: the server does search tasks as well"
+    return await reached("rabbitmq", lambda: helpers.reach_rabbitmq(url, PATIENCE), remedy)

@@ -1,0 +1,69 @@
+"""Where somebody is signed in, and ending that: the sessions' own way, so sockets close and the audit knows."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from messenger.apps.auth import sessions
+from messenger.apps.auth.context import AuthContext
+from messenger.apps.auth.values import SessionFilter, SessionInfo
+from messenger.identity import SessionId
+from messenger.run.admin import context, people
+from messenger.run.admin.context import BY_HAND
+from messenger.run.admin.people import Somebody
+from messenger.run.cli import OTHER, Refusal
+from messenger.settings import Config
+from messenger.text import rfc3339
+
+
+def run(options: argparse.Namespace) -> int:
+    async def work(config: Config, dsn: str) -> int:
+        async with context.open_database(dsn) as db, context.desk_of(config, db) as desk:
+            person = await people.get(db, options.person)
+            if options.action == "list":
+                return show(person, await sessions.list_open(desk, person.identity), as_json=options.json)
+            return await revoke(desk, person, None if options.all else options.session)
+
+    return context.run_with_database(work)
+
+
+def show(person: Somebody, seats: Sequence[SessionInfo], *, as_json: bool) -> int:
+    rows = [
+        {
+            "id": str(seat.session_id),
+            "device_name": seat.device_name,
+            "client_id": seat.client_id,
+            "created_at": rfc3339(seat.created_at),
+            "last_seen_at": rfc3339(seat.last_seen_at),
+        }
+        for seat in seats
+    ]
+    if as_json:
+        print(json.dumps({"user_id": str(person.user_id), "user_name": person.name, "sessions": rows}))
+        return 0
+    print(f"{person.name} (user {person.user_id}) has {len(rows)} sessions", file=sys.stderr)
+    for row in rows:
+        device = row["device_name"] or row["client_id"] or "unnamed device"
+        print(f"{row['id']:>8}  seen {row['last_seen_at']}  since {row['created_at']}  {device}")
+    return 0
+
+
+async def revoke(desk: AuthContext, person: Somebody, wanted: Sequence[int] | None) -> int:
+    """`wanted`: None for all of them. One that is not there leaves the others as they are."""
+    which = (
+        [SessionFilter()] if wanted is None else [SessionFilter(only=SessionId(one)) for one in dict.fromkeys(wanted)]
+    )
+    ended = 0
+    async with desk.db.transaction() as tx:
+        for one in which:
+            found = await sessions.end(tx, person.user_id, one, BY_HAND, why="revoked by the operator")
+            if one.only is not None and not found:
+                raise Refusal(
+                    OTHER,
+                    f"{person.name} has no open session {one.only}; nothing was ended.",
+                    f"See: messenger-admin sessions list {person.user_id}",
+                )
+            ended += len(found)
+    print(f"Ended {ended} sessions of {person.name} (user {person.user_id}).")
+    return 0

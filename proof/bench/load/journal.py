@@ -1,0 +1,42 @@
+"""The journal of a soak against the database: each acknowledged key is one row, with the id and number it was told."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import asyncpg
+
+from proof.lab.cluster import Cluster
+
+ROWS = "select key, id, seq from messages where id > $1"
+
+
+async def head(house: Cluster) -> int:
+    connection = await asyncpg.connect(house.dsn)
+    try:
+        return int(await connection.fetchval("select max(position) from log_head"))
+    finally:
+        await connection.close()
+
+
+async def compare(house: Cluster, journal: Path, after: int) -> dict[str, int]:
+    connection = await asyncpg.connect(house.dsn)
+    try:
+        rows = await connection.fetch(ROWS, after)
+    finally:
+        await connection.close()
+    return judged(((row["key"], row["id"], row["seq"]) for row in rows), journal)
+
+
+def judged(rows: Iterable[tuple[str, int, int]], journal: Path) -> dict[str, int]:
+    found: dict[str, list[tuple[int, int]]] = {}
+    for key, message_id, seq in rows:
+        found.setdefault(key, []).append((message_id, seq))
+    lost = doubled = other = acked = 0
+    for line in journal.read_text().splitlines():
+        key, *told = line.split()
+        stored = found.pop(key, [])
+        acked += 1
+        lost += not stored
+        doubled += len(stored) > 1
+        other += len(stored) == 1 and stored[0] != tuple(map(int, told))
+    return {"acked": acked, "lost": lost, "doubled": doubled, "told_otherwise": other, "never_acked": len(found)}

@@ -1,0 +1,1 @@
+"""Real processes, people outside of them, and proxies between: what tests, torture and bench stand on."""

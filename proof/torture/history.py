@@ -1,0 +1,169 @@
+"""A record made handy for those who judge it: who wrote what when, who heard what where, what the database holds."""
+
+from bisect import bisect_left
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+from proof.torture.journal import (
+    Ack,
+    Asked,
+    Ended,
+    Gap,
+    Mark,
+    Marked,
+    Membership,
+    Opened,
+    Page,
+    Record,
+    Refusal,
+    Said,
+    Send,
+    Shut,
+    Stored,
+    Told,
+    Unknown,
+)
+from proof.torture.ledger import Entry, Ledger, Message
+
+
+@dataclass
+class Listening:
+    """What came over one connection, in the order in which it came."""
+
+    opened: Opened
+    at: int
+    heard: list[tuple[int, Said | Told | Gap]] = field(default_factory=list)
+    acked: list[tuple[int, Ack]] = field(default_factory=list)
+    shut: tuple[int, Shut] | None = None
+
+
+class Interval(NamedTuple):
+    """A membership: from the position where it began to the one where it ended, or on and on."""
+
+    chat: int
+    joined: int
+    removed: int | None
+
+
+class History:
+    def __init__(self, records: list[Record], ledger: Ledger) -> None:
+        self.records = records
+        self.ledger = ledger
+        self.sends: dict[int, tuple[int, Send]] = {}
+        self.acks: list[tuple[int, Ack]] = []
+        self.refusals: list[tuple[int, Refusal]] = []
+        self.unknowns: list[tuple[int, Unknown]] = []
+        self.stored: list[tuple[int, Stored]] = []
+        self.pages: list[tuple[int, Page]] = []
+        self.marks: dict[int, tuple[int, Mark]] = {}
+        self.marked: list[tuple[int, Marked]] = []
+        self.memberships: list[tuple[int, Membership]] = []
+        self.ended: list[tuple[int, Ended]] = []
+        self.asked: list[tuple[int, Asked]] = []
+        self.lines: dict[int, Listening] = {}
+        self._sort()
+
+    def _sort(self) -> None:
+        lists: dict[type, list] = {  # type: ignore[type-arg]
+            Refusal: self.refusals, Unknown: self.unknowns, Stored: self.stored, Page: self.pages,
+            Marked: self.marked, Membership: self.memberships, Ended: self.ended, Asked: self.asked,
+        }  # fmt: skip
+        for at, record in enumerate(self.records):
+            match record:
+                case Said() | Told() | Gap():
+                    if record.line in self.lines:
+                        self.lines[record.line].heard.append((at, record))
+                case Send():
+                    self.sends[record.ref] = at, record
+                case Ack():
+                    self.acks.append((at, record))
+                    sent = self.sends.get(record.ref)
+                    if sent is not None and sent[1].line in self.lines:
+                        self.lines[sent[1].line].acked.append((at, record))
+                case Mark():
+                    self.marks[record.ref] = at, record
+                case Opened():
+                    self.lines[record.line] = Listening(record, at)
+                case Shut():
+                    if record.line in self.lines:
+                        self.lines[record.line].shut = at, record
+                case _ if type(record) in lists:
+                    lists[type(record)].append((at, record))
+
+    # --- the database
+
+    @cached_property
+    def rows(self) -> dict[tuple[int, int], Message]:
+        """By chat and number."""
+        return {(one.chat, one.seq): one for one in self.ledger.messages}
+
+    @cached_property
+    def by_key(self) -> dict[tuple[int, int, str], list[Message]]:
+        found: dict[tuple[int, int, str], list[Message]] = defaultdict(list)
+        for one in self.ledger.messages:
+            found[one.sender, one.chat, one.key].append(one)
+        return found
+
+    @cached_property
+    def in_chat(self) -> dict[int, list[Message]]:
+        found: dict[int, list[Message]] = defaultdict(list)
+        for one in self.ledger.messages:
+            found[one.chat].append(one)
+        return found
+
+    @cached_property
+    def entries_of(self) -> dict[int, list[Entry]]:
+        """By chat, in the order of the log."""
+        found: dict[int, list[Entry]] = defaultdict(list)
+        for one in self.ledger.entries:
+            found[one.chat].append(one)
+        return found
+
+    @cached_property
+    def intervals(self) -> dict[int, list[Interval]]:
+        """By person, in the order of the log."""
+        found: dict[int, list[Interval]] = defaultdict(list)
+        running: dict[tuple[int, int], int] = {}
+        for one in self.ledger.entries:
+            if one.kind == "member_added":
+                running[one.chat, one.user] = one.position
+            elif one.kind == "member_removed":
+                joined = running.pop((one.chat, one.user), 0)
+                found[one.user].append(Interval(one.chat, joined, one.position))
+        for (chat, user), joined in running.items():
+            found[user].append(Interval(chat, joined, None))
+        return found
+
+    @cached_property
+    def memberships_of(self) -> dict[tuple[int, int], list[Interval]]:
+        """By person and chat."""
+        found: dict[tuple[int, int], list[Interval]] = defaultdict(list)
+        for user, intervals in self.intervals.items():
+            for one in intervals:
+                found[user, one.chat].append(one)
+        return found
+
+    def between(self, chat: int, after: int, upto: int) -> list[Message]:
+        """The messages of a chat whose positions lie there; numbers and positions rise together."""
+        messages = self.in_chat.get(chat, [])
+        first = bisect_left(messages, after + 1, key=lambda one: one.position)
+        last = bisect_left(messages, upto + 1, key=lambda one: one.position)
+        return messages[first:last]
+
+    # --- the listeners
+
+    @cached_property
+    def listeners(self) -> dict[str, list[Listening]]:
+        """Those who keep their cursor: their connections, one after the other."""
+        found: dict[str, list[Listening]] = defaultdict(list)
+        for one in self.lines.values():
+            if one.opened.listener:
+                found[one.opened.listener].append(one)
+        return found
+
+    @cached_property
+    def sessions_of_lines(self) -> dict[int, int]:
+        """Which session a line belongs to, as its sends say: the server tells the number only after the upgrade."""
+        return {sent.line: sent.session for _, sent in self.sends.values() if sent.line and sent.session}

@@ -1,0 +1,85 @@
+"""One wire after the other: the acts of the plan, the last words, what the database holds, and the judgement."""
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from proof.torture import acts
+from proof.torture.journal import Journal
+from proof.torture.ledger import Ledger, read_ledger
+from proof.torture.plan import Plan
+from proof.torture.scenario import staged
+
+END_LIMIT = 180.0  # for the last words, when nobody answers any more
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """When a run is long enough: so many faults and acknowledged sends, or so many seconds, whichever is first."""
+
+    seconds: float
+    faults: int
+    sends: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What one run left behind."""
+
+    plan: Plan
+    folder: Path  # journal and ledger
+    seconds: float
+    dropped: int  # doorbells
+    broken: str  # why it could not be played to its end
+
+    @property
+    def files(self) -> list[Path]:
+        """What is of use only to whoever has to find out why; also what the servers said."""
+        return [self.journal, self.ledger, *self.folder.glob(f"server-{self.plan.wire}-*.log")]
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / f"journal-{self.plan.wire}.jsonl"
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / f"ledger-{self.plan.wire}.json"
+
+
+async def play(plan: Plan, bounds: Bounds, folder: Path, tell: Callable[[str], None]) -> Record:
+    """In a house of its own, which is gone afterwards; the record stays."""
+    record = Record(plan, folder, 0, 0, "")
+    house = Path(tempfile.mkdtemp(prefix="messenger-torture-"))
+    writing = Journal(record.journal)
+    broken, began, dropped = "", time.monotonic(), 0
+    try:
+        async with staged(plan, writing, house) as stage:
+            began = time.monotonic()
+            try:
+                for act in plan.acts():
+                    played = act.number - 1
+                    enough = played >= bounds.faults and stage.acked >= bounds.sends
+                    if enough or time.monotonic() - began > bounds.seconds:
+                        break
+                    await acts.play(stage, act)
+                    tell(f"{plan.wire}: fault {act.number} ({act.fault.kind}), {stage.acked} acknowledged")
+            except acts.NotQuiet as error:
+                broken = str(error)
+            try:
+                async with asyncio.timeout(END_LIMIT):
+                    await stage.end()
+            except TimeoutError:
+                broken = broken or "the last words could not be said"
+            dropped = sum(one.dropped for one in (stage.ground.base, stage.ground.redis) if one is not None)
+            found: Ledger = await read_ledger(stage.ground.house.dsn)
+            found.save(record.ledger)
+    finally:
+        writing.close()
+        for number, said in enumerate(sorted(house.glob("said-*"))):
+            shutil.copyfile(said, folder / f"server-{plan.wire}-{number}.log")
+        await asyncio.to_thread(shutil.rmtree, house, ignore_errors=True)
+    return Record(plan, folder, time.monotonic() - began, dropped, broken)

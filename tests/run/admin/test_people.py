@@ -1,0 +1,82 @@
+"""Making people, and ending their sessions, by hand."""
+
+import json
+
+import asyncpg
+import pytest
+
+from tests.actors import Person, Server
+from tests.run.admin.conftest import Admin, refusal
+
+
+async def test_somebody_made_by_hand_signs_in(admin: Admin, server: Server, tmp_path) -> None:
+    piped = await admin("create-user", "zoe", "--email", "zoe@example.com", stdin="correct horse\n")
+    assert piped.returncode == 0, piped.stderr
+    assert piped.stdout.startswith("Created zoe (user ")
+    (tmp_path / "word").write_text("battery staple\n")
+    from_file = await admin("create-user", "yan", "--password-file", str(tmp_path / "word"))
+    assert from_file.returncode == 0, from_file.stderr
+
+    async with Person.stranger(server) as person:
+        await person.signs_in("zoe@example.com", "correct horse")
+        await person.signs_in("yan", "battery staple")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "code", "said"),
+    [
+        (["zoe"], "", 2, "--password-file"),
+        (["zoe"], "x", 1, "must have 4 to 1024 characters"),
+        (["z"], "correct horse", 1, "user_name"),
+        (["alice"], "correct horse", 1, "is taken"),
+        (["zoe", "--password", "x"], "", 2, "Other processes see"),
+        (["zoe", "--password-file", "/nowhere"], "", 2, "cannot be read"),
+    ],
+)
+async def test_a_person_that_cannot_be_made_is_said_why(
+    admin: Admin, alice: Person, arguments: list[str], stdin: str, code: int, said: str
+) -> None:
+    assert said in refusal(await admin("create-user", *arguments, stdin=stdin), code)
+
+
+async def test_sessions_are_listed_and_an_ended_one_is_closed_on_every_process(
+    admin: Admin, start, sql: asyncpg.Connection
+) -> None:
+    here, there = await start(), await start()
+    async with (
+        Person.registered(here, "alice", device_name="phone") as alice,
+        alice.on_another_device(there, device_name="laptop") as laptop,
+    ):
+        told = json.loads((await admin("sessions", "list", "Alice", "--json")).stdout)
+        assert told["user_name"] == "alice"
+        ids = {one["device_name"]: one["id"] for one in told["sessions"]}
+        assert set(ids) == {"phone", "laptop"}
+        plain = await admin("sessions", "list", alice.user_id)
+        assert "laptop" in plain.stdout
+
+        async with laptop.connects() as socket:
+            done = await admin("sessions", "revoke", "alice", "--session", ids["laptop"])
+            assert done.stdout == f"Ended 1 sessions of alice (user {alice.user_id}).\n"
+            assert (await socket.hears("session_revoked"))["session_id"] == ids["laptop"]
+            await socket.closes()
+        assert (await laptop.get("/v1/users/me")).status == 401
+        (await alice.get("/v1/users/me")).expecting(200)
+
+        assert (await admin("sessions", "revoke", "alice", "--all")).returncode == 0
+        assert (await alice.get("/v1/users/me")).code == "session-revoked"
+    where = await sql.fetchval("select distinct address from audit where detail = 'revoked by the operator'")
+    assert where == "messenger-admin"
+
+
+async def test_a_session_that_is_not_theirs_ends_nothing(admin: Admin, alice: Person, bob: Person) -> None:
+    ids = [
+        json.loads((await admin("sessions", "list", name, "--json")).stdout)["sessions"][0]["id"]
+        for name in ("alice", "bob")
+    ]
+
+    said = refusal(await admin("sessions", "revoke", "alice", "--session", ids[0], "--session", ids[1]), 1)
+
+    assert "nothing was ended" in said
+    (await alice.get("/v1/users/me")).expecting(200)
+    (await bob.get("/v1/users/me")).expecting(200)
+    assert "nobody called 'zoe'" in refusal(await admin("sessions", "list", "zoe"), 1)
