@@ -1,4 +1,4 @@
-"""Draws results again: `python -m proof.bench.report FOLDER`, or several side by side, the first one being compared."""
+"""`python -m proof.bench.report [FOLDER]`: puts a run into docs/performance.md, tables and pictures, as they came."""
 
 import json
 import re
