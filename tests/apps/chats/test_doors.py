@@ -8,6 +8,7 @@ from messenger.apps.chats import door, service
 from messenger.db.database import Database
 from messenger.errors import ChatNotFound, Forbidden, GroupNotFound, UserNotFound
 from messenger.identity import Identity, SessionId, UserId
+from messenger.log.append import append
 from tests.actors import Person
 
 pytestmark = pytest.mark.usefixtures("floors_are_true")
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("floors_are_true")
 
 @pytest.fixture
 async def db(dsn: str) -> AsyncIterator[Database]:
-    database = Database(dsn)
+    database = Database(dsn, append=append)
     yield database
     await database.close()
 
