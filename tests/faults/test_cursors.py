@@ -15,7 +15,7 @@ from redis import asyncio as redis
 
 from proof.lab.cluster import AWAY, Cluster, Process, Valkey, happens, running
 from proof.lab.crowd import Actor, Client, Follower, clients, ends, new_name
-from tests.faults.sizes import sized
+from tests.sizes import sized
 
 MESSAGES = sized(5_000)
 CUTS = sized(20, least=16)  # of each of the three ways

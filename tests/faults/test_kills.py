@@ -11,7 +11,7 @@ import pytest
 
 from proof.lab.cluster import AWAY, PATIENCE, Cluster, Process, happens, running
 from proof.lab.crowd import Actor, Client, Follower, Journal, clients, ends, new_name, send_until_known
-from tests.faults.sizes import sized
+from tests.sizes import sized
 
 KILLS = sized(10, least=6)
 SENDS = 150  # begun around each kill

@@ -12,7 +12,7 @@ import pytest
 
 from proof.lab.cluster import AWAY, Cluster, Process, running
 from proof.lab.crowd import Actor, Client, Follower, clients, cut, new_name, sign_in, sign_up
-from tests.faults.sizes import sized
+from tests.sizes import sized
 
 ROUNDS = sized(100, least=15)
 WAYS = ("socket", "sse", "poll")

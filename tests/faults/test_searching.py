@@ -10,7 +10,7 @@ import pytest
 from proof.lab.cluster import AWAY, Cluster, Process, happens, running
 from proof.lab.crowd import Client, clients, new_name, sign_up
 from tests.apps.search.finding import indexed, is_true
-from tests.faults.sizes import sized
+from tests.sizes import sized
 
 KILLS = sized(10, least=3)
 FOLLOWED_WITHIN = 10.0  # bound of the test; the figure is printed

@@ -26,8 +26,9 @@ from tests.actors import Person, Server
 from tests.apps.talk import says
 from tests.conftest import configured
 from tests.log.test_wires import running_valkey
+from tests.sizes import sized
 
-PROBES, CHANGES = 5_000, 250  # in each of the two
+PROBES, CHANGES = sized(5_000), sized(250)  # in each of the two
 
 
 def page(chat: str, limit: int = 50) -> str:
