@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 
 from messenger.web import reply
 from messenger.web.clients import address_of
-from messenger.web.keys import IDENTITY, REQUEST_ID
+from messenger.web.app_keys import IDENTITY, REQUEST_ID
 
 access_log = logging.getLogger("messenger.access")
 

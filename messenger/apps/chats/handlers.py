@@ -21,7 +21,7 @@ from messenger.web import paging, reply
 from messenger.web.access import me
 from messenger.web.body import read
 from messenger.web.clients import caller_of
-from messenger.web.keys import DATABASE, IDENTITY
+from messenger.web.app_keys import DATABASE, IDENTITY
 
 PAGE, LONGEST_PAGE = 50, 100
 LONGEST_PAGE_OF_MEMBERS = 1000

@@ -10,7 +10,7 @@ from messenger.web import paging, reply
 from messenger.web.access import charged, me, public
 from messenger.web.body import read
 from messenger.web.clients import caller_of
-from messenger.web.keys import CAME, DATABASE, IDENTITY
+from messenger.web.app_keys import CAME, DATABASE, IDENTITY
 from messenger.web.origins import refuse_foreign_page
 
 PAGE, LONGEST_PAGE = 50, 1000

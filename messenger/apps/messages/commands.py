@@ -21,7 +21,7 @@ from messenger.errors import MessengerError
 from messenger.web.access import charged
 from messenger.web.body import convert
 from messenger.web.call import Call
-from messenger.web.keys import DATABASE
+from messenger.web.app_keys import DATABASE
 
 
 @charged("send")

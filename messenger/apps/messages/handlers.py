@@ -15,7 +15,7 @@ from messenger.identity import UserId
 from messenger.web import paging, reply
 from messenger.web.access import charged, me, rechecked
 from messenger.web.body import convert, parse, read, read_bytes
-from messenger.web.keys import CAME, DATABASE, IDENTITY
+from messenger.web.app_keys import CAME, DATABASE, IDENTITY
 
 PAGE = 1000
 PLACES = ("from", "before", "after", "around", "anchor")

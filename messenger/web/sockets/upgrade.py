@@ -7,7 +7,7 @@ from aiohttp.http_websocket import WebSocketError, WebSocketReader, WebSocketWri
 
 from messenger.errors import BadParameters, Unavailable
 from messenger.web.body import BODY_LIMIT
-from messenger.web.keys import DRAINING
+from messenger.web.app_keys import DRAINING
 from messenger.web.quota import ConnectionQuota
 from messenger.web.sockets.framing import Framing
 
