@@ -6,14 +6,14 @@ from aiohttp import web
 
 from messenger.db.database import Database
 from messenger.db.liveness import Liveness
-from messenger.log.store import append
 from messenger.log.entries import Entry, Fields, Render
 from messenger.log.log import Log
+from messenger.log.store import append
 from messenger.settings import Config
 from messenger.subapp import Placed, load
 from messenger.web import access, middlewares
-from messenger.web.body import BODY_LIMIT
 from messenger.web.app_keys import ARRANGED, CONFIG, DATABASE, LIVENESS, LOG
+from messenger.web.body import BODY_LIMIT
 
 
 def create_app(config: Config, dsn: str, *, placed: list[Placed] | None = None) -> web.Application:

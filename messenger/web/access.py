@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 from aiohttp import web
 
 from messenger.errors import AuthFailed, TooManyRequests
-from messenger.identity import Identity, UserId
+from messenger.identity import Identity
 from messenger.web.app_keys import IDENTITY
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -63,13 +63,13 @@ def is_rechecked(request: web.Request) -> bool:
 class Limit(Protocol):
     """How often a person may do something; the throttling sub-app counts."""
 
-    def passes(self, who: UserId, /) -> bool:
+    def passes(self, who: int, /) -> bool:
         """At once, and counted; else `ask` or `enter`."""
 
-    def ask(self, who: UserId, go: Callable[[], None], refuse: Callable[[TooManyRequests], None], /) -> None:
+    def ask(self, who: int, go: Callable[[], None], refuse: Callable[[TooManyRequests], None], /) -> None:
         """One of the two is called, now or later."""
 
-    async def enter(self, who: UserId, /) -> None:
+    async def enter(self, who: int, /) -> None:
         """Returns when it may be done. Raises TooManyRequests."""
 
 

@@ -14,8 +14,8 @@ from messenger.apps.search.schemas import LONGEST, NewSearch, PageEnd, SearchReq
 from messenger.errors import BadCursor, TaskNotFound
 from messenger.identity import MAX_ID
 from messenger.web import paging, reply
-from messenger.web.body import read
 from messenger.web.app_keys import DATABASE, IDENTITY
+from messenger.web.body import read
 
 ENGINE: web.AppKey[Engine] = web.AppKey("search_engine")
 RESULTS: web.AppKey[Results] = web.AppKey("search_results")

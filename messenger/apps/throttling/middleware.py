@@ -9,9 +9,9 @@ from messenger.apps.throttling.limits import Limit, Limits, Who
 from messenger.errors import AuthFailed, MessengerError, SessionExpired, SessionRevoked, TokenInvalid, TooManyRequests
 from messenger.web import reply
 from messenger.web.access import LIMITS, action_of
+from messenger.web.app_keys import CONFIG, IDENTITY, root_of
 from messenger.web.clients import address_of, network_of
 from messenger.web.explaining import explained
-from messenger.web.app_keys import CONFIG, IDENTITY, root_of
 
 COUNTS: web.AppKey[Limits] = web.AppKey("counts", Limits)  # LIMITS, with all that is known here about them
 COUNTED: web.RequestKey[tuple[Limit, Who]] = web.RequestKey("counted", tuple)

@@ -10,8 +10,8 @@ from sqlalchemy.exc import IntegrityError
 from messenger.apps.auth.limits import LoginAttempt
 from messenger.apps.auth.tables import LoginFailure, User
 from messenger.apps.auth.values import Account, Profile
-from messenger.db.statements import CompiledQuery
 from messenger.db.database import Database, Transaction
+from messenger.db.statements import CompiledQuery
 from messenger.errors import UserAlreadyExists
 from messenger.identity import UserId
 

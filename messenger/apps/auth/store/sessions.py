@@ -26,8 +26,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from messenger.apps.auth.tables import RefreshToken, Session
 from messenger.apps.auth.values import Device, SessionFilter, SessionInfo, SessionState
-from messenger.db.statements import CompiledQuery
 from messenger.db.database import Database, Transaction
+from messenger.db.statements import CompiledQuery
 from messenger.identity import SessionId, UserId
 
 
