@@ -10,7 +10,7 @@ from messenger.identity import Caller, Identity, UserId
 from messenger.settings import Config
 
 if TYPE_CHECKING:
-    from messenger.apps.messages.schemas import Shown
+    from messenger.apps.messages.schemas import CurrentMessage
     from messenger.apps.throttling.limits import Limits
     from messenger.db.database import Database, Transaction
     from messenger.db.liveness import Liveness
@@ -28,7 +28,9 @@ ACCOUNT_DELETED: web.AppKey["list[Callable[[Transaction, Identity, Caller], Awai
 )
 NAME_CHANGED: web.AppKey["list[Callable[[Transaction, UserId], Awaitable[None]]]"] = web.AppKey("name_changed")
 # Messages by their ids as they are now, the same for everybody; filled by the sub-app that keeps them.
-MESSAGES_NOW: web.AppKey["Callable[[Collection[int]], Awaitable[Mapping[int, Shown]]]"] = web.AppKey("messages_now")
+MESSAGES_NOW: web.AppKey["Callable[[Collection[int]], Awaitable[Mapping[int, CurrentMessage]]]"] = web.AppKey(
+    "messages_now"
+)
 # How often what may be done; filled by the sub-app that counts, absent where nothing is limited.
 LIMITS: web.AppKey["Limits"] = web.AppKey("limits")
 ARRANGED: web.AppKey["list[Placed]"] = web.AppKey("arranged")  # the sub-apps in their order
@@ -37,9 +39,9 @@ DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)  # s
 IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)  # absent: nobody signed in
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 ADDRESS: web.RequestKey[str] = web.RequestKey("address", str)  # read it by clients.address_of
-CAME: web.RequestKey[float] = web.RequestKey("came", float)  # when, by the monotonic clock
+ARRIVED_AT: web.RequestKey[float] = web.RequestKey("arrived_at", float)  # when, by the monotonic clock
 
 
-def root_of(request: web.Request) -> web.Application:
+def root_app(request: web.Request) -> web.Application:
     """Where everything is kept, whichever application answers. (`config_dict` is a new map each time.)"""
     return request.match_info.apps[0]

@@ -11,7 +11,7 @@ from messenger.web import reply
 from messenger.web.access import action_of
 from messenger.web.clients import address_of, network_of
 from messenger.web.explaining import explained
-from messenger.web.keys import CONFIG, IDENTITY, LIMITS, root_of
+from messenger.web.keys import CONFIG, IDENTITY, LIMITS, root_app
 
 COUNTED: web.RequestKey[tuple[Limit, Who]] = web.RequestKey("counted", tuple)
 STRANGERS = (AuthFailed, SessionExpired, SessionRevoked, TokenInvalid)
@@ -23,7 +23,7 @@ def limited(request: web.Request, handler: Handler) -> Awaitable[web.StreamRespo
     action = action_of(request.match_info.handler)
     if not action:
         return handler(request)
-    limits = root_of(request)[LIMITS]
+    limits = root_app(request)[LIMITS]
     limit = limits.send if action == "send" else limits.default
     identity = request.get(IDENTITY)
     who: Who = identity.user_id if identity is not None else network_of(address_of(request))
@@ -59,7 +59,7 @@ async def limited_strangers(request: web.Request, handler: Handler) -> web.Strea
         return await handler(request)
     except STRANGERS:
         if COUNTED not in request:
-            limit, who = root_of(request)[LIMITS].default, network_of(address_of(request))
+            limit, who = root_app(request)[LIMITS].default, network_of(address_of(request))
             request[COUNTED] = limit, who
             await limit.enter(who)
         raise
