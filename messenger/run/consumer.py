@@ -86,18 +86,18 @@ async def _work(config: "Config", dsn: str, private: "PrivatePostgres | None") -
     from messenger.db.database import Database  # noqa: PLC0415
     from messenger.db.liveness import Liveness  # noqa: PLC0415
     from messenger.log import wires  # noqa: PLC0415
-    from messenger.log.append import append  # noqa: PLC0415
+    from messenger.log.store import append  # noqa: PLC0415
 
     stop = _stop_signal()
     direct = str(config.database.direct_url) or dsn
-    watch = Liveness(direct)
+    liveness = Liveness(direct)
     pooled = bool(config.database.direct_url)
-    db = Database(dsn, append=append, pool_size=config.database.pool_size, pooled=pooled, watch=watch)
+    db = Database(dsn, append=append, pool_size=config.database.pool_size, pooled=pooled, liveness=liveness)
     wire = wires.make(config.wire, direct, str(config.redis_url))
     store = results.make(config)
     consumer = Consumer(str(config.rmq_url), db, store, config.search_delay)
     db.on_news = wire.ring  # the one who asked hears at once how it goes on
-    watch.start()
+    liveness.start()
     await wire.start(lambda position: None, lambda note: None)
     consumer.start()
     log.info("ready")
@@ -106,7 +106,7 @@ async def _work(config: "Config", dsn: str, private: "PrivatePostgres | None") -
     await consumer.stop()
     await wire.stop()
     await store.close()
-    await watch.stop()
+    await liveness.stop()
     await db.close()
 
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from messenger.errors import AuthFailed, TooManyRequests
 from messenger.identity import Identity, UserId
-from messenger.web.keys import IDENTITY
+from messenger.web.app_keys import IDENTITY
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -71,6 +71,18 @@ class Limit(Protocol):
 
     async def enter(self, who: UserId, /) -> None:
         """Returns when it may be done. Raises TooManyRequests."""
+
+
+class Limits(Protocol):
+    @property
+    def send(self) -> Limit: ...
+    @property
+    def default(self) -> Limit: ...
+    @property
+    def refused(self) -> int: ...
+
+
+LIMITS: web.AppKey[Limits] = web.AppKey("limits")  # absent where nothing is limited
 
 
 def free(handler: Handler) -> Handler:

@@ -3,7 +3,7 @@
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from messenger.web.keys import CONFIG, root_app
+from messenger.web.app_keys import CONFIG, root_app
 
 PREFLIGHT_SECONDS = "600"
 READABLE_ELSEWHERE = (

@@ -10,10 +10,10 @@ from aiohttp import web
 
 from messenger.settings import SettingError
 from messenger.web import recording, reply
+from messenger.web.app_keys import CONFIG, DRAINING, REQUEST_ID
 from messenger.web.clients import PROXIES, is_secure, proxies
 from messenger.web.cors import open_to_origins, preflight
 from messenger.web.explaining import explained
-from messenger.web.keys import CONFIG, DRAINING, REQUEST_ID
 
 HSTS = "max-age=31536000"
 

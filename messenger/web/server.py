@@ -30,8 +30,8 @@ from messenger.errors import (
     UriTooLong,
 )
 from messenger.web import reply
+from messenger.web.app_keys import CONFIG, DRAINING, REQUEST_ID
 from messenger.web.clients import name_peer
-from messenger.web.keys import CONFIG, DRAINING, REQUEST_ID
 
 log = logging.getLogger(__name__)
 

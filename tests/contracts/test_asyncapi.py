@@ -143,7 +143,9 @@ def test_a_verb_that_is_read_otherwise_is_reported() -> None:
 @pytest.mark.parametrize("name", ["Message", "Reaction", "ReadCursor", "MessagePage"])
 def test_a_message_is_described_as_it_is_written(name: str) -> None:
     (_, defined) = msgspec.json.schema_components([getattr(schemas, name)])
-    described = CONTRACT.document["components"]["schemas"][{"Message": "OwnMessage", "MessagePage": "History"}.get(name, name)]
+    described = CONTRACT.document["components"]["schemas"][
+        {"Message": "OwnMessage", "MessagePage": "History"}.get(name, name)
+    ]
 
     assert set(described["properties"]) == set(defined[name]["properties"])
     optional = {"client_id"} if name == "Message" else set()

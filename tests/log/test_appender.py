@@ -36,7 +36,7 @@ class Book:
         self.batches: list[list[str]] = []
         self.is_broken = False
 
-    async def write(self, line: ReconnectingConnection, batch: Sequence[Word]) -> None:
+    async def write(self, connection: ReconnectingConnection, batch: Sequence[Word]) -> None:
         self.batches.append([word.text for word in batch])
         if any(word.text == "trouble" for word in batch):
             await line.row(TROUBLE)

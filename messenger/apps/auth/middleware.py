@@ -13,7 +13,7 @@ from messenger.apps.auth.memory import SessionMemory
 from messenger.errors import AuthFailed, OriginNotAllowed
 from messenger.web import origins, reply
 from messenger.web.access import is_public, is_rechecked
-from messenger.web.keys import ARRIVED_AT, IDENTITY, root_app
+from messenger.web.app_keys import ARRIVED_AT, IDENTITY, root_app
 
 MEMORY: web.AppKey[SessionMemory] = web.AppKey("session_memory", SessionMemory)
 COOKIE: web.AppKey[SessionCookie] = web.AppKey("session_cookie", SessionCookie)

@@ -8,9 +8,9 @@ from messenger.errors import ChatNotFound, GroupNotFound, MessageNotFound, UserN
 from messenger.identity import MAX_ID
 from messenger.web import paging, reply
 from messenger.web.access import charged, me, public
+from messenger.web.app_keys import ARRIVED_AT, DATABASE, IDENTITY
 from messenger.web.body import read
 from messenger.web.clients import caller_of
-from messenger.web.keys import ARRIVED_AT, DATABASE, IDENTITY
 from messenger.web.origins import refuse_foreign_page
 
 PAGE, LONGEST_PAGE = 50, 1000

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from messenger.apps.chats.schemas import Group
-    from messenger.apps.messages.schemas import Message, ReadMessage, ReadCursor
+    from messenger.apps.messages.schemas import Message, ReadCursor, ReadMessage
     from messenger.db.database import Database
 
 NAMED = f"{messages.NAMED}:"  # before the UUID that a sender's socket gave

@@ -9,9 +9,9 @@ from messenger.apps.classic import closing, service, views
 from messenger.apps.classic.connection import ClassicCall, ClassicConnection, ClassicContext, Dialect
 from messenger.apps.classic.schemas import AllChatsRead, AllChatsSend, OneChatRead, OneChatSend
 from messenger.web import paging, quota
-from messenger.web.access import by_token, charged, me, streaming
+from messenger.web.access import LIMITS, by_token, charged, me, streaming
+from messenger.web.app_keys import LOG
 from messenger.web.body import convert
-from messenger.web.keys import LIMITS, LOG
 from messenger.web.sockets.link import Pace
 from messenger.web.sockets.outbox import Post
 from messenger.web.sockets.upgrade import upgraded

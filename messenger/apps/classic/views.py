@@ -12,7 +12,7 @@ from messenger.web.sockets.frames import framed
 
 if TYPE_CHECKING:
     from messenger.apps.chats.schemas import Group
-    from messenger.apps.messages.schemas import Message, ReadMessage, ReadCursor
+    from messenger.apps.messages.schemas import Message, ReadCursor, ReadMessage
 
 Json = dict[str, Any]
 ENCODER = msgspec.json.Encoder()

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from messenger.apps.messages.schemas import ReadMessage, Reaction, ReadCursor
-from messenger.db.sql import text
+from messenger.apps.messages.schemas import Reaction, ReadCursor, ReadMessage
+from messenger.db.statements import text
 
 if TYPE_CHECKING:
     from messenger.db.connection import ConnectionSet

@@ -6,8 +6,8 @@ from aiohttp import HttpVersion11, WSCloseCode, web
 from aiohttp.http_websocket import WebSocketError, WebSocketReader, WebSocketWriter
 
 from messenger.errors import BadParameters, Unavailable
+from messenger.web.app_keys import DRAINING
 from messenger.web.body import BODY_LIMIT
-from messenger.web.keys import DRAINING
 from messenger.web.quota import ConnectionQuota
 from messenger.web.sockets.framing import Framing
 

@@ -160,7 +160,7 @@ async def test_no_use_puts_the_last_day_off(alice, sql):
 
 async def test_what_is_long_over_is_swept_away(server, alice, bob, sql):
     from messenger.apps.auth.sweep import sweep
-    from messenger.web.keys import DATABASE
+    from messenger.web.app_keys import DATABASE
 
     await alice.post("/v1/auth/ws-ticket")
     await sql.execute(

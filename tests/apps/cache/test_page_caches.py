@@ -19,7 +19,7 @@ from messenger.apps.messages.history import HISTORY, History, PageQuery
 from messenger.db.schema import upgrade
 from messenger.errors import ChatNotFound
 from messenger.identity import Identity, SessionId, UserId
-from messenger.web.keys import LOG
+from messenger.web.app_keys import LOG
 from messenger.web.server import make_runner
 from proof.lab.cluster import Postgres
 from tests.actors import Person, Server

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from messenger.log.entries import Entry
-from messenger.web.keys import LOG
+from messenger.web.app_keys import LOG
 from tests.actors import Person, Server
 
 APPEND = """

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from messenger.web.keys import LOG
+from messenger.web.app_keys import LOG
 from tests.actors import Person
 from tests.apps.messages.reference import ReferenceClient
 from tests.apps.talk import says

@@ -17,7 +17,7 @@ from messenger.apps.search.engines import broker
 from messenger.apps.search.engines.consumer import Consumer
 from messenger.apps.search.results.postgres import PostgresResults
 from messenger.db.database import Database
-from messenger.log.append import append
+from messenger.log.store import append
 from proof.lab.cluster import PATIENCE, Process, Valkey, happens
 from tests.actors import Person
 from tests.apps.search.finding import begins, emptied, ends, fetches, results_in, state

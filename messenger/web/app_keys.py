@@ -1,7 +1,7 @@
 """Typed places for what is shared through the application and the request."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -10,8 +10,6 @@ from messenger.identity import Caller, Identity, UserId
 from messenger.settings import Config
 
 if TYPE_CHECKING:
-    from messenger.apps.messages.schemas import CurrentMessage
-    from messenger.apps.throttling.limits import Limits
     from messenger.db.database import Database, Transaction
     from messenger.db.liveness import Liveness
     from messenger.log.log import Log
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
 CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
 DATABASE: web.AppKey["Database"] = web.AppKey("database")
-LIVENESS: web.AppKey["Liveness"] = web.AppKey("watch")  # over the connections to the database
+LIVENESS: web.AppKey["Liveness"] = web.AppKey("liveness")  # over the connections to the database
 LOG: web.AppKey["Log"] = web.AppKey("log")
 # What else must happen in the transaction that deletes an account or changes its name; filled by the setup of the
 # sub-apps that keep traces of it, or show the name.
@@ -27,12 +25,6 @@ ACCOUNT_DELETED: web.AppKey["list[Callable[[Transaction, Identity, Caller], Awai
     "account_deleted"
 )
 NAME_CHANGED: web.AppKey["list[Callable[[Transaction, UserId], Awaitable[None]]]"] = web.AppKey("name_changed")
-# Messages by their ids as they are now, the same for everybody; filled by the sub-app that keeps them.
-MESSAGES_NOW: web.AppKey["Callable[[Collection[int]], Awaitable[Mapping[int, CurrentMessage]]]"] = web.AppKey(
-    "messages_now"
-)
-# How often what may be done; filled by the sub-app that counts, absent where nothing is limited.
-LIMITS: web.AppKey["Limits"] = web.AppKey("limits")
 ARRANGED: web.AppKey["list[Placed]"] = web.AppKey("arranged")  # the sub-apps in their order
 DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)  # set: not ready, about to stop
 
