@@ -12,7 +12,7 @@ from messenger.errors import UserNotFound
 from messenger.identity import Caller, Identity, UserId
 
 
-async def hold(tx: Transaction, people: Sequence[UserId]) -> dict[UserId, str]:
+async def require_people(tx: Transaction, people: Sequence[UserId]) -> dict[UserId, str]:
     """All of them are there, and stay until the commit; answers their names."""
     found = await store.hold_people(tx, people) if people else {}
     if len(found) < len(people):
@@ -25,11 +25,11 @@ async def announce(tx: Transaction, chat_id: int, creator: UserId | None, others
     """Who is in it comes first: a listener is admitted to the chat before anything of it is told."""
     people = others if creator is None else [creator, *others]
     added = [News("member_added", chat_id, user_id=one, actor_id=creator) for one in people]
-    await tell(tx, *added, News("chat_created", chat_id, actor_id=creator))
+    await emit_with_counts(tx, *added, News("chat_created", chat_id, actor_id=creator))
     await recount(tx, [chat_id])
 
 
-async def tell(tx: Transaction, *news: News) -> None:
+async def emit_with_counts(tx: Transaction, *news: News) -> None:
     """News of chats with the numbers that hold at its position, after all that this transaction does to them.
 
     Counted when it is shown instead, they would differ from process to process, and from a replay.

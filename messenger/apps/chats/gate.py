@@ -6,7 +6,7 @@ An effective role is a role, or `peer` in a direct chat, where nobody is above t
 from collections.abc import Mapping
 from typing import Literal
 
-Kind = Literal["chat", "group", "direct"]
+ChatKind = Literal["chat", "group", "direct"]
 Role = Literal["owner", "admin", "member"]
 EffectiveRole = Literal["owner", "admin", "member", "peer"]
 Action = Literal[
@@ -47,7 +47,7 @@ RIGHTS: Mapping[Action, frozenset[EffectiveRole]] = {
 REMOVALS: Mapping[Role, Action] = {"member": "remove_member", "admin": "remove_admin", "owner": "remove_owner"}
 
 
-def effective_role(kind: Kind, role: Role) -> EffectiveRole:
+def effective_role(kind: ChatKind, role: Role) -> EffectiveRole:
     return "peer" if kind == "direct" else role
 
 

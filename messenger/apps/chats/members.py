@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Sequence
 
 from messenger.apps.chats import gate, store
-from messenger.apps.chats.changes import hold, record, recount, tell
+from messenger.apps.chats.changes import emit_with_counts, record, recount, require_people
 from messenger.apps.chats.door import lock_and_require, require, require_readable
 from messenger.apps.chats.gate import Role
 from messenger.apps.chats.schemas import Member, MemberPage, Membership, checked_name
@@ -38,7 +38,7 @@ async def join(db: Database, me: Identity | None, chat_id: int, name: str, calle
             taken: str | None = name
         else:
             user_id = me.user_id
-            own = (await hold(tx, [user_id]))[user_id]
+            own = (await require_people(tx, [user_id]))[user_id]
             taken = name if name != own else None  # one's own name goes with the account's
         if not await store.lock_chat(tx, chat_id):
             raise ChatNotFound
@@ -59,7 +59,7 @@ async def _come_in(tx: Transaction, chat: Membership, user_id: UserId, name: str
     if chat.join_rule != "open":
         raise ChatNotFound
     await store.add_members(tx, chat.chat_id, [user_id], "member", read_seq=chat.head_seq, name=name)
-    await tell(tx, News("member_added", chat.chat_id, user_id=user_id, actor_id=user_id))
+    await emit_with_counts(tx, News("member_added", chat.chat_id, user_id=user_id, actor_id=user_id))
     await recount(tx, [chat.chat_id])
 
 
@@ -74,7 +74,7 @@ async def add(db: Database, me: Identity, chat_id: int, people: Sequence[UserId]
         if await store.add_members(tx, chat_id, people, "member", read_seq=chat.head_seq) < len(people):
             raise AlreadyMember
         record(tx, "member_added", chat_id, dict.fromkeys(people, "member"), me, caller)
-        await tell(tx, *(News("member_added", chat_id, user_id=one, actor_id=me.user_id) for one in people))
+        await emit_with_counts(tx, *(News("member_added", chat_id, user_id=one, actor_id=me.user_id) for one in people))
         await recount(tx, [chat_id])
         return await store.find_members(tx, chat_id, people)
 
@@ -121,7 +121,7 @@ async def _leave(tx: Transaction, me: Identity, chat_id: int) -> Role:
 async def _go(tx: Transaction, chat_id: int, person: UserId, actor: UserId) -> None:
     await store.remove_member(tx, chat_id, person)
     await store.keep_trace(tx, chat_id, person)
-    await tell(tx, News("member_removed", chat_id, user_id=person, actor_id=actor))
+    await emit_with_counts(tx, News("member_removed", chat_id, user_id=person, actor_id=actor))
     await recount(tx, [chat_id])
 
 
@@ -167,6 +167,6 @@ async def forget(tx: Transaction, me: Identity, caller: Caller) -> None:
             news.append(_changed(chat_id, heirs[chat_id], actor=user_id))
         if chat_id in empty:
             news.append(News("chat_deleted", chat_id, actor_id=user_id))
-    await tell(tx, *news)
+    await emit_with_counts(tx, *news)
     tx.emit(*(_changed(chat_id, user_id, actor=user_id) for chat_id in known if chat_id not in chats))
     await recount(tx, chats)

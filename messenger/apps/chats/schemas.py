@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from messenger import synonyms
-from messenger.apps.chats.gate import EffectiveRole, Kind, Role, effective_role
+from messenger.apps.chats.gate import ChatKind, EffectiveRole, Role, effective_role
 from messenger.errors import BadParameters, Flaw
 from messenger.identity import UserId
 from messenger.text import is_sane_name
@@ -82,7 +82,7 @@ class Membership:
     """How somebody stands to a chat; without a role: not in it."""
 
     chat_id: int
-    kind: Kind
+    kind: ChatKind
     chat_name: str | None
     join_rule: Join
     head_seq: int
@@ -99,7 +99,7 @@ class ChatState:
     """A chat as it is for everybody in it."""
 
     chat_id: int
-    kind: Kind
+    kind: ChatKind
     name: str | None
     join_rule: Join
     creator_id: int | None
@@ -149,7 +149,7 @@ class ListPosition:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ChatPage:
     chats: Sequence[ChatView]
     next: ListPosition | None
 
@@ -179,13 +179,13 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class MemberCount:
     members: int
     owners: int
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ReadRun:
     """Messages that everybody has read now."""
 
     chat_id: int

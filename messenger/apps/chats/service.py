@@ -12,19 +12,19 @@ from msgspec import UNSET
 
 from messenger.apps.auth import service as accounts
 from messenger.apps.chats import store
-from messenger.apps.chats.changes import announce, hold, record, tell
+from messenger.apps.chats.changes import announce, emit_with_counts, record, require_people
 from messenger.apps.chats.door import lock_and_require, refuse_stranger, require_readable
-from messenger.apps.chats.gate import Kind
+from messenger.apps.chats.gate import ChatKind
 from messenger.apps.chats.schemas import (
     MOST_AT_ONCE,
     ChatAndPerson,
     ChatChange,
+    ChatPage,
     ChatView,
     Group,
     Join,
     ListPosition,
     Membership,
-    Page,
     checked_moment,
     checked_name,
 )
@@ -56,12 +56,19 @@ async def create_group(db: Database, me: Identity, name: str, others: Sequence[U
 
 
 async def _create(
-    db: Database, me: Identity | None, kind: Kind, name: str, join: Join, others: Sequence[UserId], *, caller: Caller
+    db: Database,
+    me: Identity | None,
+    kind: ChatKind,
+    name: str,
+    join: Join,
+    others: Sequence[UserId],
+    *,
+    caller: Caller,
 ) -> int:
     creator = me.user_id if me is not None else None
     others = [one for one in others if one != creator]
     async with db.transaction() as tx:
-        await hold(tx, others if creator is None else [creator, *others])
+        await require_people(tx, others if creator is None else [creator, *others])
         chat_id = await store.add_chat(tx, kind, name, join, creator)
         if creator is not None:
             await store.add_members(tx, chat_id, [creator], "owner")
@@ -92,7 +99,7 @@ async def open_direct(db: Database, me: Identity, person: UserId) -> Opened:
     if found is not None:
         return Opened(found, is_new=False)
     async with db.transaction() as tx:
-        await hold(tx, list(dict.fromkeys((me.user_id, person))))
+        await require_people(tx, list(dict.fromkeys((me.user_id, person))))
         chat_id = await store.claim_direct(tx, low, high)
         if chat_id is not None:
             await store.add_direct(tx, chat_id, me.user_id)
@@ -122,13 +129,13 @@ async def see(db: Database, me: Identity | None, chat_id: int) -> ChatView:
     return found
 
 
-async def mine(db: Database, me: Identity, *, start: ListPosition | None, limit: int) -> Page:
+async def mine(db: Database, me: Identity, *, start: ListPosition | None, limit: int) -> ChatPage:
     """Latest first. A chat that moves up meanwhile is missed by later pages; its event tells of it."""
     async with db.reading() as tx:
         found = await store.find_views(tx, me.user_id, start=start, limit=limit + 1)
     chats = found[:limit]
     last = ListPosition(chats[-1].position, chats[-1].chat.chat_id) if len(found) > limit else None
-    return Page(chats, last)
+    return ChatPage(chats, last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +207,7 @@ async def change(db: Database, me: Identity, chat_id: int, wanted: ChatChange) -
             was = await lock_and_require(tx, me, chat_id, "change_chat")
             if changes.items() - {"name": was.chat_name, "join_rule": was.join_rule}.items():
                 await store.change_chat(tx, chat_id, changes)
-                await tell(tx, News("chat_changed", chat_id, actor_id=me.user_id))
+                await emit_with_counts(tx, News("chat_changed", chat_id, actor_id=me.user_id))
         if until is not UNSET:
             await lock_and_require(tx, me, chat_id, "mute")
             if await store.mute(tx, chat_id, me.user_id, until):

@@ -32,22 +32,22 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import aliased
 
 from messenger.apps.chats import schemas
-from messenger.apps.chats.gate import Kind, Role
+from messenger.apps.chats.gate import ChatKind, Role
 from messenger.apps.chats.schemas import (
     ChatAndPerson,
     ChatState,
     ChatView,
-    Count,
     Head,
     Heir,
     Join,
     LastMessage,
     ListPosition,
+    MemberCount,
     Membership,
     Participant,
-    Run,
+    ReadRun,
 )
-from messenger.apps.chats.tables import Chat, DirectChat, FormerMember, Member
+from messenger.apps.chats.tables import Chat, DirectChat, FormerMember, MemberRow
 from messenger.db.database import Transaction
 from messenger.identity import UserId
 
@@ -65,12 +65,12 @@ MESSAGES = table(
 LOG_HEAD = table("log_head", column("position", BigInteger), column("epoch", Text))
 
 ME = bindparam("me", type_=BigInteger)
-MINE = aliased(Member)
-SPEAKER = aliased(Member)
+MINE = aliased(MemberRow)
+SPEAKER = aliased(MemberRow)
 PEER = USERS.alias("peer")
 SENDER = USERS.alias("sender")
 MEMBER_COUNT = (
-    select(func.count()).select_from(Member).where(Member.chat_id == Chat.id).correlate(Chat).scalar_subquery()
+    select(func.count()).select_from(MemberRow).where(MemberRow.chat_id == Chat.id).correlate(Chat).scalar_subquery()
 )
 STATE = (
     Chat.id,
@@ -82,7 +82,7 @@ STATE = (
     Chat.head_seq,
     MEMBER_COUNT,
 )
-MEMBERSHIP = (Chat.id, Chat.kind, Chat.name, Chat.join_rule, Chat.head_seq, Member.role, Member.name)
+MEMBERSHIP = (Chat.id, Chat.kind, Chat.name, Chat.join_rule, Chat.head_seq, MemberRow.role, MemberRow.name)
 # A chat stands where its last message stands in the log, or where I came into it.
 POSITION = func.greatest(Chat.head_id, func.coalesce(MINE.since, 0))
 # How one person sees chats. A reader who is in none of them (`me` is null) may still look on a test rig.
@@ -118,16 +118,16 @@ VIEW: Select[*tuple[Any, ...]] = (
 MY_VIEWS = VIEW.where(MINE.user_id.is_not(None)).order_by(POSITION.desc(), Chat.id.desc())
 MEMBERS: Select[*tuple[Any, ...]] = (
     select(
-        Member.user_id,
-        func.coalesce(Member.name, USERS.c.name, ""),
-        Member.role,
-        Member.read_seq,
+        MemberRow.user_id,
+        func.coalesce(MemberRow.name, USERS.c.name, ""),
+        MemberRow.role,
+        MemberRow.read_seq,
         MESSAGES.c.id,
-        Member.joined_at,
+        MemberRow.joined_at,
     )
-    .select_from(Member)
-    .outerjoin(USERS, USERS.c.id == Member.user_id)
-    .outerjoin(MESSAGES, and_(MESSAGES.c.chat_id == Member.chat_id, MESSAGES.c.seq == Member.read_seq))
+    .select_from(MemberRow)
+    .outerjoin(USERS, USERS.c.id == MemberRow.user_id)
+    .outerjoin(MESSAGES, and_(MESSAGES.c.chat_id == MemberRow.chat_id, MESSAGES.c.seq == MemberRow.read_seq))
 )
 
 
@@ -154,7 +154,7 @@ async def lock_chat(tx: Transaction, chat_id: int) -> bool:
 async def lock_chats_of(tx: Transaction, user_id: UserId) -> list[int]:
     """Where this person's name is shown: chats they are in, and those that they left words in."""
     shown = union_all(
-        select(Member.chat_id).where(Member.user_id == user_id),
+        select(MemberRow.chat_id).where(MemberRow.user_id == user_id),
         select(FormerMember.chat_id).where(FormerMember.user_id == user_id),
     )
     statement = (
@@ -174,7 +174,7 @@ async def find_membership(tx: Transaction, chat_id: int, user_id: UserId | None)
     statement: Select[*tuple[Any, ...]] = (
         select(*MEMBERSHIP)
         .select_from(Chat)
-        .outerjoin(Member, and_(Member.chat_id == Chat.id, Member.user_id == literal(user_id, BigInteger)))
+        .outerjoin(MemberRow, and_(MemberRow.chat_id == Chat.id, MemberRow.user_id == literal(user_id, BigInteger)))
         .where(Chat.id == chat_id, Chat.deleted_at.is_(None))
     )
     row = (await tx.session.execute(statement)).one_or_none()
@@ -215,8 +215,8 @@ async def find_state(tx: Transaction, chat_id: int) -> ChatState | None:
 async def find_chats_of(tx: Transaction, user_id: UserId) -> list[int]:
     statement = (
         select(Chat.id)
-        .join(Member, Member.chat_id == Chat.id)
-        .where(Member.user_id == user_id, Chat.deleted_at.is_(None))
+        .join(MemberRow, MemberRow.chat_id == Chat.id)
+        .where(MemberRow.user_id == user_id, Chat.deleted_at.is_(None))
         .order_by(Chat.id)
     )
     return list(await tx.session.scalars(statement))
@@ -237,10 +237,10 @@ async def find_chats_and_people(tx: Transaction, pairs: Sequence[tuple[int, int 
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
     statement = (
-        select(known, asked.c.person, func.coalesce(Member.name, USERS.c.name, ""), Member.role)
+        select(known, asked.c.person, func.coalesce(MemberRow.name, USERS.c.name, ""), MemberRow.role)
         .select_from(asked)
         .outerjoin(known, known.c.id == asked.c.chat_id)
-        .outerjoin(Member, and_(Member.chat_id == known.c.id, Member.user_id == asked.c.person))
+        .outerjoin(MemberRow, and_(MemberRow.chat_id == known.c.id, MemberRow.user_id == asked.c.person))
         .outerjoin(USERS, USERS.c.id == asked.c.person)
         .order_by(asked.c.n)
     )
@@ -249,23 +249,29 @@ async def find_chats_and_people(tx: Transaction, pairs: Sequence[tuple[int, int 
 
 
 async def find_members(tx: Transaction, chat_id: int, ids: Collection[UserId]) -> list[schemas.Member]:
-    statement = MEMBERS.where(Member.chat_id == chat_id, Member.user_id == any_(_array(ids))).order_by(Member.user_id)
+    statement = MEMBERS.where(MemberRow.chat_id == chat_id, MemberRow.user_id == any_(_array(ids))).order_by(
+        MemberRow.user_id
+    )
     return [schemas.Member(*row) for row in await tx.session.execute(statement)]
 
 
 async def find_members_after(tx: Transaction, chat_id: int, user_id: int, limit: int) -> list[schemas.Member]:
-    statement = MEMBERS.where(Member.chat_id == chat_id, Member.user_id > user_id).order_by(Member.user_id).limit(limit)
+    statement = (
+        MEMBERS.where(MemberRow.chat_id == chat_id, MemberRow.user_id > user_id)
+        .order_by(MemberRow.user_id)
+        .limit(limit)
+    )
     return [schemas.Member(*row) for row in await tx.session.execute(statement)]
 
 
 async def find_oldest_members(tx: Transaction, chat_id: int, limit: int) -> list[schemas.Member]:
-    statement = MEMBERS.where(Member.chat_id == chat_id).order_by(Member.since, Member.user_id).limit(limit)
+    statement = MEMBERS.where(MemberRow.chat_id == chat_id).order_by(MemberRow.since, MemberRow.user_id).limit(limit)
     return [schemas.Member(*row) for row in await tx.session.execute(statement)]
 
 
-async def count_members(tx: Transaction, chat_id: int) -> Count:
-    statement = select(func.count(), func.count().filter(Member.role == "owner")).where(Member.chat_id == chat_id)
-    return Count(*(await tx.session.execute(statement)).one())
+async def count_members(tx: Transaction, chat_id: int) -> MemberCount:
+    statement = select(func.count(), func.count().filter(MemberRow.role == "owner")).where(MemberRow.chat_id == chat_id)
+    return MemberCount(*(await tx.session.execute(statement)).one())
 
 
 async def count_now(tx: Transaction, chats: Collection[int]) -> dict[int, dict[str, int]]:
@@ -276,7 +282,7 @@ async def count_now(tx: Transaction, chats: Collection[int]) -> dict[int, dict[s
 
 
 async def find_empty(tx: Transaction, chats: Collection[int]) -> list[int]:
-    is_empty = ~exists().where(Member.chat_id == Chat.id)
+    is_empty = ~exists().where(MemberRow.chat_id == Chat.id)
     statement = select(Chat.id).where(Chat.id == any_(_array(chats)), is_empty).order_by(Chat.id)
     return list(await tx.session.scalars(statement))
 
@@ -289,7 +295,7 @@ async def find_head(tx: Transaction) -> Head:
 # --- changing
 
 
-async def add_chat(tx: Transaction, kind: Kind, name: str, join_rule: Join, creator_id: UserId | None) -> int:
+async def add_chat(tx: Transaction, kind: ChatKind, name: str, join_rule: Join, creator_id: UserId | None) -> int:
     statement = insert(Chat).values(kind=kind, name=name, join_rule=join_rule, creator_id=creator_id).returning(Chat.id)
     return (await tx.session.execute(statement)).scalar_one()
 
@@ -332,36 +338,38 @@ async def add_members(
         "read_seq": literal(read_seq, BigInteger),
         "name": literal(name, Text),
     }
-    rows = pg_insert(Member).from_select(list(values), select(*values.values()))
-    statement = rows.on_conflict_do_nothing().returning(Member.user_id)
+    rows = pg_insert(MemberRow).from_select(list(values), select(*values.values()))
+    statement = rows.on_conflict_do_nothing().returning(MemberRow.user_id)
     return len((await tx.session.scalars(statement)).all())
 
 
 async def set_role(tx: Transaction, chat_id: int, user_id: UserId, role: Role) -> None:
     await tx.session.execute(
-        update(Member).where(Member.chat_id == chat_id, Member.user_id == user_id).values(role=role)
+        update(MemberRow).where(MemberRow.chat_id == chat_id, MemberRow.user_id == user_id).values(role=role)
     )
 
 
 async def set_name(tx: Transaction, chat_id: int, user_id: UserId, name: str | None) -> None:
     await tx.session.execute(
-        update(Member).where(Member.chat_id == chat_id, Member.user_id == user_id).values(name=name)
+        update(MemberRow).where(MemberRow.chat_id == chat_id, MemberRow.user_id == user_id).values(name=name)
     )
 
 
 async def mute(tx: Transaction, chat_id: int, user_id: UserId, until: datetime | None) -> bool:
     """Was it otherwise before?"""
     statement = (
-        update(Member)
-        .where(Member.chat_id == chat_id, Member.user_id == user_id, Member.muted_until.is_distinct_from(until))
+        update(MemberRow)
+        .where(
+            MemberRow.chat_id == chat_id, MemberRow.user_id == user_id, MemberRow.muted_until.is_distinct_from(until)
+        )
         .values(muted_until=until)
-        .returning(Member.user_id)
+        .returning(MemberRow.user_id)
     )
     return await tx.session.scalar(statement) is not None
 
 
 async def remove_member(tx: Transaction, chat_id: int, user_id: UserId) -> None:
-    await tx.session.execute(delete(Member).where(Member.chat_id == chat_id, Member.user_id == user_id))
+    await tx.session.execute(delete(MemberRow).where(MemberRow.chat_id == chat_id, MemberRow.user_id == user_id))
 
 
 async def keep_trace(tx: Transaction, chat_id: int, user_id: UserId) -> None:
@@ -373,7 +381,7 @@ async def keep_trace(tx: Transaction, chat_id: int, user_id: UserId) -> None:
 
 
 async def remove_everywhere(tx: Transaction, user_id: UserId) -> None:
-    await tx.session.execute(delete(Member).where(Member.user_id == user_id))
+    await tx.session.execute(delete(MemberRow).where(MemberRow.user_id == user_id))
 
 
 async def drop_traces(tx: Transaction, user_id: UserId) -> None:
@@ -409,9 +417,9 @@ REFLOOR = text("""
 """).bindparams(bindparam("chats", type_=ARRAY(BigInteger)))
 
 
-async def refloor(tx: Transaction, chats: Sequence[int]) -> list[Run]:
+async def refloor(tx: Transaction, chats: Sequence[int]) -> list[ReadRun]:
     """Who is in these chats has changed: what has everybody in them read now? Answers what became read by all."""
-    return [Run(*row) for row in await tx.session.execute(REFLOOR, {"chats": list(chats)})]
+    return [ReadRun(*row) for row in await tx.session.execute(REFLOOR, {"chats": list(chats)})]
 
 
 def _array(ids: Collection[int]) -> BindParameter[Any]:

@@ -37,7 +37,7 @@ class DirectChat(Table):
     chat_id: Mapped[int] = mapped_column(unique=True)
 
 
-class Member(Table):
+class MemberRow(Table):
     __tablename__ = "members"
     chat_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     user_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

@@ -12,7 +12,7 @@ from messenger.errors import Unavailable
 from messenger.log.entries import Cursor
 
 if TYPE_CHECKING:
-    from messenger.apps.messages.history_store import ChatHead
+    from messenger.apps.messages.store import ChatHead
     from messenger.log.log import Log
     from messenger.web.page_cache import PageCache
 
@@ -41,23 +41,23 @@ class PageMemory:
         self._members = 0  # of the young ones
 
     @property
-    def place(self) -> Cursor:
+    def cursor(self) -> Cursor:
         """What is read from now on knows everything up to here."""
         return self._log.place
 
-    async def may_be_believed(self, came: float) -> bool:
+    async def may_be_believed(self, arrived_at: float) -> bool:
         """Has this process followed the log to a head read since the request came?"""
         if self._shelf is None:
             return False
         try:
-            await self._log.barrier(came)
+            await self._log.barrier(arrived_at)
         except Unavailable:
             return False  # the database itself says what is wrong
         return True
 
     def find_chat(self, chat_id: int) -> "ChatHead | None":
         chat = self._young.get(chat_id) or self._old.get(chat_id)
-        return chat if chat is not None and self._log.is_quiet(chat.place, chat_id=chat_id) else None
+        return chat if chat is not None and self._log.is_quiet(chat.cursor, chat_id=chat_id) else None
 
     def keep_chat(self, chat: "ChatHead") -> None:
         if self._shelf is None:
@@ -78,7 +78,7 @@ class PageMemory:
     ) -> None:
         if self._shelf is None:
             return
-        page = CachedPage(chat.place.epoch, chat.place.position, senders, tag, body)
+        page = CachedPage(chat.cursor.epoch, chat.cursor.position, senders, tag, body)
         name = self._name(chat.chat_id, name)
         await self._shelf.keep(f"{name} {reader}" if reader in senders else name, PACK.encode(page))
 

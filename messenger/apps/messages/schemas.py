@@ -1,7 +1,7 @@
 """What a message looks like, and what may be asked about messages."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
@@ -39,7 +39,7 @@ class Message(Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class CurrentMessage:
     """A message for its readers, and what only its sender may know."""
 
     message: Message
@@ -48,7 +48,7 @@ class Shown:
     key: str
 
     @property
-    def place(self) -> tuple[int, int, str]:
+    def full_key(self) -> tuple[int, int, str]:
         return self.chat_id, self.sender_id, self.key
 
     @property
@@ -57,7 +57,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class ReadMessage:
     """A message of mine among those that somebody has read."""
 
     message_id: int
@@ -134,7 +134,7 @@ class Edit(Struct, frozen=True):
     text: str | None = None
 
 
-class Read(Struct, frozen=True):
+class ReadMark(Struct, frozen=True):
     message_id: Id | None = None
     id: Id | None = None
 
@@ -149,12 +149,9 @@ class Next(Struct, frozen=True):
     iterator: str
 
 
-class Page(Struct, frozen=True):
+class MessagePage(Struct, frozen=True):
     messages: list[Message]
     next: Next
     read_cursors: list[ReadCursor]
     has_more: bool
     has_before: bool
-
-
-Fields = dict[str, Any]

@@ -17,7 +17,7 @@ import msgspec
 from aiohttp import web
 
 from messenger.apps.messages.history import HISTORY
-from messenger.apps.messages.schemas import Message, Outgoing, Shown, key_prefix
+from messenger.apps.messages.schemas import CurrentMessage, Message, Outgoing, key_prefix
 from messenger.db.connection import ReconnectingConnection
 from messenger.db.liveness import Liveness
 from messenger.errors import (
@@ -55,7 +55,7 @@ class Sent:
     replayed: bool
 
 
-LookUp = Callable[[Sequence[int]], Awaitable[Mapping[int, Shown]]]  # messages as they are now
+LookUp = Callable[[Sequence[int]], Awaitable[Mapping[int, CurrentMessage]]]  # messages as they are now
 Verdict = Sent | int | MessengerError
 Answer = Callable[[Verdict], None]
 Origin = Listener  # hears the answer, and must not hear the event as well
@@ -184,7 +184,7 @@ class Sender:
         for mark, status, seq in zip(marks, row["r_status"] or (), row["r_seq"] or (), strict=True):
             self._settle(mark, seq if status == "read" else REFUSALS[status]())
         if row["last"] is not None:
-            entries += receipts(row)
+            entries += receipt_entries(row)
             self._stream.committed(entries, row["epoch"])
         if sends:
             await self._answer_replays(row, sends)
@@ -223,7 +223,7 @@ class Sender:
         for draft, status, seq, name in zip(sends, statuses, row["s_seq"], row["s_name"], strict=True):
             if status == "new":
                 position += 1
-                message = new_message(draft, position, seq, name, stamp)
+                message = draft_as_message(draft, position, seq, name, stamp)
                 self._settle(draft, Sent(with_client_id(message, draft), replayed=False))
                 entries.append(
                     Entry(
@@ -264,7 +264,7 @@ class Sender:
             self._settle(draft, Sent(with_client_id(found[position].message, draft), replayed=not is_first))
 
 
-def new_message(draft: Draft, position: int, seq: int, name: str, stamp: str) -> Message:
+def draft_as_message(draft: Draft, position: int, seq: int, name: str, stamp: str) -> Message:
     content = draft.content
     return Message(
         message_id=(message_id := str(position)),
@@ -287,7 +287,7 @@ def with_client_id(message: Message, draft: Draft) -> Message:
     return msgspec.structs.replace(message, client_id=draft.content.client_id)
 
 
-def receipts(row: Any) -> list[Entry]:
+def receipt_entries(row: Any) -> list[Entry]:
     """The entries that the batch's markers left, shown from their own ids."""
     kinds = row["e_kind"] or ()
     first = row["last"] - len(kinds) + 1

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from messenger.db.metadata import Table
 
 
-class Message(Table):
+class MessageRow(Table):
     __tablename__ = "messages"
     chat_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -37,7 +37,7 @@ class Message(Table):
     )
 
 
-class Reaction(Table):
+class ReactionRow(Table):
     __tablename__ = "reactions"
     chat_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     message_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

@@ -30,9 +30,9 @@ async def rebuild(db: Database, progress: Progress, *, anew: bool = False) -> No
     while True:
         try:
             if not is_done:
-                place = await _step(db, most)
-                is_done = place.upto is None
-                progress(place.head if place.upto is None else place.upto, place.head)
+                stretch = await _step(db, most)
+                is_done = stretch.upto is None
+                progress(stretch.head if stretch.upto is None else stretch.upto, stretch.head)
             is_behind = await follow(db)
         except Unavailable:  # nothing was done: a step is all or nothing
             failures += 1
@@ -49,11 +49,11 @@ async def rebuild(db: Database, progress: Progress, *, anew: bool = False) -> No
 async def _step(db: Database, most: int) -> Stretch:
     async with db.transaction() as tx:
         await store.keep_others_out(tx)
-        place = await store.find_stretch(tx, most)
-        await _index(tx, place.after, MAX_ID if place.upto is None else place.upto)
-        await store.note_stretch(tx, place.upto)
+        stretch = await store.find_stretch(tx, most)
+        await _index(tx, stretch.after, MAX_ID if stretch.upto is None else stretch.upto)
+        await store.note_stretch(tx, stretch.upto)
         await store.sort_in(tx)
-    return place
+    return stretch
 
 
 async def mend(db: Database, messages: list[int]) -> None:

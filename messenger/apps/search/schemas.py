@@ -74,7 +74,7 @@ class Hit(Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class HitPage:
     hits: list[Hit]
     next: PageEnd | None
     is_complete: bool
@@ -95,7 +95,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class TakenTask:
     """A task that somebody has taken up; the attempt tells this try from the next."""
 
     task_id: int
@@ -106,7 +106,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    place: int
+    number: int
     chat_id: int
     message_id: int
 

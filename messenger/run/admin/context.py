@@ -31,7 +31,7 @@ def read_settings() -> Config:
 def run_with_database(work: Callable[[Config, str], Awaitable[int]]) -> int:
     """The exit code of work on a database that is there and has this version's schema."""
     config = read_settings()
-    with database_of(config) as dsn:
+    with database_url(config) as dsn:
         check_database(config, dsn)
         check_schema(config, dsn)
 
@@ -42,7 +42,7 @@ def run_with_database(work: Callable[[Config, str], Awaitable[int]]) -> int:
 
 
 @contextmanager
-def database_of(config: Config) -> Iterator[str]:
+def database_url(config: Config) -> Iterator[str]:
     """Never through a pooler: locks and snapshots must stay with one connection."""
     if config.database.is_private:
         with PrivatePostgres.lease(config.data_dir, bin_dir=config.database.bin_dir) as private:
@@ -61,22 +61,22 @@ async def open_database(dsn: str) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def desk_of(
+async def open_auth(
     config: Config, db: Database, *, password_min_length: int | None = None
 ) -> AsyncIterator[AuthContext]:
     """No session is opened here, so the installation's keys are left alone: a key of the moment signs nothing."""
     rules = (
         config.auth if password_min_length is None else replace(config.auth, password_min_length=password_min_length)
     )
-    desk = AuthContext.prepare(rules, db, [Fernet.generate_key().decode()])
+    auth = AuthContext.prepare(rules, db, [Fernet.generate_key().decode()])
     try:
-        yield desk
+        yield auth
     finally:
-        desk.passwords.close()
+        auth.passwords.close()
 
 
 @asynccontextmanager
-async def sender_of(config: Config, dsn: str) -> AsyncIterator[Sender]:
+async def open_sender(config: Config, dsn: str) -> AsyncIterator[Sender]:
     """Sends as the server does. Servers find what was written by looking, four times a second."""
     stream = Log(dsn, wire="none", redis_url="", retention_days=config.log_retention_days)
     lines = ConnectionSet(dsn, 1)

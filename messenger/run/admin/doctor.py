@@ -56,7 +56,7 @@ def examine() -> Iterator[Finding]:
     yield _files()
     yield from _disk(config)
     try:
-        with context.database_of(config) as dsn:
+        with context.database_url(config) as dsn:
             version, _ = check_database(config, dsn)
             yield Finding("database", True, f"PostgreSQL {version}")
             yield from asyncio.run(_all(ask_database(config, dsn)))

@@ -9,7 +9,7 @@ HEAD_LOCK = 7236837  # the same that log_take takes
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class EpochHead:
     position: int
     epoch: str
     epoch_began_after: int
@@ -20,7 +20,7 @@ async def take_head(tx: Transaction) -> None:
     await tx.session.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": HEAD_LOCK})
 
 
-async def get_head(tx: Transaction) -> Head:
+async def get_head(tx: Transaction) -> EpochHead:
     statement = text(
         """
         select h.position, h.epoch, coalesce((select max(e.after_position) from log_epochs e), 0) as began
@@ -28,7 +28,7 @@ async def get_head(tx: Transaction) -> Head:
         """
     )
     row = (await tx.session.execute(statement)).one()
-    return Head(row.position, row.epoch, row.began)
+    return EpochHead(row.position, row.epoch, row.began)
 
 
 async def begin_epoch(tx: Transaction, after: int) -> str:

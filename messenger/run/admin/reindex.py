@@ -16,7 +16,7 @@ def run(options: argparse.Namespace) -> int:
     async def work(config: Config, dsn: str) -> int:
         began = time.monotonic()
         async with context.open_database(dsn) as db:
-            await rebuild(db, Progress(), anew=options.anew)
+            await rebuild(db, ProgressLine(), anew=options.anew)
         print(f"The search index is right up to the head of the log. {time.monotonic() - began:.1f} s")
         return 0
 
@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
         return 1
 
 
-class Progress:
+class ProgressLine:
     """Talk on stderr: one line that changes, or a few lines where nobody watches."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ from messenger.db.database import Database
 from messenger.errors import ChatNotFound, IdempotencyConflict, UserAlreadyExists
 from messenger.run.admin import context, people
 from messenger.run.admin.context import BY_HAND
-from messenger.run.admin.people import Somebody
+from messenger.run.admin.people import Person
 from messenger.run.cli import USAGE, Refusal
 from messenger.settings import Config, Mode
 
@@ -84,9 +84,9 @@ def run(options: argparse.Namespace) -> int:
 
 async def seed(config: Config, dsn: str) -> Made:
     made = Made()
-    async with _alone(dsn), context.open_database(dsn) as db, context.sender_of(config, dsn) as sender:
-        async with context.desk_of(config, db, password_min_length=len(PASSWORD)) as desk:
-            three = [await _person(desk, number, made) for number in range(1, HOW_MANY + 1)]
+    async with _alone(dsn), context.open_database(dsn) as db, context.open_sender(config, dsn) as sender:
+        async with context.open_auth(config, db, password_min_length=len(PASSWORD)) as auth:
+            three = [await _person(auth, number, made) for number in range(1, HOW_MANY + 1)]
         await _direct(db, sender, three, made)
         await _group(db, sender, three, made)
         await _lounge(db, sender, three, made)
@@ -103,26 +103,26 @@ async def _alone(dsn: str) -> AsyncIterator[None]:
         connection.terminate()
 
 
-async def _person(desk: AuthContext, number: int, made: Made) -> Somebody:
+async def _person(auth: AuthContext, number: int, made: Made) -> Person:
     email = f"test{number}@test.com"
-    found = await people.find(desk.db, email)
+    found = await people.find(auth.db, email)
     if found is not None:
         made.found += 1
         return found
     try:
-        registered = await _register(desk, f"test{number}", email)
+        registered = await _register(auth, f"test{number}", email)
     except UserAlreadyExists:  # somebody else has the name; the e-mail is what signs in
-        registered = await _register(desk, f"{email} (demo)", email)
+        registered = await _register(auth, f"{email} (demo)", email)
     made.people += 1
-    return Somebody(registered.user_id, registered.name)
+    return Person(registered.user_id, registered.name)
 
 
-async def _register(desk: AuthContext, name: str, email: str) -> accounts.Registered:
+async def _register(auth: AuthContext, name: str, email: str) -> accounts.Registered:
     wanted = Registration(password=PASSWORD, user_name=name, email=email)
-    return await accounts.register(desk, wanted, BY_HAND)
+    return await accounts.register(auth, wanted, BY_HAND)
 
 
-async def _direct(db: Database, sender: Sender, three: Sequence[Somebody], made: Made) -> None:
+async def _direct(db: Database, sender: Sender, three: Sequence[Person], made: Made) -> None:
     opened = await chats.open_direct(db, three[0].identity, three[1].user_id)
     _count(made, opened.is_new)
     last = await _talk(sender, three, opened.chat_id, DIRECT_TALK, made)
@@ -130,7 +130,7 @@ async def _direct(db: Database, sender: Sender, three: Sequence[Somebody], made:
         await messages.mark_read(sender, three[1].user_id, None, opened.chat_id, last)
 
 
-async def _group(db: Database, sender: Sender, three: Sequence[Somebody], made: Made) -> None:
+async def _group(db: Database, sender: Sender, three: Sequence[Person], made: Made) -> None:
     chat_id = await _find_chat(db, three[0], "group", GROUP)
     _count(made, chat_id is None)
     if chat_id is None:
@@ -139,7 +139,7 @@ async def _group(db: Database, sender: Sender, three: Sequence[Somebody], made: 
     await _talk(sender, three, chat_id, GROUP_TALK, made)
 
 
-async def _lounge(db: Database, sender: Sender, three: Sequence[Somebody], made: Made) -> None:
+async def _lounge(db: Database, sender: Sender, three: Sequence[Person], made: Made) -> None:
     host, guest = three[2], three[0]
     chat_id = await _find_chat(db, host, "chat", LOUNGE)
     _count(made, chat_id is None)
@@ -149,14 +149,14 @@ async def _lounge(db: Database, sender: Sender, three: Sequence[Somebody], made:
     await _talk(sender, three, chat_id, LOUNGE_TALK, made)
 
 
-async def _find_chat(db: Database, owner: Somebody, kind: str, name: str) -> int | None:
+async def _find_chat(db: Database, owner: Person, kind: str, name: str) -> int | None:
     state = await chats.sync(db, owner.identity)
     mine = (view.chat for view in state.chats)
     return min((chat.chat_id for chat in mine if (chat.kind, chat.name) == (kind, name)), default=None)
 
 
 async def _talk(
-    sender: Sender, three: Sequence[Somebody], chat_id: int, talk: Sequence[tuple[int, str]], made: Made
+    sender: Sender, three: Sequence[Person], chat_id: int, talk: Sequence[tuple[int, str]], made: Made
 ) -> int | None:
     """The id of the last message that is there."""
     last = None

@@ -18,7 +18,7 @@ from messenger.apps.search.engines import broker
 from messenger.apps.search.engines.rabbit import RabbitEngine
 from messenger.apps.search.index import Index
 from messenger.apps.search.results import Results
-from messenger.apps.search.schemas import Work
+from messenger.apps.search.schemas import TakenTask
 from messenger.db.database import Database
 from messenger.errors import Unavailable
 from messenger.identity import MAX_ID
@@ -40,7 +40,7 @@ class Consumer:
         self._delay = delay
         self._outbox = RabbitEngine(url, db, results, delay)  # what is put back here must be handed over again
         self._handling: set[asyncio.Task[None]] = set()
-        self._working: dict[AbstractIncomingMessage, Work] = {}
+        self._working: dict[AbstractIncomingMessage, TakenTask] = {}
         self._is_leaving = False
         self._running: asyncio.Task[NoReturn] | None = None
 
@@ -111,7 +111,7 @@ class Consumer:
             del self._working[message]
         await answer(message.ack())
 
-    async def _taken_up(self, task_id: int) -> Work | None:
+    async def _taken_up(self, task_id: int) -> TakenTask | None:
         """None: it is over."""
         while True:
             with suppress(Unavailable):

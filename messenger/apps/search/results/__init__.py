@@ -7,13 +7,13 @@ one and never an empty result.
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from messenger.apps.search.schemas import Match, Result, Task, Work
+from messenger.apps.search.schemas import Match, Result, TakenTask, Task
 from messenger.db.database import Transaction
 from messenger.settings import Config
 
 
 class Results(Protocol):
-    async def keep(self, tx: Transaction, work: Work, found: Sequence[Match]) -> None:
+    async def keep(self, tx: Transaction, work: TakenTask, found: Sequence[Match]) -> None:
         """Inside the transaction that calls the task done."""
 
     async def is_lost(self, tx: Transaction, task: Task) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from messenger.apps.search.schemas import Match, Result, Task, Work
+from messenger.apps.search.schemas import Match, Result, TakenTask, Task
 from messenger.db.database import Transaction
 from messenger.db.statements import text
 
@@ -29,7 +29,7 @@ FORGET = "delete from search_results where task_id = any(cast(:tasks as bigint[]
 
 
 class PostgresResults:
-    async def keep(self, tx: Transaction, work: Work, found: Sequence[Match]) -> None:
+    async def keep(self, tx: Transaction, work: TakenTask, found: Sequence[Match]) -> None:
         chats, messages = [one.chat_id for one in found], [one.message_id for one in found]
         await tx.session.execute(text(KEEP), {"task": work.task_id, "chats": chats, "messages": messages})
 
@@ -41,7 +41,7 @@ class PostgresResults:
         return [Result(row.place, row.chat_id, row.message_id) for row in rows]
 
     async def take(self, tx: Transaction, task: Task, chosen: Sequence[Result]) -> list[Result]:
-        await tx.session.execute(text(TAKE), {"task": task.task_id, "places": [one.place for one in chosen]})
+        await tx.session.execute(text(TAKE), {"task": task.task_id, "places": [one.number for one in chosen]})
         return list(chosen)  # chosen were those that nobody else holds
 
     async def put_back(self, task: Task, taken: Sequence[Result]) -> None:

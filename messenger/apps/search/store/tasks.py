@@ -6,7 +6,7 @@ Their clock is the database's, the same for all who work on them.
 from collections.abc import Sequence
 from typing import Any
 
-from messenger.apps.search.schemas import Task, Work
+from messenger.apps.search.schemas import TakenTask, Task
 from messenger.db.database import Transaction
 from messenger.db.statements import text
 
@@ -76,7 +76,7 @@ UNHELD = (
 
 async def claim(
     tx: Transaction, delay: float, lease: float, most_attempts: int, task_id: int | None = None
-) -> Work | None:
+) -> TakenTask | None:
     """This one or the oldest that nobody holds. Whoever else is choosing takes another one."""
     row = (
         await tx.session.execute(
@@ -96,7 +96,7 @@ async def claim(
             {"delay": delay, "lease": lease, "most": most_attempts} | ({} if task_id is None else {"task": task_id}),
         )
     ).one_or_none()
-    return Work(row.id, row.asker_id, row.text, row.attempts) if row else None
+    return TakenTask(row.id, row.asker_id, row.text, row.attempts) if row else None
 
 
 async def hand_over(tx: Transaction, delay: float, lease: float, most_attempts: int, limit: int) -> list[int]:
@@ -167,7 +167,7 @@ async def fail_hopeless(tx: Transaction, most_attempts: int, deadline: float) ->
 MINE_TO_DO = "id = :id and attempts = :attempt and status = 'IN_PROCESS'"
 
 
-async def renew(tx: Transaction, work: Work, lease: float) -> bool:
+async def renew(tx: Transaction, work: TakenTask, lease: float) -> bool:
     """Still alive. Is it still mine?"""
     found = await tx.session.execute(
         text(
@@ -179,7 +179,7 @@ async def renew(tx: Transaction, work: Work, lease: float) -> bool:
     return found.first() is not None
 
 
-async def advance(tx: Transaction, work: Work, progress: int) -> bool:
+async def advance(tx: Transaction, work: TakenTask, progress: int) -> bool:
     found = await tx.session.execute(
         text(f"update search_tasks set progress = :progress where {MINE_TO_DO} returning id"),
         {"id": work.task_id, "attempt": work.attempt, "progress": progress},
@@ -187,7 +187,7 @@ async def advance(tx: Transaction, work: Work, progress: int) -> bool:
     return found.first() is not None
 
 
-async def finish(tx: Transaction, work: Work, hits: int, *, is_complete: bool) -> bool:
+async def finish(tx: Transaction, work: TakenTask, hits: int, *, is_complete: bool) -> bool:
     found = await tx.session.execute(
         text(
             "update search_tasks set status = 'SUCCESS', progress = 100, hits = :hits, complete = :complete,"
@@ -198,7 +198,7 @@ async def finish(tx: Transaction, work: Work, hits: int, *, is_complete: bool) -
     return found.first() is not None
 
 
-async def give_back(tx: Transaction, work: Work, pause: float) -> None:
+async def give_back(tx: Transaction, work: TakenTask, pause: float) -> None:
     """This try has failed; another one may follow after a pause."""
     await tx.session.execute(
         text(
@@ -209,7 +209,7 @@ async def give_back(tx: Transaction, work: Work, pause: float) -> None:
     )
 
 
-async def put_back(tx: Transaction, work: Work) -> None:
+async def put_back(tx: Transaction, work: TakenTask) -> None:
     """As if nobody had taken it up."""
     await tx.session.execute(
         text(
