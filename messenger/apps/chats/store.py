@@ -1,4 +1,4 @@
-"""The statements about chats and members: one function, one statement. What belongs to other rooms is only named."""
+"""The statements about chats and members: one function, one statement. Tables of others are only named here."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -37,11 +37,11 @@ from messenger.apps.chats.schemas import (
     ChatAndPerson,
     ChatState,
     ChatView,
-    Head,
     Heir,
     Join,
     LastMessage,
     ListPosition,
+    LogHead,
     MemberCount,
     Membership,
     Participant,
@@ -83,9 +83,9 @@ STATE = (
     MEMBER_COUNT,
 )
 MEMBERSHIP = (Chat.id, Chat.kind, Chat.name, Chat.join_rule, Chat.head_seq, MemberRow.role, MemberRow.name)
-# A chat stands where its last message stands in the log, or where I came into it.
+# The position of a chat in my list: that of its last message in the log, or of my joining.
 POSITION = func.greatest(Chat.head_id, func.coalesce(MINE.since, 0))
-# How one person sees chats. A reader who is in none of them (`me` is null) may still look on a test rig.
+# Chats as one person sees them. `me` is null only on a test rig, where everybody may read.
 VIEW: Select[*tuple[Any, ...]] = (
     select(
         *STATE,
@@ -135,7 +135,7 @@ MEMBERS: Select[*tuple[Any, ...]] = (
 
 
 async def hold_people(tx: Transaction, ids: Collection[UserId]) -> dict[UserId, str]:
-    """Who of them there is, by name; until the commit none of their accounts can be deleted."""
+    """The names of those that exist; until the commit none of their accounts can be deleted."""
     statement = (
         select(USERS.c.id, USERS.c.name)
         .where(USERS.c.id == any_(_array(ids)), USERS.c.deleted_at.is_(None))
@@ -146,13 +146,13 @@ async def hold_people(tx: Transaction, ids: Collection[UserId]) -> dict[UserId, 
 
 
 async def lock_chat(tx: Transaction, chat_id: int) -> bool:
-    """The lock that orders all that happens in a chat. Is there such a chat?"""
+    """This lock orders all that happens in a chat. False: there is no such chat."""
     statement = select(Chat.id).where(Chat.id == chat_id, Chat.deleted_at.is_(None)).with_for_update(key_share=True)
     return await tx.session.scalar(statement) is not None
 
 
 async def lock_chats_of(tx: Transaction, user_id: UserId) -> list[int]:
-    """Where this person's name is shown: chats they are in, and those that they left words in."""
+    """Chats that show this person's name: as a member, or as the author of messages there."""
     shown = union_all(
         select(MemberRow.chat_id).where(MemberRow.user_id == user_id),
         select(FormerMember.chat_id).where(FormerMember.user_id == user_id),
@@ -182,7 +182,7 @@ async def find_membership(tx: Transaction, chat_id: int, user_id: UserId | None)
 
 
 async def find_direct(tx: Transaction, low: UserId, high: UserId, person: UserId) -> int | None:
-    """None also when that person's account is gone."""
+    """None: there is none, or that person's account was deleted."""
     statement = (
         select(DirectChat.chat_id)
         .join(USERS, USERS.c.id == person)
@@ -223,13 +223,13 @@ async def find_chats_of(tx: Transaction, user_id: UserId) -> list[int]:
 
 
 async def find_chats_and_people(tx: Transaction, pairs: Sequence[tuple[int, int | None]]) -> list[ChatAndPerson]:
-    """For each chat and the person an event is about: how both are now."""
+    """For each pair of a chat and a person: both as they are now."""
     asked = (
         func.unnest(bindparam("chats", type_=ARRAY(BigInteger)), bindparam("people", type_=ARRAY(BigInteger)))
         .table_valued(column("chat_id", BigInteger), column("person", BigInteger), with_ordinality="n")
         .render_derived()
     )
-    # Materialized: a chat that many of the events are about is looked at, and its members counted, once.
+    # Materialized: a chat of many events is read, and its members are counted, only once.
     known = (
         select(*STATE)
         .where(Chat.id == any_(bindparam("chats", type_=ARRAY(BigInteger))), Chat.deleted_at.is_(None))
@@ -287,9 +287,9 @@ async def find_empty(tx: Transaction, chats: Collection[int]) -> list[int]:
     return list(await tx.session.scalars(statement))
 
 
-async def find_head(tx: Transaction) -> Head:
+async def find_head(tx: Transaction) -> LogHead:
     statement = select(LOG_HEAD.c.position, LOG_HEAD.c.epoch).order_by(LOG_HEAD.c.position.desc()).limit(1)
-    return Head(*(await tx.session.execute(statement)).one())
+    return LogHead(*(await tx.session.execute(statement)).one())
 
 
 # --- changing
@@ -301,7 +301,7 @@ async def add_chat(tx: Transaction, kind: ChatKind, name: str, join_rule: Join, 
 
 
 async def claim_direct(tx: Transaction, low: UserId, high: UserId) -> int | None:
-    """The id of the pair's chat to be. None: somebody was first; others at the same time wait for that here."""
+    """The id of the pair's new chat. None: another request was first. Requests at the same time wait for it here."""
     new_id = func.nextval(func.pg_get_serial_sequence("chats", "id"))
     statement = (
         pg_insert(DirectChat)
@@ -322,7 +322,7 @@ async def change_chat(tx: Transaction, chat_id: int, changes: dict[str, str]) ->
 
 
 async def add_guest(tx: Transaction, name: str) -> UserId:
-    """Somebody without a way to sign in."""
+    """A person who cannot sign in."""
     statement = insert(USERS).values(name=name).returning(USERS.c.id)
     return UserId((await tx.session.execute(statement)).scalar_one())
 
@@ -330,7 +330,7 @@ async def add_guest(tx: Transaction, name: str) -> UserId:
 async def add_members(
     tx: Transaction, chat_id: int, ids: Sequence[UserId], role: Role, *, read_seq: int = 0, name: str | None = None
 ) -> int:
-    """How many of them were not in the chat before."""
+    """Returns how many of them are new in the chat."""
     values = {
         "user_id": func.unnest(_array(sorted(ids))),
         "chat_id": literal(chat_id, BigInteger),
@@ -356,7 +356,7 @@ async def set_name(tx: Transaction, chat_id: int, user_id: UserId, name: str | N
 
 
 async def mute(tx: Transaction, chat_id: int, user_id: UserId, until: datetime | None) -> bool:
-    """Was it otherwise before?"""
+    """True: it was different before."""
     statement = (
         update(MemberRow)
         .where(
@@ -373,7 +373,7 @@ async def remove_member(tx: Transaction, chat_id: int, user_id: UserId) -> None:
 
 
 async def keep_trace(tx: Transaction, chat_id: int, user_id: UserId) -> None:
-    """Somebody who leaves and has said something stays known to the chat, by a name that may still change."""
+    """A person who leaves messages behind is still shown in the chat, by a name that may change."""
     spoke = exists().where(MESSAGES.c.chat_id == chat_id, MESSAGES.c.sender_id == user_id)
     trace = select(literal(user_id, BigInteger), literal(chat_id, BigInteger)).where(spoke)
     statement = pg_insert(FormerMember).from_select(["user_id", "chat_id"], trace).on_conflict_do_nothing()
@@ -385,7 +385,7 @@ async def remove_everywhere(tx: Transaction, user_id: UserId) -> None:
 
 
 async def drop_traces(tx: Transaction, user_id: UserId) -> None:
-    """This person's name does not change any more."""
+    """The name of this person will not change any more."""
     await tx.session.execute(delete(FormerMember).where(FormerMember.user_id == user_id))
 
 
@@ -404,11 +404,11 @@ NAME_HEIRS = text("""
 
 
 async def name_heirs(tx: Transaction, user_id: UserId, chats: Sequence[int]) -> list[Heir]:
-    """Where this person is the only owner, the oldest admin, else the oldest member becomes one."""
+    """In chats where this person is the only owner, the oldest admin or else the oldest member becomes the owner."""
     return [Heir(*row) for row in await tx.session.execute(NAME_HEIRS, {"user": user_id, "chats": list(chats)})]
 
 
-# The message is looked up in the list, not joined: a join could find it has nothing to do and skip the function.
+# The message is looked up in the select list: a join without rows could skip the function.
 REFLOOR = text("""
     select x.chat, r.was + 1, r.now, (select g.id from messages g where g.chat_id = x.chat and g.seq = r.now)
       from unnest(:chats) as x(chat)
@@ -418,12 +418,12 @@ REFLOOR = text("""
 
 
 async def refloor(tx: Transaction, chats: Sequence[int]) -> list[ReadRun]:
-    """Who is in these chats has changed: what has everybody in them read now? Answers what became read by all."""
+    """The members of these chats have changed. Returns the messages that thereby became read by all."""
     return [ReadRun(*row) for row in await tx.session.execute(REFLOOR, {"chats": list(chats)})]
 
 
 def _array(ids: Collection[int]) -> BindParameter[Any]:
-    """One parameter, however many they are."""
+    """One parameter for any number of ids."""
     return literal(list(ids), ARRAY(BigInteger))
 
 

@@ -1,4 +1,4 @@
-"""How the log's entries about messages look as events: as they are now, the same for everybody."""
+"""Renders the log's entries about messages as events: messages as they are now, the same for everybody."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -101,7 +101,7 @@ async def mark_message_read(request: web.Request) -> web.Response:
     chat_id = await service.chat_of(request.app[DATABASE], message_id)
     try:
         return await mark_read(request, chat_id, message_id)
-    except ChatNotFound:  # a stranger must not learn that there is such a message
+    except ChatNotFound:  # a stranger must not learn that the message exists
         raise MessageNotFound from None
 
 
@@ -112,7 +112,7 @@ async def mark_read(request: web.Request, chat_id: int, message_id: int) -> web.
 
 
 async def speaker(request: web.Request, chat_id: int) -> tuple[int, int | None]:
-    """Who says it: me; `user_id` may only repeat that, unless there is no sign-in at all."""
+    """The sender: me. `user_id` may only repeat that, unless the server is a test rig without sign-in."""
     given = paging.query(request, ("user_id",))
     named = paging.find_id(given["user_id"]) if "user_id" in given else None
     identity = request.get(IDENTITY)
@@ -143,7 +143,7 @@ def one_text(message: str | None, text: str | None) -> str:
 
 
 def read_page_query(given: dict[str, str]) -> PageQuery:
-    """At most one place: a number, before, after or around a message, or an anchor with counts or a limit."""
+    """At most one place: a number; before, after or around a message; or an anchor with counts or a limit."""
     places = [name for name in PLACES if name in given]
     if len(places) > 1:
         reason = "Give at most one of from, before, after, around and anchor."

@@ -1,7 +1,7 @@
 """Messages as they are now: single ones, and pages of a chat's history.
 
-A page is answered from memory while nothing has happened in its chat, else it is read in as few statements as that
-takes. The statement that reads the rows looks once more whether their reader is in the chat.
+A page is answered from memory (`memory`) while nothing has happened in its chat; else it is read (`store`) in as few
+statements as possible. The statement that reads the rows checks again that their reader is in the chat.
 """
 
 import hashlib
@@ -31,17 +31,17 @@ Anchor = Literal["newest", "first_unread", "number", "message", "nearest"]
 
 @dataclass(frozen=True, slots=True)
 class PageQuery:
-    """Which messages of a chat: those numbered from `anchor + start` up to `anchor + stop`, without the last.
+    """Asks for the messages of a chat with the numbers from `anchor + start` to just before `anchor + stop`.
 
-    The anchor is a number, a message that must be there, or the place of an id whether or not it is a message here.
+    The anchor is a number, a message that must exist, or the place of an id (`nearest`), which may be no message here.
     """
 
     anchor: Anchor
     value: int
     start: int
     stop: int
-    is_full: bool = False  # where the chat begins after the start, as many more at the end
-    is_backward: bool = False  # what "more" means
+    is_full: bool = False  # when the chat begins after the start, the page has as many more at its end
+    is_backward: bool = False  # "more" means earlier messages
     has_read_cursors: bool = True
 
     @classmethod
@@ -76,7 +76,7 @@ class PageQuery:
         )
 
     def resolved(self, chat: ChatHead, reader: int) -> "PageQuery":
-        """Readers who have read equally far have the same page. Who is no member has read nothing."""
+        """Readers who have read equally far have the same page. A reader who is no member has read nothing."""
         if self.anchor != "first_unread":
             return self
         read = chat.read_cursors.get(reader)
@@ -89,7 +89,7 @@ class PageQuery:
 
 @dataclass(frozen=True, slots=True)
 class EncodedPage:
-    """A page as it is answered."""
+    """A page as it is sent."""
 
     body: bytes
     tag: str
@@ -101,11 +101,11 @@ class History:
         self._memory = PageMemory(log, page_cache)
 
     async def current(self, ids: Collection[int]) -> dict[int, CurrentMessage]:
-        """Those of these messages that are there, the same for everybody."""
+        """Those of these messages that exist, as everybody sees them."""
         return {row["id"]: render_for_all(row) for row in await store.find_current(self._lines, ids)}
 
     async def page(self, me: Identity | None, chat_id: int, query: PageQuery, arrived_at: float) -> EncodedPage:
-        """Ascending. `next.iterator` is the number to go on from: a page at the end repeats it, so it can be polled."""
+        """Ascending. `next.iterator` is the next number; a page at the end repeats it, so it can be polled."""
         is_fresh = await self._memory.may_be_believed(arrived_at)
         chat = await self._enter(me, chat_id, is_fresh)
         reader = me.user_id if me is not None else 0
@@ -122,19 +122,19 @@ class History:
     async def offset_page(
         self, me: Identity | None, chat_id: int, later_than: int | None, offset: int, limit: int, arrived_at: float
     ) -> list[Message]:
-        """Numbers have no holes, so an offset is a number: the cost of a page does not grow with it."""
+        """Numbers have no holes, so an offset is a number, and a page costs the same at any offset."""
         chat = await self._enter(me, chat_id, await self._memory.may_be_believed(arrived_at))
         start = 0 if later_than is None else await self._seq_of(chat_id, later_than)
         rows = await self._rows(chat, me, start + offset + 1, limit)
         return await self._rendered(chat, me, rows)
 
     async def read_cursors(self, me: Identity | None, chat_id: int, arrived_at: float) -> list[ReadCursor]:
-        """How far everybody has read."""
+        """The read cursors of all members."""
         chat = await self._enter(me, chat_id, await self._memory.may_be_believed(arrived_at))
         return list(chat.read_cursors.values())
 
     async def own(self, user_id: int, chat_id: int, from_seq: int, to_seq: int, most: int) -> list[ReadMessage]:
-        """What this person said within a run of messages."""
+        """The messages of this person within a run of numbers."""
         return await store.find_own(self._lines, chat_id, from_seq, to_seq, user_id, most)
 
     async def find_by_key(self, chat_id: int, key: str) -> int | None:
@@ -156,7 +156,7 @@ class History:
         return chat
 
     async def _read(self, chat: ChatHead, me: Identity | None, query: PageQuery) -> tuple[MessagePage, list[int]]:
-        """The page, and who have said something on it."""
+        """The page, and the senders of its messages."""
         first, count = await self._numbers(chat, query)
         rows = await self._rows(chat, me, first, count)
         messages = await self._rendered(chat, me, rows)
@@ -172,7 +172,7 @@ class History:
         return page, sorted({row["sender_id"] for row in rows})
 
     async def _numbers(self, chat: ChatHead, query: PageQuery) -> tuple[int, int]:
-        """The first number of the page, and how many there may be."""
+        """The first number of the page, and the most messages it may have."""
         stop = query.stop
         if query.anchor == "newest":
             anchor = chat.head_seq + 1
@@ -184,20 +184,20 @@ class History:
             seq = await store.find_seq(self._lines, chat.chat_id, query.value)
             anchor = seq or await store.find_nearest_seq(self._lines, chat.chat_id, query.value)
             if seq is None and not query.is_full:
-                stop -= 1  # there is no anchor on the page
+                stop -= 1  # the anchor itself is not on the page
         first = max(1, anchor + query.start)
         return first, stop - query.start if query.is_full else max(0, anchor + stop - first)
 
     async def _rows(self, chat: ChatHead, me: Identity | None, first: int, count: int) -> Sequence[Any]:
         reader = None if me is None or me.reads_all else me.user_id
         rows = await store.find_messages(self._lines, chat.chat_id, first, count, reader)
-        if not rows:  # the end of the chat, or its reader has been removed meanwhile
+        if not rows:  # the end of the chat, or the reader has been removed meanwhile
             await self._enter(me, chat.chat_id, is_fresh=False)
         return rows
 
     async def _rendered(self, chat: ChatHead, me: Identity | None, rows: Sequence[Any]) -> list[Message]:
         unknown = {row["sender_id"] for row in rows} - chat.names.keys()
-        if unknown:  # remembered when they are known: others read meanwhile
+        if unknown:  # remembered only once they are known, as others read `names` meanwhile
             chat.names |= await store.find_names(self._lines, chat.chat_id, unknown)
         has_reactions = bool(rows) and chat.has_reactions
         reactions = (

@@ -1,7 +1,7 @@
-"""What is remembered for pages of history, and when it may be believed.
+"""What is remembered for pages of history, and when it may be used.
 
-Members, names, read cursors and whole pages were true when the log stood at a place. They are used only while this
-process has followed the log to a head that was read after the request came, and knows of nothing later in that chat.
+Members, names, read cursors and whole pages were true at one position of the log. They are used only when this process
+has followed the log to a head that was read after the request arrived, and knows of no later entry in that chat.
 """
 
 from typing import TYPE_CHECKING
@@ -20,11 +20,11 @@ MOST_CHATS, MOST_MEMBERS = 2_000, 100_000  # remembered, in each of two generati
 
 
 class CachedPage(msgspec.Struct, array_like=True, frozen=True):
-    """A page as it is answered, and what must still hold for it to be."""
+    """A page as it is sent, and the position of the log at which it was true."""
 
     epoch: str
     position: int
-    senders: list[int]  # who see more in it than others: the keys of their own messages
+    senders: list[int]  # they see more than others: the keys of their own messages
     tag: str
     body: bytes
 
@@ -38,21 +38,21 @@ class PageMemory:
         self._shelf = page_cache
         self._young: dict[int, ChatHead] = {}
         self._old: dict[int, ChatHead] = {}
-        self._members = 0  # of the young ones
+        self._members = 0  # of the young generation
 
     @property
     def cursor(self) -> Cursor:
-        """What is read from now on knows everything up to here."""
+        """Whatever is read after this knows everything up to here."""
         return self._log.place
 
     async def may_be_believed(self, arrived_at: float) -> bool:
-        """Has this process followed the log to a head read since the request came?"""
+        """Has this process followed the log to a head that was read since the request arrived?"""
         if self._shelf is None:
             return False
         try:
             await self._log.barrier(arrived_at)
         except Unavailable:
-            return False  # the database itself says what is wrong
+            return False  # the statement that follows will say what is wrong
         return True
 
     def find_chat(self, chat_id: int) -> "ChatHead | None":
@@ -68,7 +68,7 @@ class PageMemory:
             self._young, self._old, self._members = {}, self._young, 0
 
     async def find_page(self, chat_id: int, name: str, reader: int) -> CachedPage | None:
-        """The one of all readers; who has said something on it has one of his own."""
+        """The page of all readers, or for the sender of a message on it that sender's own page."""
         name = self._name(chat_id, name)
         page = await self._find(name, chat_id)
         return await self._find(f"{name} {reader}", chat_id) if page is None or reader in page.senders else page

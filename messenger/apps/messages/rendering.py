@@ -1,4 +1,4 @@
-"""From a row of the database to a message as it is answered."""
+"""Turns rows of the database into messages as they are sent."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""What can be done with messages, and by whom: send, read, edit, delete, react, page through history."""
+"""What can be done with messages, with the right to do it: send, mark as read, edit, delete, react."""
 
 import asyncio
 from functools import partial
@@ -58,14 +58,14 @@ def submit(
 
 
 async def send(sender: Sender, user_id: int, session_id: int | None, chat_id: int, outgoing: Outgoing) -> Sent:
-    """Returns when it is stored for good."""
+    """Returns when the message is stored for good."""
     answered: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
     submit(sender, user_id, session_id, chat_id, outgoing, answer=partial(resolve, answered))
     return await answered
 
 
 async def send_to_person(db: Database, sender: Sender, me: Identity, person: UserId, outgoing: Outgoing) -> Sent:
-    """In the chat between the two, which is made on first use."""
+    """In the direct chat of the two, which is created on first use."""
     chat_id = await chats.direct_chat(db, me, person)
     return await send(sender, me.user_id, me.session_id, chat_id, outgoing)
 
@@ -76,7 +76,7 @@ async def send_to_group(db: Database, sender: Sender, me: Identity, group_id: in
 
 
 def resolve(future: "asyncio.Future[Any]", verdict: Any) -> None:
-    if future.done():  # nobody waits for it any more
+    if future.done():  # the request has gone away
         return
     if isinstance(verdict, MessengerError):
         future.set_exception(verdict)
@@ -85,7 +85,7 @@ def resolve(future: "asyncio.Future[Any]", verdict: Any) -> None:
 
 
 async def mark_read(sender: Sender, user_id: int, session_id: int | None, chat_id: int, message_id: int) -> int:
-    """My marker moves up to this message, never back; answers the message's number."""
+    """Moves my marker up to this message, never back. Returns the message's number."""
     answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     submit_mark(sender, user_id, session_id, chat_id, message_id, partial(resolve, answered))
     return await answered
@@ -152,7 +152,7 @@ def reaction(me: Identity, chat_id: int, message_id: int, emoji: str, action: st
 
 
 async def _enter(tx: Transaction, me: Identity, chat_id: int, message_id: int) -> store.MessageState:
-    """Under the chat's lock: my session lives, I am in, the message is there and has words."""
+    """Under the chat's lock: my session is open, I am a member, and the message exists and is not deleted."""
     locked = await store.lock_chat(tx, chat_id)
     if not await store.session_lives(tx, me.session_id):
         raise SessionRevoked

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from messenger.apps.messages.schemas import Reaction, ReadCursor, ReadMessage
-from messenger.db.statements import text
 
 if TYPE_CHECKING:
     from messenger.db.connection import ConnectionSet
@@ -27,7 +26,7 @@ NAMES = """
     select u.id, coalesce(m.name, u.name) as name
       from users u left join members m on m.chat_id = $1 and m.user_id = u.id where u.id = any($2)
 """
-# `$4`: the reader, or null where everybody may read everything. One snapshot sees his membership and the rows.
+# `$4`: the reader, or null where everybody may read. One snapshot sees the membership and the rows.
 MESSAGES = """
     select g.id, g.seq, g.sender_id, g.text, (extract(epoch from g.sent_at) * 1000)::bigint as sent,
            (extract(epoch from g.edited_at) * 1000)::bigint as edited, g.deleted_at is not null as deleted,
@@ -43,7 +42,7 @@ REACTIONS = """
       from reactions r where r.chat_id = $1 and r.message_id between $2 and $3
      group by r.message_id, r.emoji order by r.message_id, r.emoji
 """
-# `is_read` never falls back: the chat keeps how far all have read.
+# `is_read` never becomes false again: the chat keeps how far all members have read.
 CURRENT = """
     select g.id, g.seq, g.sender_id, g.text, (extract(epoch from g.sent_at) * 1000)::bigint as sent,
            (extract(epoch from g.edited_at) * 1000)::bigint as edited, g.deleted_at is not null as deleted,
@@ -61,14 +60,14 @@ OWN = """
     select g.id, g.seq, g.key from messages g
      where g.chat_id = $1 and g.seq between $2 and $3 and g.sender_id = $4 order by g.seq limit $5
 """
-# Keys are unique per sender, so the members are tried one by one, by the index.
+# Keys are unique per sender, so the index is asked for each member.
 BY_KEY = """
     select max(g.id) as id
       from members m join messages g on g.chat_id = m.chat_id and g.sender_id = m.user_id and g.key = $2
      where m.chat_id = $1
 """
 SEQ = "select seq from messages where id = $1 and chat_id = $2"
-# Numbers have no holes and rise with the ids, so halving finds the place of an id that is no message of this chat.
+# Numbers have no holes and rise with the ids, so a binary search finds the place of an id that is no message here.
 NEAREST = """
     with recursive halves as (
         select 1::bigint as low, head_seq + 1 as high from chats where id = $2
@@ -83,7 +82,7 @@ NEAREST = """
 
 @dataclass(slots=True)
 class ChatHead:
-    """What all pages of a chat share, true when the log stood at `cursor`."""
+    """What all pages of a chat share, as it was when the log stood at `cursor`."""
 
     chat_id: int
     cursor: "Cursor"
@@ -109,7 +108,7 @@ def _read_cursor(row: str) -> tuple[int, ReadCursor]:
 
 
 async def find_names(lines: "ConnectionSet", chat_id: int, people: Iterable[int]) -> dict[int, str]:
-    """As these people are called in this chat; a row that is gone has no name."""
+    """The names of these people in this chat; empty if the row is gone."""
     wanted = list(people)
     return dict.fromkeys(wanted, "") | dict(await lines.rows(NAMES, chat_id, wanted))
 
@@ -150,7 +149,7 @@ async def find_seq(lines: "ConnectionSet", chat_id: int, message_id: int) -> int
 
 
 async def find_nearest_seq(lines: "ConnectionSet", chat_id: int, message_id: int) -> int:
-    """The number of the first message of this chat that is later than this id, or the one to be dealt next."""
+    """The number of the first message of this chat after this id, or the next number to be given."""
     rows = await lines.rows(NEAREST, message_id, chat_id)
     return rows[0]["seq"] if rows else 1
 
@@ -160,7 +159,7 @@ async def find_nearest_seq(lines: "ConnectionSet", chat_id: int, message_id: int
 
 @dataclass(frozen=True, slots=True)
 class MessageState:
-    """Where a message stands, whose it is, and whether it is still there."""
+    """The chat, number and sender of a message, and whether it was deleted."""
 
     chat_id: int
     seq: int
@@ -170,77 +169,77 @@ class MessageState:
 
 async def find_state(tx: "Transaction", message_id: int) -> MessageState | None:
     row = (
-        await tx.session.execute(
-            text("select chat_id, seq, sender_id, deleted_at is not null as deleted from messages where id = :id"),
-            {"id": message_id},
+        await tx.run(
+            "select chat_id, seq, sender_id, deleted_at is not null as deleted from messages where id = :id",
+            id=message_id,
         )
     ).one_or_none()
     return MessageState(row.chat_id, row.seq, row.sender_id, row.deleted) if row else None
 
 
 async def lock_chat(tx: "Transaction", chat_id: int) -> bool:
-    """Before a message of it is changed: the chat's lock orders all that happens in it. Is it there?"""
-    statement = text("select 1 from chats where id = :chat and deleted_at is null for no key update")
-    return (await tx.session.execute(statement, {"chat": chat_id})).first() is not None
+    """Before a message is changed: this lock orders all that happens in a chat. False: there is no such chat."""
+    statement = "select 1 from chats where id = :chat and deleted_at is null for no key update"
+    return (await tx.run(statement, chat=chat_id)).first() is not None
 
 
 async def session_lives(tx: "Transaction", session_id: int) -> bool:
     # FOR SHARE: a logout that comes meanwhile waits until this is written, so nothing is written after its answer.
-    statement = text("select 1 from sessions where id = :id and ended_at is null for share")
-    return (await tx.session.execute(statement, {"id": session_id})).first() is not None
+    statement = "select 1 from sessions where id = :id and ended_at is null for share"
+    return (await tx.run(statement, id=session_id)).first() is not None
 
 
 async def edit(tx: "Transaction", chat_id: int, seq: int, words: str) -> None:
-    await tx.session.execute(
-        text(
-            "update messages set text = :words, edited_at = date_trunc('milliseconds', clock_timestamp())"
-            " where chat_id = :chat and seq = :seq"
-        ),
-        {"chat": chat_id, "seq": seq, "words": words},
+    await tx.run(
+        "update messages set text = :words, edited_at = date_trunc('milliseconds', clock_timestamp())"
+        " where chat_id = :chat and seq = :seq",
+        chat=chat_id,
+        seq=seq,
+        words=words,
     )
 
 
 async def mark_deleted(tx: "Transaction", chat_id: int, seq: int) -> None:
-    """A tombstone keeps the place and the number; the words are gone."""
-    await tx.session.execute(
-        text(
-            "update messages set text = '', deleted_at = date_trunc('milliseconds', clock_timestamp())"
-            " where chat_id = :chat and seq = :seq"
-        ),
-        {"chat": chat_id, "seq": seq},
+    """The row stays with its number as a tombstone; its text is gone."""
+    await tx.run(
+        "update messages set text = '', deleted_at = date_trunc('milliseconds', clock_timestamp())"
+        " where chat_id = :chat and seq = :seq",
+        chat=chat_id,
+        seq=seq,
     )
 
 
 async def clear_reactions(tx: "Transaction", chat_id: int, message_id: int) -> None:
-    await tx.session.execute(
-        text("delete from reactions where chat_id = :chat and message_id = :message"),
-        {"chat": chat_id, "message": message_id},
+    await tx.run(
+        "delete from reactions where chat_id = :chat and message_id = :message", chat=chat_id, message=message_id
     )
 
 
 async def react(tx: "Transaction", chat_id: int, message_id: int, user_id: int, emoji: str) -> bool:
-    found = await tx.session.execute(
-        text(
-            "insert into reactions (chat_id, message_id, emoji, user_id) values (:chat, :message, :emoji, :person)"
-            " on conflict do nothing returning 1"
-        ),
-        {"chat": chat_id, "message": message_id, "emoji": emoji, "person": user_id},
+    found = await tx.run(
+        "insert into reactions (chat_id, message_id, emoji, user_id) values (:chat, :message, :emoji, :person)"
+        " on conflict do nothing returning 1",
+        chat=chat_id,
+        message=message_id,
+        emoji=emoji,
+        person=user_id,
     )
     return found.first() is not None
 
 
 async def unreact(tx: "Transaction", chat_id: int, message_id: int, user_id: int, emoji: str) -> bool:
-    found = await tx.session.execute(
-        text(
-            "delete from reactions where chat_id = :chat and message_id = :message and emoji = :emoji"
-            " and user_id = :person returning 1"
-        ),
-        {"chat": chat_id, "message": message_id, "emoji": emoji, "person": user_id},
+    found = await tx.run(
+        "delete from reactions where chat_id = :chat and message_id = :message and emoji = :emoji"
+        " and user_id = :person returning 1",
+        chat=chat_id,
+        message=message_id,
+        emoji=emoji,
+        person=user_id,
     )
     return found.first() is not None
 
 
 async def count_reactions(tx: "Transaction", chat_id: int, message_id: int) -> int:
-    """How many different ones stand on a message."""
-    statement = text("select count(distinct emoji) from reactions where chat_id = :chat and message_id = :message")
-    return int((await tx.session.execute(statement, {"chat": chat_id, "message": message_id})).scalar_one())
+    """How many different reactions a message has."""
+    statement = "select count(distinct emoji) from reactions where chat_id = :chat and message_id = :message"
+    return int((await tx.run(statement, chat=chat_id, message=message_id)).scalar_one())

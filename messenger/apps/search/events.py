@@ -1,4 +1,4 @@
-"""How the progress of a search looks on the streams of whoever asked for it."""
+"""The progress of a search task as events for the person who asked for it."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Searching at once: what of the asker's chats answers a question, as it is now.
+"""Searching at once: messages of the asker's chats that match a question, as they are now.
 
 Without an identity (`me` is None) this is reached only on a test rig without sign-in, where every chat is open to all.
 """
@@ -42,7 +42,7 @@ async def search(db: Database, index: Index, show: "LookUp", me: Identity | None
 
 
 def reader_id(me: Identity | None) -> int | None:
-    """Whose chats are searched; None: all of them."""
+    """The person whose chats are searched; None: all chats."""
     return None if me is None or me.reads_all else me.user_id
 
 

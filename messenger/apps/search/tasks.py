@@ -1,7 +1,7 @@
-"""Searching in the background: tasks are stored, somebody works on them, and what they found is fetched once.
+"""Searching in the background: tasks are stored, workers do them, and what they find is fetched once.
 
-The row of a task is its truth. Whoever works on it holds it for a few seconds at a time, so that the work of whoever
-dies is taken up by another; the number of the try keeps a late one from finishing what is no longer his.
+The row of a task decides. A worker holds it by a lease of a few seconds, so that another one takes over when it dies;
+the number of the attempt keeps a late worker from finishing a task that is no longer its own.
 """
 
 import asyncio
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DEADLINE = 60.0  # after which a task has failed, whatever became of those who worked on it
-LEASE = 5.0  # a worker that was not heard of for so long is dead
+DEADLINE = 60.0  # after which a task has failed, whatever happened to its workers
+LEASE = 5.0  # a worker that does not renew it in this time is dead
 BEAT = 1.5
 ATTEMPTS = 3
 PAUSE = 1.0  # before another try
-LOOK = 0.5  # for what has come, and for what was left by whoever died
+LOOK = 0.5  # for new tasks, and for those of workers that died
 SWEEP = 60.0
-TRUST = 10.0  # in a broker: what it was handed and nobody has taken up by then is handed over again
+TRUST = 10.0  # seconds; a task that the broker was given and nobody has taken up by then is handed over again
 HANDFUL = 100
 CHATS_AT_ONCE = 100
 MOST_WAITING = 20  # of one person; they end within the deadline
@@ -78,7 +78,7 @@ async def status(db: Database, me: Identity | None, task_id: int) -> Task:
 async def fetch(
     db: Database, results: Results, show: "LookUp", me: Identity | None, task_id: int, *, start: int, limit: int
 ) -> TaskPage:
-    """A page of what may be read now; what it holds, and what may not be read any more, is gone from the store."""
+    """A page of the results that may be read now. They leave the store, and so do those that may no longer be read."""
     hits: list[TaskHit] = []
     start = max(start, 1)
     while len(hits) < limit:
@@ -98,7 +98,7 @@ async def fetch(
 async def _take(
     db: Database, results: Results, show: "LookUp", me: Identity | None, task_id: int, *, start: int, limit: int
 ) -> tuple[list[Result], list[MarkedMessage], bool]:
-    """What cannot be shown now because the database is away stays in the store, or comes back to it."""
+    """If the database is away, results stay in the store or are put back into it."""
     taken: list[Result] = []
     try:
         async with db.transaction() as tx:
@@ -134,7 +134,7 @@ def owner(me: Identity | None) -> UserId | None:
 
 
 async def forget(results: Results, tx: Transaction, me: Identity, caller: Caller) -> None:
-    """With the account goes what it looked for."""
+    """The searches of a deleted account are deleted with it."""
     await results.forget(tx, await store.forget_tasks(tx, me.user_id))
 
 
@@ -147,14 +147,14 @@ async def sweep(db: Database, results: Results) -> None:
 
 
 async def take_up(db: Database, delay: float) -> TakenTask | None:
-    """The next task to be done, if there is one; those that nobody can do any more have failed."""
+    """The next task to be done, if there is one. Tasks that nobody can do any more are failed first."""
     if not await fail_hopeless(db, delay):
         return None
     return await _claim(db, delay)
 
 
 async def take_up_this(db: Database, task_id: int) -> TakenTask | None:
-    """None: somebody works on it, or it is over."""
+    """None: another worker holds it, or it is done."""
     return await _claim(db, 0, task_id)
 
 
@@ -167,7 +167,7 @@ async def _claim(db: Database, delay: float, task_id: int | None = None) -> Take
 
 
 async def fail_hopeless(db: Database, delay: float) -> bool:
-    """Is there anything to do at all?"""
+    """False: there is nothing to do at all."""
     async with db.reading() as tx:
         if not await store.is_anything_open(tx):
             return False
@@ -178,7 +178,7 @@ async def fail_hopeless(db: Database, delay: float) -> bool:
 
 
 async def hand_over(db: Database, delay: float) -> list[int]:
-    """To the broker, which holds them for a while as a worker would."""
+    """Gives tasks to the broker, which then holds them for a while as a worker does."""
     async with db.transaction() as tx:
         return await store.hand_over(tx, delay, TRUST, ATTEMPTS, HANDFUL)
 
@@ -189,7 +189,7 @@ async def take_back(db: Database, task_ids: Sequence[int]) -> None:
 
 
 async def give_up(db: Database, task_id: int) -> bool:
-    """Nobody tries it again. False: somebody still does."""
+    """The task fails. False: another worker still tries it."""
     async with db.transaction() as tx:
         failed = await store.give_up(tx, task_id)
         if failed is not None:
@@ -204,13 +204,13 @@ async def is_over(db: Database, task_id: int) -> bool:
 
 
 async def do(db: Database, results: Results, index: Index, work: TakenTask, delay: float) -> None:
-    """From the question to the stored results, while it is told again and again that somebody is alive here."""
+    """From the question to the stored results, while the lease is renewed again and again."""
     doing = asyncio.ensure_future(_search(db, results, index, work, delay))
     try:
         while not (await asyncio.wait({doing}, timeout=BEAT))[0]:
             async with db.reading() as tx:
                 if not await store.renew(tx, work, LEASE):
-                    return  # somebody else has it now, or it is too late
+                    return  # another worker has it now, or it is too late
         doing.result()
     finally:
         doing.cancel()

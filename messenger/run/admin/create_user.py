@@ -1,4 +1,4 @@
-"""Registers somebody by the same rules as everybody. The password is no argument: other processes would see it."""
+"""Registers a person by the usual rules. The password is no argument, as other processes would see it."""
 
 import argparse
 import getpass

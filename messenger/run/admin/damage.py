@@ -1,7 +1,7 @@
-"""What can be damaged, each kind as a statement that finds it and a sentence that says it.
+"""The kinds of damage: each is a statement that finds it and a sentence that describes it.
 
-The statements are read in one snapshot, so whatever a running server does meanwhile is seen as a whole or not at all.
-Most go once through a table in the order of an index; none of them keeps rows in this process.
+The statements run in one snapshot, so what a running server does meanwhile is seen as a whole or not at all.
+Most read a table once in the order of an index; none of them keeps rows in this process.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Repair = Literal["chats", "search", "followers", "reactions", "traces", "session
 
 @dataclass(frozen=True, slots=True)
 class DamageKind:
-    """`sentence` is filled with the columns of a row; `repair`: what puts it right, None: nothing here can know how."""
+    """`sentence` is filled with the columns of a row. `repair`: the repair for it; None: it cannot be repaired here."""
 
     name: str
     sentence: str
@@ -23,14 +23,14 @@ class DamageKind:
     remedy: str = "It cannot be derived from the rest: compare with a backup."
 
 
-# How far the index has followed; edits that were pruned before they were followed make it begin anew by itself.
+# How far the index has followed the log. If edits were pruned before that, it begins anew by itself.
 FOLLOWED = """
     followed as materialized (
         select case when k.after_position > greatest(s.position, b.position) then 0 else s.position end as upto
           from log_followers s join log_followers b on b.name = 'search begun' cross join log_kept k
          where s.name = 'search')
 """
-# Messages of which something is still to be followed may differ.
+# Messages with an edit or a deletion that the index has not followed yet may differ.
 CHANGED_SINCE = """
     select from log_entries e where e.position > f.upto and e.kind in ('message_edited', 'message_deleted')
                                 and e.subject_id = {message}

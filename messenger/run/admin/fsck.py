@@ -1,7 +1,7 @@
-"""Recounts everything and names what is damaged; with --fix puts right what follows from the rest.
+"""Recounts everything and names what is damaged; with --fix it repairs what can be derived from the rest.
 
-Looking is done in one snapshot of its own connection: a server may work meanwhile, and a large database may take longer
-than any request may. Repairing is done in short transactions under the locks that everybody takes.
+Damage is searched in one snapshot on a connection of its own: a server may run meanwhile, and a large database may take
+longer than any request may. Repairs are short transactions under the usual locks.
 """
 
 import argparse
@@ -88,7 +88,7 @@ async def _find_kind(connection: asyncpg.Connection, kind: DamageKind) -> Damage
 
 
 async def fix(config: Config, dsn: str, found: Sequence[Damage]) -> list[Damage]:
-    """A round repairs all that was found, and looks again; as long as that makes it less, another one follows."""
+    """Each round repairs all that was found and searches again; rounds go on while the damage becomes less."""
     async with context.open_database(dsn) as db, context.open_auth(config, db) as auth:
         for _ in range(MOST_ROUNDS):
             before = sum(one.count for one in found)
@@ -104,7 +104,7 @@ async def fix(config: Config, dsn: str, found: Sequence[Damage]) -> list[Damage]
 
 
 async def _repair_rest(dsn: str, auth: AuthContext, kind: DamageKind, *, nothing_lost: bool) -> None:
-    """More than is kept is repaired while it is found: to recount everything for each lot would take for ever."""
+    """Repairs damage beyond the rows that are kept, while finding it: a full recount per batch would take too long."""
     async with snapshot(dsn) as connection:
         cursor = await connection.cursor(kind.find)
         while rows := await cursor.fetch(MOST_ROWS):

@@ -1,4 +1,4 @@
-"""The person that a command is about: by name, by e-mail, or by the id that listings and reports show."""
+"""Finds the person a command is about: by name, e-mail, or the id that listings and reports show."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The search index made anew, beside servers that run. How, and why nothing is missed: apps/search/rebuild."""
+"""Makes the search index anew while servers run. apps/search/rebuild says why nothing is missed."""
 
 import argparse
 import sys
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 class ProgressLine:
-    """Talk on stderr: one line that changes, or a few lines where nobody watches."""
+    """Progress on stderr: one changing line on a terminal, a few lines elsewhere."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()

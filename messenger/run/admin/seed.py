@@ -1,6 +1,6 @@
-"""Demo people, chats and messages. Everything goes through the services, and what is there already is left alone.
+"""Demo people, chats and messages, made through the services. What exists already is not changed.
 
-Repeatable: people are known by their e-mail, chats by their name among the first one's, messages by their client_id.
+Repeatable: people are found by e-mail, chats by name among those of their owner, messages by client_id.
 """
 
 import argparse
@@ -28,10 +28,10 @@ from messenger.settings import Config, Mode
 
 PASSWORD = "test"
 HOW_MANY = 3
-LOCK = 7236850  # two servers that start at once make one set
-PATIENCE = 60.0  # seconds to wait for the other one
+LOCK = 7236850  # two servers that start at once make only one set
+PATIENCE = 60.0  # seconds to wait for the other server
 GROUP, LOUNGE = "Demo group", "Demo lounge"
-# Who says what; a message's place in its list is a part of its key, so lists grow at their ends only.
+# (person, text). The key of a message holds its index in the list, so add to the ends of the lists only.
 DIRECT_TALK = (
     (0, "Hi! Can you see this?"),
     (1, "Yes, and you will see that I have read it."),
@@ -48,7 +48,7 @@ LOUNGE_TALK = ((2, "This chat is open: anybody may join under a name of their ow
 
 @dataclass(slots=True)
 class Made:
-    """What came to be, and what had been there."""
+    """How much was made, and how much was there before."""
 
     people: int = 0
     chats: int = 0
@@ -111,7 +111,7 @@ async def _person(auth: AuthContext, number: int, made: Made) -> Person:
         return found
     try:
         registered = await _register(auth, f"test{number}", email)
-    except UserAlreadyExists:  # somebody else has the name; the e-mail is what signs in
+    except UserAlreadyExists:  # another person has the name; the e-mail is what one signs in with
         registered = await _register(auth, f"{email} (demo)", email)
     made.people += 1
     return Person(registered.user_id, registered.name)
@@ -158,13 +158,13 @@ async def _find_chat(db: Database, owner: Person, kind: str, name: str) -> int |
 async def _talk(
     sender: Sender, three: Sequence[Person], chat_id: int, talk: Sequence[tuple[int, str]], made: Made
 ) -> int | None:
-    """The id of the last message that is there."""
+    """Returns the id of the last message that was sent or found."""
     last = None
     for number, (speaker, text) in enumerate(talk, 1):
         outgoing = Outgoing(text, client_id=f"demo-{number}")
         try:
             sent = await messages.send(sender, three[speaker].user_id, None, chat_id, outgoing)
-        except (ChatNotFound, IdempotencyConflict) as error:  # has left, or says something else by now
+        except (ChatNotFound, IdempotencyConflict) as error:  # the person has left, or the key has another text
             made.left_alone.append(f"message {number} of {three[speaker].name} in chat {chat_id}: {error.detail}")
             continue
         last = int(sent.message.message_id)

@@ -1,4 +1,4 @@
-"""Where somebody is signed in, and ending that: the sessions' own way, so sockets close and the audit knows."""
+"""Lists and ends the sessions of a person through their service, so sockets close and the audit records it."""
 
 import argparse
 import json
@@ -50,7 +50,7 @@ def show(person: Person, found: Sequence[SessionInfo], *, as_json: bool) -> int:
 
 
 async def revoke(auth: AuthContext, person: Person, wanted: Sequence[int] | None) -> int:
-    """`wanted`: None for all of them. One that is not there leaves the others as they are."""
+    """`wanted`: None for all. If one of them does not exist, none is ended."""
     which = (
         [SessionFilter()] if wanted is None else [SessionFilter(only=SessionId(one)) for one in dict.fromkeys(wanted)]
     )

@@ -1,4 +1,4 @@
-"""Where lies what tasks found until it is fetched: one small port, with PostgreSQL or Redis behind it.
+"""Keeps what tasks found until it is fetched: one small port, with PostgreSQL or Redis behind it.
 
 A store may lose everything at any moment. The row of a task says how much must still be there, so a loss is called
 one and never an empty result.

@@ -13,7 +13,6 @@ from redis.exceptions import RedisError
 
 from messenger.apps.search.schemas import LIFETIME, Match, Result, TakenTask, Task
 from messenger.db.database import Transaction
-from messenger.db.statements import text
 from messenger.errors import Unavailable
 
 TIMEOUT = 1.0
@@ -41,7 +40,7 @@ class RedisResults:
         await self._add(work, results, anew=True)
 
     async def is_lost(self, tx: Transaction, task: Task) -> bool:
-        left = (await tx.session.execute(text(LOCK), {"task": task.task_id})).scalar_one_or_none()
+        left = (await tx.run(LOCK, task=task.task_id)).scalar_one_or_none()
         with answering():
             return (left or 0) > int(await self._client.zcard(key(task)))
 
@@ -56,7 +55,7 @@ class RedisResults:
         with answering():
             places = {int(place) for place in await self._take([key(task)], [one.number for one in chosen])}
         try:
-            await tx.session.execute(text(COUNT), {"task": task.task_id, "taken": len(places)})
+            await tx.run(COUNT, task=task.task_id, taken=len(places))
         except BaseException:
             await self.put_back(task, [one for one in chosen if one.number in places])
             raise
