@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import event
+from sqlalchemy import Result, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -22,7 +22,7 @@ from messenger.db import driver
 from messenger.db.connection import ConnectionSet
 from messenger.db.liveness import Liveness, connect_watched
 from messenger.db.news import News
-from messenger.db.statements import CompiledQuery
+from messenger.db.statements import CompiledQuery, text
 from messenger.errors import BadParameters, Unavailable
 
 T = TypeVar("T")
@@ -57,6 +57,10 @@ class Transaction:
     session: AsyncSession
     news: list[News] = field(default_factory=list)
     last: "dict[Writer, list[Any]]" = field(default_factory=dict)
+
+    async def run(self, statement: str, **given: Any) -> Result[Any]:
+        """One statement written as SQL, with its parameters by name."""
+        return await self.session.execute(text(statement), given)
 
     def at_the_end(self, write: "Callable[[Transaction, list[T]], Awaitable[None]]", row: T) -> None:
         """To be written with all others of its kind in one statement, before the news and the commit."""

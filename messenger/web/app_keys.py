@@ -30,9 +30,9 @@ DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)  # s
 IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)  # absent: nobody signed in
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 ADDRESS: web.RequestKey[str] = web.RequestKey("address", str)  # read it by clients.address_of
-CAME: web.RequestKey[float] = web.RequestKey("came", float)  # when, by the monotonic clock
+ARRIVED_AT: web.RequestKey[float] = web.RequestKey("arrived_at", float)  # when, by the monotonic clock
 
 
-def root_of(request: web.Request) -> web.Application:
+def root_app(request: web.Request) -> web.Application:
     """It holds all keys, also when a nested application answers. (`config_dict` is a new map each time.)"""
     return request.match_info.apps[0]

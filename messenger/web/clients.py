@@ -15,7 +15,7 @@ from aiohttp import web
 from multidict import istr
 
 from messenger.identity import Caller
-from messenger.web.app_keys import ADDRESS, REQUEST_ID, root_of
+from messenger.web.app_keys import ADDRESS, REQUEST_ID, root_app
 
 UNIX = "unix"
 IPV6_PREFIX = 64  # one household or server owns a whole /64
@@ -72,7 +72,7 @@ def address_of(request: web.Request) -> str:
     if known is None:
         known = name_peer(request.remote)
         if forwarded := request.headers.getall(FORWARDED_FOR, ()):
-            known = find_address(known, forwarded, root_of(request)[PROXIES])
+            known = find_address(known, forwarded, root_app(request)[PROXIES])
         request[ADDRESS] = known
     return known
 
@@ -104,7 +104,7 @@ def is_secure(request: web.Request) -> bool:
     said = request.headers.get(FORWARDED_PROTO)
     if said is None:
         return False
-    return said.rpartition(",")[2].strip().lower() == "https" and root_of(request)[PROXIES].include(
+    return said.rpartition(",")[2].strip().lower() == "https" and root_app(request)[PROXIES].include(
         name_peer(request.remote)
     )
 

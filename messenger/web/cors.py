@@ -3,7 +3,7 @@
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from messenger.web.app_keys import CONFIG, root_of
+from messenger.web.app_keys import CONFIG, root_app
 
 PREFLIGHT_SECONDS = "600"
 READABLE_ELSEWHERE = (
@@ -42,7 +42,7 @@ def open_to_origins(request: web.Request, answer: web.StreamResponse) -> None:
 
 def _allowed_origin(request: web.Request) -> str | None:
     """What Access-Control-Allow-Origin says to this request."""
-    allowed = root_of(request)[CONFIG].server.cors_origins
+    allowed = root_app(request)[CONFIG].server.cors_origins
     origin = request.headers.get("Origin")
     if origin is not None and origin in allowed:
         return origin

@@ -22,7 +22,7 @@ from messenger.errors import (
 )
 from messenger.web import reply
 from messenger.web.access import is_stream
-from messenger.web.app_keys import CONFIG, REQUEST_ID, root_of
+from messenger.web.app_keys import CONFIG, REQUEST_ID, root_app
 from messenger.web.deadlines import in_time
 from messenger.web.recording import template
 
@@ -77,7 +77,7 @@ def _refuse(
         raise ConnectionError("An answer has begun, there cannot be another one.")
     answer = reply.problem(error, request[REQUEST_ID])
     if error.status == AuthFailed.status:
-        auth = root_of(request)[CONFIG].auth
+        auth = root_app(request)[CONFIG].auth
         answer.headers.add("WWW-Authenticate", f'{auth.token_type} realm="messenger"')
         answer.headers.add("WWW-Authenticate", 'Bearer realm="messenger"')
     if isinstance(original, web.HTTPMethodNotAllowed):

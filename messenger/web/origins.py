@@ -11,7 +11,7 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from messenger.errors import CsrfFailed
-from messenger.web.app_keys import CONFIG, root_of
+from messenger.web.app_keys import CONFIG, root_app
 
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -25,7 +25,7 @@ def refuse_foreign_page(request: web.Request) -> None:
 
 
 def is_own_page(request: web.Request) -> bool:
-    return is_own(request.headers, request.host, root_of(request)[CONFIG].server.cors_origins)
+    return is_own(request.headers, request.host, root_app(request)[CONFIG].server.cors_origins)
 
 
 def is_own(headers: MultiMapping[str], host: str, allowed: Collection[str]) -> bool:

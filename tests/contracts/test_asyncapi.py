@@ -45,10 +45,10 @@ READ_INTO = {
     "Unreact": schemas.ReactFrame,
     "Typing": TypingFrame,
     "Presence": PresenceFrame,
-    "ClassicSay": classic.Say,
-    "ClassicRead": classic.Read,
-    "ClassicSayHere": classic.SayHere,
-    "ClassicReadHere": classic.ReadHere,
+    "ClassicSay": classic.AllChatsSend,
+    "ClassicRead": classic.AllChatsRead,
+    "ClassicSayHere": classic.OneChatSend,
+    "ClassicReadHere": classic.OneChatRead,
 }
 BOUNDS = ("minLength", "maxLength", "minimum", "maximum", "pattern")
 
@@ -140,10 +140,12 @@ def test_a_verb_that_is_read_otherwise_is_reported() -> None:
     assert found[2].startswith("Typing: chat_id is")
 
 
-@pytest.mark.parametrize("name", ["Message", "Reaction", "ReadCursor", "Page"])
+@pytest.mark.parametrize("name", ["Message", "Reaction", "ReadCursor", "MessagePage"])
 def test_a_message_is_described_as_it_is_written(name: str) -> None:
     (_, defined) = msgspec.json.schema_components([getattr(schemas, name)])
-    described = CONTRACT.document["components"]["schemas"][{"Message": "OwnMessage", "Page": "History"}.get(name, name)]
+    described = CONTRACT.document["components"]["schemas"][
+        {"Message": "OwnMessage", "MessagePage": "History"}.get(name, name)
+    ]
 
     assert set(described["properties"]) == set(defined[name]["properties"])
     optional = {"client_id"} if name == "Message" else set()

@@ -8,7 +8,7 @@ from aiohttp import web
 from messenger.apps.auth import events, handlers, middleware
 from messenger.apps.auth.context import AUTH, AuthContext
 from messenger.apps.auth.cookies import SessionCookie
-from messenger.apps.auth.memory import Memory
+from messenger.apps.auth.memory import SessionMemory
 from messenger.apps.auth.renewal import keep_renewing
 from messenger.apps.auth.secret_keys import load_keys
 from messenger.apps.auth.sweep import keep_sweeping
@@ -21,7 +21,7 @@ async def serving(root: web.Application) -> AsyncIterator[None]:
     keys = load_keys(config)
     farewells, renamings = root[ACCOUNT_DELETED], root[NAME_CHANGED]
     root[AUTH] = AuthContext.prepare(config.auth, db, keys, farewells, renamings)
-    root[middleware.MEMORY] = Memory(root[LOG])
+    root[middleware.MEMORY] = SessionMemory(root[LOG])
     root[middleware.COOKIE] = SessionCookie(keys, is_secure=config.cookie_secure)
     tasks = [
         asyncio.create_task(keep_sweeping(db), name="auth sweep"),

@@ -1,14 +1,14 @@
 """What the audit is told. It is written once, at the end of the transaction in which it happened."""
 
 from messenger.apps.auth.store import audit as store
-from messenger.apps.auth.values import AuditEntry, Event
+from messenger.apps.auth.values import AuditEntry, AuditEvent
 from messenger.db.database import Transaction
 from messenger.identity import Caller, SessionId, UserId
 
 
 def record(
     tx: Transaction,
-    event: Event,
+    event: AuditEvent,
     caller: Caller,
     *,
     user_id: UserId | None = None,

@@ -17,21 +17,21 @@ MOST = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownSession:
     identity: Identity
-    place: Cursor
+    cursor: Cursor
     until: float
 
 
-class Memory:
+class SessionMemory:
     def __init__(self, log: Log, most: int = MOST) -> None:
         self._log = log
         self._most = most
-        self._young: dict[object, Known] = {}
-        self._old: dict[object, Known] = {}
+        self._young: dict[object, KnownSession] = {}
+        self._old: dict[object, KnownSession] = {}
 
     @property
-    def place(self) -> Cursor:
+    def cursor(self) -> Cursor:
         return self._log.place
 
     async def find(self, name: object, *, rechecked: bool = False) -> Identity | None:
@@ -44,14 +44,14 @@ class Memory:
                 await self._log.barrier()
         except ConnectionLost:
             return None  # the row is asked, and says what is wrong
-        if self._log.is_quiet(known.place, user_id=known.identity.user_id):
+        if self._log.is_quiet(known.cursor, user_id=known.identity.user_id):
             return known.identity
         self._young.pop(name, None)
         self._old.pop(name, None)
         return None
 
-    def keep(self, name: object, identity: Identity, place: Cursor, seconds: float) -> None:
-        """`place`: where the log stood before the row was read."""
-        self._young[name] = Known(identity, place, time.monotonic() + seconds)
+    def keep(self, name: object, identity: Identity, cursor: Cursor, seconds: float) -> None:
+        """`cursor`: where the log stood before the row was read."""
+        self._young[name] = KnownSession(identity, cursor, time.monotonic() + seconds)
         if len(self._young) > self._most:
             self._young, self._old = {}, self._young

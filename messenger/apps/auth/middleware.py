@@ -9,13 +9,13 @@ from messenger.apps.auth import carriers, sessions
 from messenger.apps.auth.carriers import Carrier
 from messenger.apps.auth.context import AUTH
 from messenger.apps.auth.cookies import SessionCookie
-from messenger.apps.auth.memory import Memory
+from messenger.apps.auth.memory import SessionMemory
 from messenger.errors import AuthFailed, OriginNotAllowed
 from messenger.web import origins, reply
 from messenger.web.access import is_public, is_rechecked
-from messenger.web.app_keys import CAME, IDENTITY, root_of
+from messenger.web.app_keys import ARRIVED_AT, IDENTITY, root_app
 
-MEMORY: web.AppKey[Memory] = web.AppKey("session_memory", Memory)
+MEMORY: web.AppKey[SessionMemory] = web.AppKey("session_memory", SessionMemory)
 COOKIE: web.AppKey[SessionCookie] = web.AppKey("session_cookie", SessionCookie)
 CARRIER: web.RequestKey[Carrier] = web.RequestKey("carrier", Carrier)
 CLOSED: web.RequestKey[bool] = web.RequestKey("closed", bool)
@@ -24,7 +24,7 @@ API = "/v1"
 
 @web.middleware
 async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
-    request[CAME] = time.monotonic()
+    request[ARRIVED_AT] = time.monotonic()
     if not is_public(request) and (request.match_info.http_exception is None or _is_api(request.path)):
         request[CLOSED] = True
         await _find_out(request)
@@ -37,11 +37,11 @@ async def finish_answer(request: web.Request, answer: web.StreamResponse) -> Non
         for name, value in reply.PRIVATE.items():
             answer.headers.setdefault(name, value)
     if answer.status == AuthFailed.status and request.get(CARRIER) is Carrier.COOKIE:
-        root_of(request)[COOKIE].clear(answer)
+        root_app(request)[COOKIE].clear(answer)
 
 
 async def _find_out(request: web.Request) -> None:
-    root = root_of(request)
+    root = root_app(request)
     auth, cookie = root[AUTH], root[COOKIE]
     carrier = carriers.find_carrier(request, auth.rules, cookie)
     if carrier is None:

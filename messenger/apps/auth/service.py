@@ -17,7 +17,7 @@ from messenger.apps.auth.passwords import find_flaw
 from messenger.apps.auth.schemas import ProfileChange, Registration, SignIn, email_flaws, name_flaws, refuse
 from messenger.apps.auth.store import accounts as store
 from messenger.apps.auth.store import failures
-from messenger.apps.auth.values import Account, Device, Event, Profile, SessionFilter, SignedIn
+from messenger.apps.auth.values import Account, AuditEvent, Device, Profile, SessionFilter, SignedIn
 from messenger.db.database import Transaction
 from messenger.db.news import News
 from messenger.errors import (
@@ -48,7 +48,7 @@ class Registered:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PeoplePage:
     people: list[Profile]
     next_key: str | None
 
@@ -67,7 +67,7 @@ async def register(auth: AuthContext, wanted: Registration, caller: Caller) -> R
         if user_id is None:
             await _refuse_taken(tx, key, email_key)
             raise UserAlreadyExists
-        record(tx, Event.REGISTERED, caller, user_id=user_id)
+        record(tx, AuditEvent.REGISTERED, caller, user_id=user_id)
     log.info("registered user=%s", user_id)
     return Registered(user_id, name, email)
 
@@ -91,7 +91,7 @@ async def login(
             session_id, token, pair = await sessions.open_session(
                 tx, auth, account.user_id, device, caller, browser=browser
             )
-            record(tx, Event.LOGIN, caller, user_id=account.user_id, session_id=session_id)
+            record(tx, AuditEvent.LOGIN, caller, user_id=account.user_id, session_id=session_id)
             signed_in = SignedIn(account.user_id, account.name, token, pair)
     if signed_in is None:
         raise BadPassword
@@ -112,7 +112,7 @@ async def change_password(auth: AuthContext, me: Identity, current: str, new: st
         is_proven = await _settle(tx, auth, attempt, account, caller, is_right=is_right)
         if is_proven and password_hash is not None:
             await store.set_password(tx, me.user_id, password_hash)
-            record(tx, Event.PASSWORD_CHANGED, caller, user_id=me.user_id, session_id=me.session_id)
+            record(tx, AuditEvent.PASSWORD_CHANGED, caller, user_id=me.user_id, session_id=me.session_id)
             await sessions.end(tx, me.user_id, SessionFilter(but=me.session_id), caller, why="password changed")
     if not is_proven:
         raise Forbidden("The current password is wrong.")
@@ -135,9 +135,9 @@ async def _settle(
         return True
     user_id = account.user_id if account is not None else None
     await failures.add_failure(tx, attempt)
-    record(tx, Event.LOGIN_FAILED, caller, user_id=user_id)
+    record(tx, AuditEvent.LOGIN_FAILED, caller, user_id=user_id)
     if await failures.find_wait(tx, attempt, auth.bounds) is not None:
-        record(tx, Event.LOGIN_LIMITED, caller, user_id=user_id)
+        record(tx, AuditEvent.LOGIN_LIMITED, caller, user_id=user_id)
     return False
 
 
@@ -191,7 +191,7 @@ async def delete_account(auth: AuthContext, me: Identity, caller: Caller) -> Non
         await store.bury_user(tx, me.user_id, TOMBSTONE)
         for farewell in auth.farewells:
             await farewell(tx, me, caller)
-        record(tx, Event.ACCOUNT_DELETED, caller, user_id=me.user_id)
+        record(tx, AuditEvent.ACCOUNT_DELETED, caller, user_id=me.user_id)
         await sessions.end(tx, me.user_id, SessionFilter(), caller, why="account deleted")
     log.info("account deleted user=%s", me.user_id)
 
@@ -209,7 +209,7 @@ def record_membership(
     for person, detail in people.items():
         record(
             tx,
-            Event(what),
+            AuditEvent(what),
             caller,
             user_id=user_id,
             session_id=session_id,
@@ -219,11 +219,11 @@ def record_membership(
         )
 
 
-async def find_people(auth: AuthContext, piece: str, *, start: str, limit: int) -> Page:
+async def find_people(auth: AuthContext, piece: str, *, start: str, limit: int) -> PeoplePage:
     async with auth.db.reading() as tx:
         found = await store.find_people(tx, name_key(piece), start, limit + 1)
     people = [profile for _, profile in found[:limit]]
-    return Page(people, found[limit][0] if len(found) > limit else None)
+    return PeoplePage(people, found[limit][0] if len(found) > limit else None)
 
 
 async def _refuse_taken(tx: Transaction, key: str | None, email_key: str | None, *, but: UserId | None = None) -> None:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from messenger.apps.auth.audit import record
 from messenger.apps.auth.context import AuthContext
-from messenger.apps.auth.memory import Memory
+from messenger.apps.auth.memory import SessionMemory
 from messenger.apps.auth.store import sessions as store
 from messenger.apps.auth.store import tokens
 from messenger.apps.auth.tokens import OPAQUE_TOKEN, digest, new_opaque_token, new_session_token
-from messenger.apps.auth.values import Device, Event, Pair, SessionFilter, SessionInfo, SessionState
+from messenger.apps.auth.values import AuditEvent, Device, Pair, SessionFilter, SessionInfo, SessionState
 from messenger.db.database import Transaction
 from messenger.db.news import News
 from messenger.errors import NotFound, SessionExpired, SessionRevoked, TokenInvalid, TokenReused
@@ -53,7 +53,7 @@ Name = bytes | tuple[SessionId, UserId | None]
 
 
 async def identify(
-    auth: AuthContext, credential: Credential, memory: Memory | None, *, rechecked: bool = False
+    auth: AuthContext, credential: Credential, memory: SessionMemory | None, *, rechecked: bool = False
 ) -> Identity:
     """The credential names a session; its row says whether it still opens anything. `memory`: to ask it less often."""
     if isinstance(credential, SocketTicket):
@@ -64,9 +64,9 @@ async def identify(
     known = await memory.find(name, rechecked=rechecked)
     if known is not None:
         return known
-    place = memory.place
+    cursor = memory.cursor
     identity, seconds = await _check(auth, name)
-    memory.keep(name, identity, place, seconds)
+    memory.keep(name, identity, cursor, seconds)
     return identity
 
 
@@ -151,7 +151,7 @@ async def refresh(auth: AuthContext, token: str, caller: Caller) -> Pair:
         again = await _same_answer(tx, auth, state, token) if link.used_for <= GRACE else None
         if again is not None:
             return again
-        record(tx, Event.REFRESH_REUSED, caller, user_id=state.user_id, session_id=state.session_id)
+        record(tx, AuditEvent.REFRESH_REUSED, caller, user_id=state.user_id, session_id=state.session_id)
         await end(tx, state.user_id, SessionFilter(only=state.session_id), caller, why="refresh token reused")
     log.warning("refresh token reused user=%s session=%s", state.user_id, state.session_id)
     raise TokenReused
@@ -180,13 +180,13 @@ async def end(tx: Transaction, user_id: UserId, which: SessionFilter, caller: Ca
 
 
 def _tell_end(tx: Transaction, user_id: UserId, session_id: SessionId, caller: Caller, *, why: str) -> None:
-    record(tx, Event.SESSION_ENDED, caller, user_id=user_id, session_id=session_id, detail=why)
+    record(tx, AuditEvent.SESSION_ENDED, caller, user_id=user_id, session_id=session_id, detail=why)
     tx.emit(News("session_revoked", user_id=user_id, subject_id=session_id))
 
 
 async def logout(auth: AuthContext, me: Identity, caller: Caller) -> None:
     async with auth.db.transaction() as tx:
-        record(tx, Event.LOGOUT, caller, user_id=me.user_id, session_id=me.session_id)
+        record(tx, AuditEvent.LOGOUT, caller, user_id=me.user_id, session_id=me.session_id)
         await end(tx, me.user_id, SessionFilter(only=me.session_id), caller, why="logout")
 
 

@@ -9,7 +9,7 @@ from messenger.identity import SessionId, UserId
 from messenger.text import rfc3339
 
 
-class Event(StrEnum):
+class AuditEvent(StrEnum):
     """What the audit knows."""
 
     REGISTERED = "registered"
@@ -30,7 +30,7 @@ class Event(StrEnum):
 class AuditEntry:
     """Who did it and from where; in a chat also which member it was about."""
 
-    event: Event
+    event: AuditEvent
     address: str
     request_id: str
     user_id: UserId | None = None

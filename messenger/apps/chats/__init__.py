@@ -1,4 +1,4 @@
-"""Chats: who talks with whom, and who may do what there. Keeps nothing in the process."""
+"""Chats: their members, and what each member may do. Keeps nothing in the process."""
 
 from aiohttp import web
 

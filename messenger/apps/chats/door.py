@@ -1,4 +1,4 @@
-"""The door of a chat: who may do what in it, asked before anything is shown or changed.
+"""The door of a chat: checks what a person may do in it, before anything is shown or changed.
 
 `me` is None only on a test rig without sign-in, where every chat is open to every reader.
 """
@@ -12,7 +12,7 @@ from messenger.identity import Identity
 
 
 async def require_readable(tx: Transaction, me: Identity | None, chat_id: int) -> Membership:
-    """I may read it; to strangers it does not exist."""
+    """I may read it. For strangers it does not exist."""
     found = await store.find_membership(tx, chat_id, me.user_id if me is not None else None)
     if found is None:
         raise ChatNotFound
@@ -29,7 +29,7 @@ def refuse_stranger(me: Identity | None, role: EffectiveRole | None) -> None:
 
 
 async def require(tx: Transaction, me: Identity, chat_id: int, action: Action) -> Membership:
-    """I am in it, and have the right."""
+    """I am a member and have this right."""
     found = await store.find_membership(tx, chat_id, me.user_id)
     if found is None or found.effective_role is None:
         raise ChatNotFound

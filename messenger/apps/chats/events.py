@@ -17,14 +17,14 @@ from messenger.web.app_keys import DATABASE
 Fields = dict[str, Any] | None
 
 
-def now(fields: Callable[[Entry, ChatAndPerson], Fields]) -> EventRenderer:
-    """A show that looks every entry's chat, and the person it is about, up at once."""
+def renderer(fields: Callable[[Entry, ChatAndPerson], Fields]) -> EventRenderer:
+    """Looks up the chats of all entries, and the people they are about, in one statement."""
 
-    async def show(root: web.Application, entries: Sequence[Entry]) -> list[Fields]:
+    async def render(root: web.Application, entries: Sequence[Entry]) -> list[Fields]:
         found = await service.chats_and_people(root[DATABASE], [_about(entry) for entry in entries])
         return [fields(entry, one) for entry, one in zip(entries, found, strict=True)]
 
-    return show
+    return render
 
 
 def chat(entry: Entry, found: ChatAndPerson) -> Fields:
@@ -35,23 +35,23 @@ def chat(entry: Entry, found: ChatAndPerson) -> Fields:
 
 
 def member_added(entry: Entry, found: ChatAndPerson) -> Fields:
-    """Silent when the person is gone again: of a chat one was removed from, only the removal is told."""
+    """No event when the person has left again: a person who was removed hears only of the removal."""
     if found.chat is None or found.person is None or found.person.role is None:
         return None
-    return {**_who(entry, found), "member_count": number(entry, "member_count", found.chat.member_count)}
+    return {**_member_fields(entry, found), "member_count": number(entry, "member_count", found.chat.member_count)}
 
 
 def member_changed(entry: Entry, found: ChatAndPerson) -> Fields:
-    return None if found.chat is None else _who(entry, found)
+    return None if found.chat is None else _member_fields(entry, found)
 
 
 def member_removed(entry: Entry, found: ChatAndPerson) -> Fields:
     left = 0 if found.chat is None else found.chat.member_count
-    return {**_who(entry, found), "member_count": number(entry, "member_count", left)}
+    return {**_member_fields(entry, found), "member_count": number(entry, "member_count", left)}
 
 
 def chat_muted(entry: Entry, found: ChatAndPerson) -> Fields:
-    """Silent once I am not in it: of a chat one was removed from, only the removal is told."""
+    """No event once I am not in it: a person who was removed hears only of the removal."""
     if found.chat is None or found.person is None or found.person.role is None:
         return None
     return {"chat_id": str(found.chat.chat_id), "muted_until": entry.data["until"]}
@@ -62,7 +62,7 @@ async def chat_deleted(root: web.Application, entries: Sequence[Entry]) -> list[
 
 
 def number(entry: Entry, name: str, counted_now: int) -> int:
-    """An entry that another version wrote may be without it."""
+    """Entries of another version may not have it."""
     return int((entry.data or {}).get(name, counted_now))
 
 
@@ -72,7 +72,7 @@ def _about(entry: Entry) -> tuple[int, int | None]:
     return entry.chat_id, entry.user_id or entry.subject_id
 
 
-def _who(entry: Entry, found: ChatAndPerson) -> dict[str, Any]:
+def _member_fields(entry: Entry, found: ChatAndPerson) -> dict[str, Any]:
     assert found.person is not None, "these entries are about somebody"
     return {
         "user_id": str(found.person.user_id),
@@ -82,11 +82,11 @@ def _who(entry: Entry, found: ChatAndPerson) -> dict[str, Any]:
 
 
 event_renderers: dict[str, EventRenderer] = {
-    "chat_created": now(chat),
-    "chat_changed": now(chat),
-    "member_added": now(member_added),
-    "member_changed": now(member_changed),
-    "member_removed": now(member_removed),
-    "chat_muted": now(chat_muted),
+    "chat_created": renderer(chat),
+    "chat_changed": renderer(chat),
+    "member_added": renderer(member_added),
+    "member_changed": renderer(member_changed),
+    "member_removed": renderer(member_removed),
+    "chat_muted": renderer(chat_muted),
     "chat_deleted": chat_deleted,
 }

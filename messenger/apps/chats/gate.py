@@ -1,4 +1,4 @@
-"""Who may do what in a chat: one table, pure. docs/rights.md says the same by hand, and a test compares the two.
+"""The rights of each role in a chat: one table, pure. docs/rights.md says the same, and a test compares the two.
 
 An effective role is a role, or `peer` in a direct chat, where nobody is above the other.
 """
@@ -6,7 +6,7 @@ An effective role is a role, or `peer` in a direct chat, where nobody is above t
 from collections.abc import Mapping
 from typing import Literal
 
-Kind = Literal["chat", "group", "direct"]
+ChatKind = Literal["chat", "group", "direct"]
 Role = Literal["owner", "admin", "member"]
 EffectiveRole = Literal["owner", "admin", "member", "peer"]
 Action = Literal[
@@ -32,12 +32,12 @@ EVERYBODY: frozenset[EffectiveRole] = frozenset({"owner", "admin", "member", "pe
 RIGHTS: Mapping[Action, frozenset[EffectiveRole]] = {
     "read": EVERYBODY,  # and to write, which every send asks of the member's row itself
     "mute": EVERYBODY,
-    # A direct chat is the two people it is between, for good: one per pair.
+    # A direct chat belongs to its two people for good; there is one per pair.
     "take_name": MEMBERS,
     "leave": MEMBERS,
     "change_chat": ADMINS,
     "add_members": ADMINS,
-    "delete_message": ADMINS,  # another's; one's own is everybody's to delete
+    "delete_message": ADMINS,  # of other people; everybody may delete their own
     "remove_member": ADMINS,
     "remove_admin": OWNERS,
     "remove_owner": OWNERS,
@@ -47,7 +47,7 @@ RIGHTS: Mapping[Action, frozenset[EffectiveRole]] = {
 REMOVALS: Mapping[Role, Action] = {"member": "remove_member", "admin": "remove_admin", "owner": "remove_owner"}
 
 
-def effective_role(kind: Kind, role: Role) -> EffectiveRole:
+def effective_role(kind: ChatKind, role: Role) -> EffectiveRole:
     return "peer" if kind == "direct" else role
 
 

@@ -26,7 +26,7 @@ from messenger.web.clients import caller_of
 PAGE, LONGEST_PAGE = 50, 100
 LONGEST_PAGE_OF_MEMBERS = 1000
 ITERATOR = re.compile(r"([0-9]{1,16})\.([0-9]{1,16})", re.ASCII)
-# What is not an id is a chat that does not exist, but for the words that are paths of their own.
+# A chat id that is not a number is a chat that does not exist; `search` is a path of its own.
 CHAT = r"/v1/chats/{chat_id:(?!search(?:/|$))[^/]+}"
 
 routes = web.RouteTableDef()
@@ -147,7 +147,7 @@ def _chat(request: web.Request) -> int:
 
 
 def _person(request: web.Request) -> UserId:
-    """`me` is I."""
+    """`me` stands for the person who asks."""
     if request.match_info["user_id"] == "me":
         return me(request).user_id
     return UserId(paging.path_id(request, "user_id", UserNotFound))

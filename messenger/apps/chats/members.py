@@ -1,14 +1,15 @@
-"""Who is in a chat: joining, adding, roles, leaving, removing, and what an account's end or new name means to chats.
+"""Members of a chat: joining, adding, roles, leaving, removing; and deleted or renamed accounts.
 
-Every change is one transaction under the chat's lock, so two of them never act on a state that the other has changed.
+Every change is one transaction under the chat's lock, so no change acts on a state that another one has replaced.
 """
 
 import logging
 import secrets
 from collections.abc import Sequence
 
+from messenger.apps.auth.service import record_membership
 from messenger.apps.chats import gate, store
-from messenger.apps.chats.changes import hold, record, recount, tell
+from messenger.apps.chats.changes import emit_with_counts, recount, require_people
 from messenger.apps.chats.door import lock_and_require, require, require_readable
 from messenger.apps.chats.gate import Role
 from messenger.apps.chats.schemas import Member, MemberPage, Membership, checked_name
@@ -30,23 +31,23 @@ async def page(db: Database, me: Identity | None, chat_id: int, *, after: int, l
 
 
 async def join(db: Database, me: Identity | None, chat_id: int, name: str, caller: Caller) -> UserId:
-    """I take part in an open chat under this name; in it already: that is my name here from now on."""
+    """I join an open chat under this name. If I am a member already, it becomes my name here."""
     name = checked_name(name, "/user_name")
     async with db.transaction() as tx:
-        if me is None:  # a rig without sign-in: each who asks is somebody new
+        if me is None:  # a test rig without sign-in: every request is a new person
             user_id = await store.add_guest(tx, f"guest-{secrets.token_hex(8)}")
             taken: str | None = name
         else:
             user_id = me.user_id
-            own = (await hold(tx, [user_id]))[user_id]
-            taken = name if name != own else None  # one's own name goes with the account's
+            own = (await require_people(tx, [user_id]))[user_id]
+            taken = name if name != own else None  # my own name changes with my account's
         if not await store.lock_chat(tx, chat_id):
             raise ChatNotFound
         found = await store.find_membership(tx, chat_id, user_id)
         assert found is not None, "the chat is locked"
         if found.effective_role is None:
             await _come_in(tx, found, user_id, taken)
-            record(tx, "member_added", chat_id, {user_id: "member"}, me, caller)
+            record_membership(tx, "member_added", chat_id, {user_id: "member"}, me, caller)
         elif not gate.may(found.effective_role, "take_name"):
             raise Forbidden
         elif found.name != taken:
@@ -59,12 +60,12 @@ async def _come_in(tx: Transaction, chat: Membership, user_id: UserId, name: str
     if chat.join_rule != "open":
         raise ChatNotFound
     await store.add_members(tx, chat.chat_id, [user_id], "member", read_seq=chat.head_seq, name=name)
-    await tell(tx, News("member_added", chat.chat_id, user_id=user_id, actor_id=user_id))
+    await emit_with_counts(tx, News("member_added", chat.chat_id, user_id=user_id, actor_id=user_id))
     await recount(tx, [chat.chat_id])
 
 
 async def add(db: Database, me: Identity, chat_id: int, people: Sequence[UserId], caller: Caller) -> Sequence[Member]:
-    """All of them or nobody. They start at the chat's head, and see what was said before."""
+    """All of them or nobody. Their read markers start at the chat's head; they see the earlier messages too."""
     async with db.transaction() as tx:
         there = await store.hold_people(tx, people)
         chat = await lock_and_require(tx, me, chat_id, "add_members")
@@ -73,8 +74,8 @@ async def add(db: Database, me: Identity, chat_id: int, people: Sequence[UserId]
             raise UserNotFound(f"There is no user {missing[0]}.")
         if await store.add_members(tx, chat_id, people, "member", read_seq=chat.head_seq) < len(people):
             raise AlreadyMember
-        record(tx, "member_added", chat_id, dict.fromkeys(people, "member"), me, caller)
-        await tell(tx, *(News("member_added", chat_id, user_id=one, actor_id=me.user_id) for one in people))
+        record_membership(tx, "member_added", chat_id, dict.fromkeys(people, "member"), me, caller)
+        await emit_with_counts(tx, *(News("member_added", chat_id, user_id=one, actor_id=me.user_id) for one in people))
         await recount(tx, [chat_id])
         return await store.find_members(tx, chat_id, people)
 
@@ -87,7 +88,7 @@ async def change_role(db: Database, me: Identity, chat_id: int, person: UserId, 
             if was == "owner" and (await store.count_members(tx, chat_id)).owners == 1:
                 raise LastOwner
             await store.set_role(tx, chat_id, person, role)
-            record(tx, "role_changed", chat_id, {person: f"{was} to {role}"}, me, caller)
+            record_membership(tx, "role_changed", chat_id, {person: f"{was} to {role}"}, me, caller)
             tx.emit(_changed(chat_id, person, actor=me.user_id))
         return (await store.find_members(tx, chat_id, [person]))[0]
 
@@ -101,12 +102,12 @@ async def remove(db: Database, me: Identity, chat_id: int, person: UserId, calle
             role = await _role_of(tx, chat_id, person)
             await require(tx, me, chat_id, gate.REMOVALS[role])
             await _go(tx, chat_id, person, me.user_id)
-        record(tx, "member_removed", chat_id, {person: role}, me, caller)
+        record_membership(tx, "member_removed", chat_id, {person: role}, me, caller)
     log.info("member removed chat=%s user=%s by=%s", chat_id, person, me.user_id)
 
 
 async def _leave(tx: Transaction, me: Identity, chat_id: int) -> Role:
-    """With the last member the chat goes: nobody could ever own it again. Answers what I was in it."""
+    """The chat is deleted with its last member, as nobody could own it again. Returns the role that I had."""
     found = await lock_and_require(tx, me, chat_id, "leave")
     assert found.role is not None, "nobody else may leave"
     present = await store.count_members(tx, chat_id)
@@ -121,7 +122,7 @@ async def _leave(tx: Transaction, me: Identity, chat_id: int) -> Role:
 async def _go(tx: Transaction, chat_id: int, person: UserId, actor: UserId) -> None:
     await store.remove_member(tx, chat_id, person)
     await store.keep_trace(tx, chat_id, person)
-    await tell(tx, News("member_removed", chat_id, user_id=person, actor_id=actor))
+    await emit_with_counts(tx, News("member_removed", chat_id, user_id=person, actor_id=actor))
     await recount(tx, [chat_id])
 
 
@@ -137,26 +138,26 @@ def _changed(chat_id: int, person: int, *, actor: int) -> News:
 
 
 async def rename(tx: Transaction, user_id: UserId) -> None:
-    """A person's name was changed, in this transaction: every chat that shows it is told so.
+    """A person's name was changed in this transaction: every chat that shows it is told.
 
-    Under the chats' locks: a send reads its author's name under the same ones, so none that follows shows the old name.
+    Under the locks of the chats: sends read the name of their author under them, so no later send has the old name.
     """
     chats = await store.lock_chats_of(tx, user_id)
     tx.emit(*(_changed(chat_id, user_id, actor=user_id) for chat_id in chats))
 
 
 async def forget(tx: Transaction, me: Identity, caller: Caller) -> None:
-    """An account is being deleted, in this transaction and after its row was buried: its chats live on without it.
+    """An account is being deleted in this transaction, and its row is a tombstone already. Its chats stay.
 
-    That its person is in none of them any more is in the audit with the account; who inherits is there by itself.
+    The audit has the end of the account, and a row for every new owner; it has no row for every chat that was left.
     """
     user_id = me.user_id
     known = await store.lock_chats_of(tx, user_id)
-    chats = await store.find_chats_of(tx, user_id)  # younger than the locks
+    chats = await store.find_chats_of(tx, user_id)  # read after the locks were taken
     named = await store.name_heirs(tx, user_id, chats)
     heirs = {one.chat_id: one.user_id for one in named}
     for one in named:
-        record(tx, "role_changed", one.chat_id, {UserId(one.user_id): f"{one.was} to owner"}, me, caller)
+        record_membership(tx, "role_changed", one.chat_id, {UserId(one.user_id): f"{one.was} to owner"}, me, caller)
     await store.remove_everywhere(tx, user_id)
     await store.drop_traces(tx, user_id)
     empty = set(await store.find_empty(tx, chats))
@@ -167,6 +168,6 @@ async def forget(tx: Transaction, me: Identity, caller: Caller) -> None:
             news.append(_changed(chat_id, heirs[chat_id], actor=user_id))
         if chat_id in empty:
             news.append(News("chat_deleted", chat_id, actor_id=user_id))
-    await tell(tx, *news)
+    await emit_with_counts(tx, *news)
     tx.emit(*(_changed(chat_id, user_id, actor=user_id) for chat_id in known if chat_id not in chats))
     await recount(tx, chats)

@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from messenger import synonyms
-from messenger.apps.chats.gate import EffectiveRole, Kind, Role, effective_role
+from messenger.apps.chats.gate import ChatKind, EffectiveRole, Role, effective_role
 from messenger.errors import BadParameters, Flaw
 from messenger.identity import UserId
 from messenger.text import is_sane_name
 
 LONGEST_NAME = 255
 MOST_AT_ONCE = 1000  # people named in one request
-YEARS = range(1970, 9999)  # what survives every calendar and time zone on the way
+YEARS = range(1970, 9999)  # no calendar or time zone on the way has trouble with these
 
 Join = Literal["open", "invite"]
 Id = Annotated[int, Meta(ge=1, le=2**53 - 1)] | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,15}$")]
@@ -79,10 +79,10 @@ class ChatChange(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """How somebody stands to a chat; without a role: not in it."""
+    """A person's membership of a chat; without a role: not a member."""
 
     chat_id: int
-    kind: Kind
+    kind: ChatKind
     chat_name: str | None
     join_rule: Join
     head_seq: int
@@ -96,10 +96,10 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class ChatState:
-    """A chat as it is for everybody in it."""
+    """What of a chat is the same for all members."""
 
     chat_id: int
-    kind: Kind
+    kind: ChatKind
     name: str | None
     join_rule: Join
     creator_id: int | None
@@ -123,7 +123,7 @@ class LastMessage:
 
 @dataclass(frozen=True, slots=True)
 class ChatView:
-    """A chat as one person sees it; `position`: where it stands in that person's list."""
+    """A chat as one person sees it. `position` orders that person's list."""
 
     chat: ChatState
     role: Role | None
@@ -142,14 +142,14 @@ class ChatView:
 
 @dataclass(frozen=True, slots=True)
 class ListPosition:
-    """Where a page of the list begins: after the chat that stands here."""
+    """A page of the list begins after the chat at this position."""
 
     position: int
     chat_id: int
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ChatPage:
     chats: Sequence[ChatView]
     next: ListPosition | None
 
@@ -179,14 +179,14 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class MemberCount:
     members: int
     owners: int
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """Messages that everybody has read now."""
+class ReadRun:
+    """A run of messages that all members have read now."""
 
     chat_id: int
     from_seq: int
@@ -196,7 +196,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Heir:
-    """Who owns a chat after its only owner has gone."""
+    """The new owner of a chat that has lost its only owner."""
 
     chat_id: int
     user_id: int
@@ -204,8 +204,8 @@ class Heir:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """Where the log stands."""
+class LogHead:
+    """The end of the log."""
 
     position: int
     epoch: str
@@ -213,7 +213,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """Somebody as everybody in a chat knows them; without a role: not in it any more."""
+    """A person as the members of a chat see them; without a role: no longer a member."""
 
     user_id: int
     name: str
@@ -222,19 +222,19 @@ class Participant:
 
 @dataclass(frozen=True, slots=True)
 class ChatAndPerson:
-    """What an event can show now of a chat (None: it is gone), and of the person it is about."""
+    """What an event can show: the chat (None: deleted) and the person it is about, as they are now."""
 
     chat: ChatState | None
     person: Participant | None
 
 
 def people(ids: Sequence[int | str]) -> list[UserId]:
-    """Everybody once, in the order in which they were named."""
+    """Without repetitions, in the order given."""
     return [UserId(one) for one in dict.fromkeys(int(one) for one in ids)]
 
 
 def checked_name(name: str, pointer: str) -> str:
-    """The spaces around are no part of it."""
+    """Without the spaces around it."""
     name = name.strip()
     if not 1 <= len(name) <= LONGEST_NAME:
         detail = f"must have 1 to {LONGEST_NAME} characters"

@@ -1,4 +1,4 @@
-"""Chats: making, finding, changing and deleting them. What happens to the people in a chat is in `members`.
+"""Chats: creating, finding, changing and deleting them. Their members are in `members`.
 
 `me` is None only on a test rig without sign-in, where every chat is open to every reader.
 """
@@ -12,19 +12,19 @@ from msgspec import UNSET
 
 from messenger.apps.auth import service as accounts
 from messenger.apps.chats import store
-from messenger.apps.chats.changes import announce, hold, record, tell
+from messenger.apps.chats.changes import announce, emit_with_counts, require_people
 from messenger.apps.chats.door import lock_and_require, refuse_stranger, require_readable
-from messenger.apps.chats.gate import Kind
+from messenger.apps.chats.gate import ChatKind
 from messenger.apps.chats.schemas import (
     MOST_AT_ONCE,
     ChatAndPerson,
     ChatChange,
+    ChatPage,
     ChatView,
     Group,
     Join,
     ListPosition,
     Membership,
-    Page,
     checked_moment,
     checked_name,
 )
@@ -37,10 +37,10 @@ from messenger.text import rfc3339
 
 log = logging.getLogger(__name__)
 
-MOST_PARTICIPANTS = MOST_AT_ONCE + 1  # shown with a group: all of a new one; the pages of members show the rest
+MOST_PARTICIPANTS = MOST_AT_ONCE + 1  # shown with a group: all of a new one; the pages of members have the rest
 
 
-# --- making
+# --- creating
 
 
 async def create(
@@ -50,18 +50,25 @@ async def create(
 
 
 async def create_group(db: Database, me: Identity, name: str, others: Sequence[UserId], caller: Caller) -> Group:
-    """A group is for those who were asked: nobody joins by themselves."""
+    """A group has only invited members: nobody can join by themselves."""
     chat_id = await _create(db, me, "group", checked_name(name, "/name"), "invite", others, caller=caller)
     return await group(db, me, chat_id)
 
 
 async def _create(
-    db: Database, me: Identity | None, kind: Kind, name: str, join: Join, others: Sequence[UserId], *, caller: Caller
+    db: Database,
+    me: Identity | None,
+    kind: ChatKind,
+    name: str,
+    join: Join,
+    others: Sequence[UserId],
+    *,
+    caller: Caller,
 ) -> int:
     creator = me.user_id if me is not None else None
     others = [one for one in others if one != creator]
     async with db.transaction() as tx:
-        await hold(tx, others if creator is None else [creator, *others])
+        await require_people(tx, others if creator is None else [creator, *others])
         chat_id = await store.add_chat(tx, kind, name, join, creator)
         if creator is not None:
             await store.add_members(tx, chat_id, [creator], "owner")
@@ -69,7 +76,7 @@ async def _create(
             await store.add_members(tx, chat_id, others, "member")
         owner: dict[UserId, str] = {} if creator is None else {creator: "owner"}
         people = owner | dict.fromkeys(others, "member")
-        record(tx, "member_added", chat_id, people, me, caller)
+        accounts.record_membership(tx, "member_added", chat_id, people, me, caller)
         await announce(tx, chat_id, creator, others)
     log.info("chat created chat=%s kind=%s", chat_id, kind)
     return chat_id
@@ -85,14 +92,14 @@ class Opened:
 
 
 async def open_direct(db: Database, me: Identity, person: UserId) -> Opened:
-    """One chat per pair, however many ask for it at the same time; with myself: my notes."""
+    """One chat per pair, however many requests ask for it at once. With myself: my notes."""
     low, high = min(me.user_id, person), max(me.user_id, person)
     async with db.reading() as tx:
         found = await store.find_direct(tx, low, high, person)
     if found is not None:
         return Opened(found, is_new=False)
     async with db.transaction() as tx:
-        await hold(tx, list(dict.fromkeys((me.user_id, person))))
+        await require_people(tx, list(dict.fromkeys((me.user_id, person))))
         chat_id = await store.claim_direct(tx, low, high)
         if chat_id is not None:
             await store.add_direct(tx, chat_id, me.user_id)
@@ -110,7 +117,7 @@ async def direct_chat(db: Database, me: Identity, person: UserId) -> int:
     return (await open_direct(db, me, person)).chat_id
 
 
-# --- looking
+# --- reading
 
 
 async def see(db: Database, me: Identity | None, chat_id: int) -> ChatView:
@@ -122,20 +129,20 @@ async def see(db: Database, me: Identity | None, chat_id: int) -> ChatView:
     return found
 
 
-async def mine(db: Database, me: Identity, *, start: ListPosition | None, limit: int) -> Page:
-    """Latest first. A chat that moves up meanwhile is missed by later pages; its event tells of it."""
+async def mine(db: Database, me: Identity, *, start: ListPosition | None, limit: int) -> ChatPage:
+    """Latest first. Later pages miss a chat that moves up meanwhile, but its event tells of it."""
     async with db.reading() as tx:
         found = await store.find_views(tx, me.user_id, start=start, limit=limit + 1)
     chats = found[:limit]
     last = ListPosition(chats[-1].position, chats[-1].chat.chat_id) if len(found) > limit else None
-    return Page(chats, last)
+    return ChatPage(chats, last)
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything of mine at one position of the log."""
+    """My profile and all my chats at one position of the log."""
 
-    user: Mapping[str, Any]  # as the accounts show it to its owner
+    user: Mapping[str, Any]  # as auth shows it to its owner
     chats: Sequence[ChatView]
     cursor: Cursor
 
@@ -171,13 +178,13 @@ async def _require_group(tx: Transaction, me: Identity | None, group_id: int) ->
 
 
 async def chats_and_people(db: Database, pairs: Sequence[tuple[int, int | None]]) -> list[ChatAndPerson]:
-    """What events about these chats and these people in them can say now."""
+    """These chats, and these people in them, as events show them now."""
     async with db.reading() as tx:
         return await store.find_chats_and_people(tx, pairs)
 
 
 async def guest(db: Database, chat_id: int, named: int | None) -> UserId:
-    """Who speaks on a test rig without sign-in: the person that the request names, if in the chat."""
+    """The sender on a test rig without sign-in: the member that the request names."""
     async with db.reading() as tx:
         found = await store.find_membership(tx, chat_id, UserId(named) if named is not None else None)
     if found is None:
@@ -200,18 +207,18 @@ async def change(db: Database, me: Identity, chat_id: int, wanted: ChatChange) -
             was = await lock_and_require(tx, me, chat_id, "change_chat")
             if changes.items() - {"name": was.chat_name, "join_rule": was.join_rule}.items():
                 await store.change_chat(tx, chat_id, changes)
-                await tell(tx, News("chat_changed", chat_id, actor_id=me.user_id))
+                await emit_with_counts(tx, News("chat_changed", chat_id, actor_id=me.user_id))
         if until is not UNSET:
             await lock_and_require(tx, me, chat_id, "mute")
             if await store.mute(tx, chat_id, me.user_id, until):
                 at = {"until": rfc3339(until) if until is not None else None}
-                # Not on the chat's topic: it is nobody else's business.
+                # On my own topic, not on the chat's: others must not learn of it.
                 tx.emit(News("chat_muted", user_id=me.user_id, subject_id=chat_id, data=at))
     return await see(db, me, chat_id)
 
 
 async def delete(db: Database, me: Identity, chat_id: int) -> None:
-    """Gone for everyone at that position of the log, which is where its row gets its mark."""
+    """Deleted for everyone at one position of the log; the log marks the row of the chat there."""
     async with db.transaction() as tx:
         await lock_and_require(tx, me, chat_id, "delete_chat")
         tx.emit(News("chat_deleted", chat_id, actor_id=me.user_id))

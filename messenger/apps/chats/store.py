@@ -1,4 +1,4 @@
-"""The statements about chats and members: one function, one statement. What belongs to other rooms is only named."""
+"""The statements about chats and members: one function, one statement. Tables of others are only named here."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -32,22 +32,22 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import aliased
 
 from messenger.apps.chats import schemas
-from messenger.apps.chats.gate import Kind, Role
+from messenger.apps.chats.gate import ChatKind, Role
 from messenger.apps.chats.schemas import (
     ChatAndPerson,
     ChatState,
     ChatView,
-    Count,
-    Head,
     Heir,
     Join,
     LastMessage,
     ListPosition,
+    LogHead,
+    MemberCount,
     Membership,
     Participant,
-    Run,
+    ReadRun,
 )
-from messenger.apps.chats.tables import Chat, DirectChat, FormerMember, Member
+from messenger.apps.chats.tables import Chat, DirectChat, FormerMember, MemberRow
 from messenger.db.database import Transaction
 from messenger.identity import UserId
 
@@ -65,12 +65,12 @@ MESSAGES = table(
 LOG_HEAD = table("log_head", column("position", BigInteger), column("epoch", Text))
 
 ME = bindparam("me", type_=BigInteger)
-MINE = aliased(Member)
-SPEAKER = aliased(Member)
+MINE = aliased(MemberRow)
+SPEAKER = aliased(MemberRow)
 PEER = USERS.alias("peer")
 SENDER = USERS.alias("sender")
 MEMBER_COUNT = (
-    select(func.count()).select_from(Member).where(Member.chat_id == Chat.id).correlate(Chat).scalar_subquery()
+    select(func.count()).select_from(MemberRow).where(MemberRow.chat_id == Chat.id).correlate(Chat).scalar_subquery()
 )
 STATE = (
     Chat.id,
@@ -82,10 +82,10 @@ STATE = (
     Chat.head_seq,
     MEMBER_COUNT,
 )
-MEMBERSHIP = (Chat.id, Chat.kind, Chat.name, Chat.join_rule, Chat.head_seq, Member.role, Member.name)
-# A chat stands where its last message stands in the log, or where I came into it.
+MEMBERSHIP = (Chat.id, Chat.kind, Chat.name, Chat.join_rule, Chat.head_seq, MemberRow.role, MemberRow.name)
+# The position of a chat in my list: that of its last message in the log, or of my joining.
 POSITION = func.greatest(Chat.head_id, func.coalesce(MINE.since, 0))
-# How one person sees chats. A reader who is in none of them (`me` is null) may still look on a test rig.
+# Chats as one person sees them. `me` is null only on a test rig, where everybody may read.
 VIEW: Select[*tuple[Any, ...]] = (
     select(
         *STATE,
@@ -118,16 +118,16 @@ VIEW: Select[*tuple[Any, ...]] = (
 MY_VIEWS = VIEW.where(MINE.user_id.is_not(None)).order_by(POSITION.desc(), Chat.id.desc())
 MEMBERS: Select[*tuple[Any, ...]] = (
     select(
-        Member.user_id,
-        func.coalesce(Member.name, USERS.c.name, ""),
-        Member.role,
-        Member.read_seq,
+        MemberRow.user_id,
+        func.coalesce(MemberRow.name, USERS.c.name, ""),
+        MemberRow.role,
+        MemberRow.read_seq,
         MESSAGES.c.id,
-        Member.joined_at,
+        MemberRow.joined_at,
     )
-    .select_from(Member)
-    .outerjoin(USERS, USERS.c.id == Member.user_id)
-    .outerjoin(MESSAGES, and_(MESSAGES.c.chat_id == Member.chat_id, MESSAGES.c.seq == Member.read_seq))
+    .select_from(MemberRow)
+    .outerjoin(USERS, USERS.c.id == MemberRow.user_id)
+    .outerjoin(MESSAGES, and_(MESSAGES.c.chat_id == MemberRow.chat_id, MESSAGES.c.seq == MemberRow.read_seq))
 )
 
 
@@ -135,7 +135,7 @@ MEMBERS: Select[*tuple[Any, ...]] = (
 
 
 async def hold_people(tx: Transaction, ids: Collection[UserId]) -> dict[UserId, str]:
-    """Who of them there is, by name; until the commit none of their accounts can be deleted."""
+    """The names of those that exist; until the commit none of their accounts can be deleted."""
     statement = (
         select(USERS.c.id, USERS.c.name)
         .where(USERS.c.id == any_(_array(ids)), USERS.c.deleted_at.is_(None))
@@ -146,15 +146,15 @@ async def hold_people(tx: Transaction, ids: Collection[UserId]) -> dict[UserId, 
 
 
 async def lock_chat(tx: Transaction, chat_id: int) -> bool:
-    """The lock that orders all that happens in a chat. Is there such a chat?"""
+    """This lock orders all that happens in a chat. False: there is no such chat."""
     statement = select(Chat.id).where(Chat.id == chat_id, Chat.deleted_at.is_(None)).with_for_update(key_share=True)
     return await tx.session.scalar(statement) is not None
 
 
 async def lock_chats_of(tx: Transaction, user_id: UserId) -> list[int]:
-    """Where this person's name is shown: chats they are in, and those that they left words in."""
+    """Chats that show this person's name: as a member, or as the author of messages there."""
     shown = union_all(
-        select(Member.chat_id).where(Member.user_id == user_id),
+        select(MemberRow.chat_id).where(MemberRow.user_id == user_id),
         select(FormerMember.chat_id).where(FormerMember.user_id == user_id),
     )
     statement = (
@@ -174,7 +174,7 @@ async def find_membership(tx: Transaction, chat_id: int, user_id: UserId | None)
     statement: Select[*tuple[Any, ...]] = (
         select(*MEMBERSHIP)
         .select_from(Chat)
-        .outerjoin(Member, and_(Member.chat_id == Chat.id, Member.user_id == literal(user_id, BigInteger)))
+        .outerjoin(MemberRow, and_(MemberRow.chat_id == Chat.id, MemberRow.user_id == literal(user_id, BigInteger)))
         .where(Chat.id == chat_id, Chat.deleted_at.is_(None))
     )
     row = (await tx.session.execute(statement)).one_or_none()
@@ -182,7 +182,7 @@ async def find_membership(tx: Transaction, chat_id: int, user_id: UserId | None)
 
 
 async def find_direct(tx: Transaction, low: UserId, high: UserId, person: UserId) -> int | None:
-    """None also when that person's account is gone."""
+    """None: there is none, or that person's account was deleted."""
     statement = (
         select(DirectChat.chat_id)
         .join(USERS, USERS.c.id == person)
@@ -215,21 +215,21 @@ async def find_state(tx: Transaction, chat_id: int) -> ChatState | None:
 async def find_chats_of(tx: Transaction, user_id: UserId) -> list[int]:
     statement = (
         select(Chat.id)
-        .join(Member, Member.chat_id == Chat.id)
-        .where(Member.user_id == user_id, Chat.deleted_at.is_(None))
+        .join(MemberRow, MemberRow.chat_id == Chat.id)
+        .where(MemberRow.user_id == user_id, Chat.deleted_at.is_(None))
         .order_by(Chat.id)
     )
     return list(await tx.session.scalars(statement))
 
 
 async def find_chats_and_people(tx: Transaction, pairs: Sequence[tuple[int, int | None]]) -> list[ChatAndPerson]:
-    """For each chat and the person an event is about: how both are now."""
+    """For each pair of a chat and a person: both as they are now."""
     asked = (
         func.unnest(bindparam("chats", type_=ARRAY(BigInteger)), bindparam("people", type_=ARRAY(BigInteger)))
         .table_valued(column("chat_id", BigInteger), column("person", BigInteger), with_ordinality="n")
         .render_derived()
     )
-    # Materialized: a chat that many of the events are about is looked at, and its members counted, once.
+    # Materialized: a chat of many events is read, and its members are counted, only once.
     known = (
         select(*STATE)
         .where(Chat.id == any_(bindparam("chats", type_=ARRAY(BigInteger))), Chat.deleted_at.is_(None))
@@ -237,10 +237,10 @@ async def find_chats_and_people(tx: Transaction, pairs: Sequence[tuple[int, int 
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
     statement = (
-        select(known, asked.c.person, func.coalesce(Member.name, USERS.c.name, ""), Member.role)
+        select(known, asked.c.person, func.coalesce(MemberRow.name, USERS.c.name, ""), MemberRow.role)
         .select_from(asked)
         .outerjoin(known, known.c.id == asked.c.chat_id)
-        .outerjoin(Member, and_(Member.chat_id == known.c.id, Member.user_id == asked.c.person))
+        .outerjoin(MemberRow, and_(MemberRow.chat_id == known.c.id, MemberRow.user_id == asked.c.person))
         .outerjoin(USERS, USERS.c.id == asked.c.person)
         .order_by(asked.c.n)
     )
@@ -249,23 +249,29 @@ async def find_chats_and_people(tx: Transaction, pairs: Sequence[tuple[int, int 
 
 
 async def find_members(tx: Transaction, chat_id: int, ids: Collection[UserId]) -> list[schemas.Member]:
-    statement = MEMBERS.where(Member.chat_id == chat_id, Member.user_id == any_(_array(ids))).order_by(Member.user_id)
+    statement = MEMBERS.where(MemberRow.chat_id == chat_id, MemberRow.user_id == any_(_array(ids))).order_by(
+        MemberRow.user_id
+    )
     return [schemas.Member(*row) for row in await tx.session.execute(statement)]
 
 
 async def find_members_after(tx: Transaction, chat_id: int, user_id: int, limit: int) -> list[schemas.Member]:
-    statement = MEMBERS.where(Member.chat_id == chat_id, Member.user_id > user_id).order_by(Member.user_id).limit(limit)
+    statement = (
+        MEMBERS.where(MemberRow.chat_id == chat_id, MemberRow.user_id > user_id)
+        .order_by(MemberRow.user_id)
+        .limit(limit)
+    )
     return [schemas.Member(*row) for row in await tx.session.execute(statement)]
 
 
 async def find_oldest_members(tx: Transaction, chat_id: int, limit: int) -> list[schemas.Member]:
-    statement = MEMBERS.where(Member.chat_id == chat_id).order_by(Member.since, Member.user_id).limit(limit)
+    statement = MEMBERS.where(MemberRow.chat_id == chat_id).order_by(MemberRow.since, MemberRow.user_id).limit(limit)
     return [schemas.Member(*row) for row in await tx.session.execute(statement)]
 
 
-async def count_members(tx: Transaction, chat_id: int) -> Count:
-    statement = select(func.count(), func.count().filter(Member.role == "owner")).where(Member.chat_id == chat_id)
-    return Count(*(await tx.session.execute(statement)).one())
+async def count_members(tx: Transaction, chat_id: int) -> MemberCount:
+    statement = select(func.count(), func.count().filter(MemberRow.role == "owner")).where(MemberRow.chat_id == chat_id)
+    return MemberCount(*(await tx.session.execute(statement)).one())
 
 
 async def count_now(tx: Transaction, chats: Collection[int]) -> dict[int, dict[str, int]]:
@@ -276,26 +282,26 @@ async def count_now(tx: Transaction, chats: Collection[int]) -> dict[int, dict[s
 
 
 async def find_empty(tx: Transaction, chats: Collection[int]) -> list[int]:
-    is_empty = ~exists().where(Member.chat_id == Chat.id)
+    is_empty = ~exists().where(MemberRow.chat_id == Chat.id)
     statement = select(Chat.id).where(Chat.id == any_(_array(chats)), is_empty).order_by(Chat.id)
     return list(await tx.session.scalars(statement))
 
 
-async def find_head(tx: Transaction) -> Head:
+async def find_head(tx: Transaction) -> LogHead:
     statement = select(LOG_HEAD.c.position, LOG_HEAD.c.epoch).order_by(LOG_HEAD.c.position.desc()).limit(1)
-    return Head(*(await tx.session.execute(statement)).one())
+    return LogHead(*(await tx.session.execute(statement)).one())
 
 
 # --- changing
 
 
-async def add_chat(tx: Transaction, kind: Kind, name: str, join_rule: Join, creator_id: UserId | None) -> int:
+async def add_chat(tx: Transaction, kind: ChatKind, name: str, join_rule: Join, creator_id: UserId | None) -> int:
     statement = insert(Chat).values(kind=kind, name=name, join_rule=join_rule, creator_id=creator_id).returning(Chat.id)
     return (await tx.session.execute(statement)).scalar_one()
 
 
 async def claim_direct(tx: Transaction, low: UserId, high: UserId) -> int | None:
-    """The id of the pair's chat to be. None: somebody was first; others at the same time wait for that here."""
+    """The id of the pair's new chat. None: another request was first. Requests at the same time wait for it here."""
     new_id = func.nextval(func.pg_get_serial_sequence("chats", "id"))
     statement = (
         pg_insert(DirectChat)
@@ -316,7 +322,7 @@ async def change_chat(tx: Transaction, chat_id: int, changes: dict[str, str]) ->
 
 
 async def add_guest(tx: Transaction, name: str) -> UserId:
-    """Somebody without a way to sign in."""
+    """A person who cannot sign in."""
     statement = insert(USERS).values(name=name).returning(USERS.c.id)
     return UserId((await tx.session.execute(statement)).scalar_one())
 
@@ -324,7 +330,7 @@ async def add_guest(tx: Transaction, name: str) -> UserId:
 async def add_members(
     tx: Transaction, chat_id: int, ids: Sequence[UserId], role: Role, *, read_seq: int = 0, name: str | None = None
 ) -> int:
-    """How many of them were not in the chat before."""
+    """Returns how many of them are new in the chat."""
     values = {
         "user_id": func.unnest(_array(sorted(ids))),
         "chat_id": literal(chat_id, BigInteger),
@@ -332,40 +338,42 @@ async def add_members(
         "read_seq": literal(read_seq, BigInteger),
         "name": literal(name, Text),
     }
-    rows = pg_insert(Member).from_select(list(values), select(*values.values()))
-    statement = rows.on_conflict_do_nothing().returning(Member.user_id)
+    rows = pg_insert(MemberRow).from_select(list(values), select(*values.values()))
+    statement = rows.on_conflict_do_nothing().returning(MemberRow.user_id)
     return len((await tx.session.scalars(statement)).all())
 
 
 async def set_role(tx: Transaction, chat_id: int, user_id: UserId, role: Role) -> None:
     await tx.session.execute(
-        update(Member).where(Member.chat_id == chat_id, Member.user_id == user_id).values(role=role)
+        update(MemberRow).where(MemberRow.chat_id == chat_id, MemberRow.user_id == user_id).values(role=role)
     )
 
 
 async def set_name(tx: Transaction, chat_id: int, user_id: UserId, name: str | None) -> None:
     await tx.session.execute(
-        update(Member).where(Member.chat_id == chat_id, Member.user_id == user_id).values(name=name)
+        update(MemberRow).where(MemberRow.chat_id == chat_id, MemberRow.user_id == user_id).values(name=name)
     )
 
 
 async def mute(tx: Transaction, chat_id: int, user_id: UserId, until: datetime | None) -> bool:
-    """Was it otherwise before?"""
+    """True: it was different before."""
     statement = (
-        update(Member)
-        .where(Member.chat_id == chat_id, Member.user_id == user_id, Member.muted_until.is_distinct_from(until))
+        update(MemberRow)
+        .where(
+            MemberRow.chat_id == chat_id, MemberRow.user_id == user_id, MemberRow.muted_until.is_distinct_from(until)
+        )
         .values(muted_until=until)
-        .returning(Member.user_id)
+        .returning(MemberRow.user_id)
     )
     return await tx.session.scalar(statement) is not None
 
 
 async def remove_member(tx: Transaction, chat_id: int, user_id: UserId) -> None:
-    await tx.session.execute(delete(Member).where(Member.chat_id == chat_id, Member.user_id == user_id))
+    await tx.session.execute(delete(MemberRow).where(MemberRow.chat_id == chat_id, MemberRow.user_id == user_id))
 
 
 async def keep_trace(tx: Transaction, chat_id: int, user_id: UserId) -> None:
-    """Somebody who leaves and has said something stays known to the chat, by a name that may still change."""
+    """A person who leaves messages behind is still shown in the chat, by a name that may change."""
     spoke = exists().where(MESSAGES.c.chat_id == chat_id, MESSAGES.c.sender_id == user_id)
     trace = select(literal(user_id, BigInteger), literal(chat_id, BigInteger)).where(spoke)
     statement = pg_insert(FormerMember).from_select(["user_id", "chat_id"], trace).on_conflict_do_nothing()
@@ -373,11 +381,11 @@ async def keep_trace(tx: Transaction, chat_id: int, user_id: UserId) -> None:
 
 
 async def remove_everywhere(tx: Transaction, user_id: UserId) -> None:
-    await tx.session.execute(delete(Member).where(Member.user_id == user_id))
+    await tx.session.execute(delete(MemberRow).where(MemberRow.user_id == user_id))
 
 
 async def drop_traces(tx: Transaction, user_id: UserId) -> None:
-    """This person's name does not change any more."""
+    """The name of this person will not change any more."""
     await tx.session.execute(delete(FormerMember).where(FormerMember.user_id == user_id))
 
 
@@ -396,11 +404,11 @@ NAME_HEIRS = text("""
 
 
 async def name_heirs(tx: Transaction, user_id: UserId, chats: Sequence[int]) -> list[Heir]:
-    """Where this person is the only owner, the oldest admin, else the oldest member becomes one."""
+    """In chats where this person is the only owner, the oldest admin or else the oldest member becomes the owner."""
     return [Heir(*row) for row in await tx.session.execute(NAME_HEIRS, {"user": user_id, "chats": list(chats)})]
 
 
-# The message is looked up in the list, not joined: a join could find it has nothing to do and skip the function.
+# The message is looked up in the select list: a join without rows could skip the function.
 REFLOOR = text("""
     select x.chat, r.was + 1, r.now, (select g.id from messages g where g.chat_id = x.chat and g.seq = r.now)
       from unnest(:chats) as x(chat)
@@ -409,13 +417,13 @@ REFLOOR = text("""
 """).bindparams(bindparam("chats", type_=ARRAY(BigInteger)))
 
 
-async def refloor(tx: Transaction, chats: Sequence[int]) -> list[Run]:
-    """Who is in these chats has changed: what has everybody in them read now? Answers what became read by all."""
-    return [Run(*row) for row in await tx.session.execute(REFLOOR, {"chats": list(chats)})]
+async def refloor(tx: Transaction, chats: Sequence[int]) -> list[ReadRun]:
+    """The members of these chats have changed. Returns the messages that thereby became read by all."""
+    return [ReadRun(*row) for row in await tx.session.execute(REFLOOR, {"chats": list(chats)})]
 
 
 def _array(ids: Collection[int]) -> BindParameter[Any]:
-    """One parameter, however many they are."""
+    """One parameter for any number of ids."""
     return literal(list(ids), ARRAY(BigInteger))
 
 

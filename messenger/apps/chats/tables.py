@@ -1,4 +1,4 @@
-"""Chats and who is in them."""
+"""Chats and their members."""
 
 from datetime import datetime
 
@@ -37,7 +37,7 @@ class DirectChat(Table):
     chat_id: Mapped[int] = mapped_column(unique=True)
 
 
-class Member(Table):
+class MemberRow(Table):
     __tablename__ = "members"
     chat_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     user_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -54,7 +54,7 @@ class Member(Table):
 
 
 class FormerMember(Table):
-    """Somebody who left words behind: when the name changes, this chat shows the new one and must hear of it."""
+    """A person who left messages behind: the chat shows their name, so it must hear when that changes."""
 
     __tablename__ = "former_members"
     user_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

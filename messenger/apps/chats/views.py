@@ -1,4 +1,4 @@
-"""How chats and members look as JSON: for one person, and in events, where everybody is shown the same."""
+"""Chats and members as JSON: for one person, and in events, which are the same for all members."""
 
 from datetime import datetime
 from typing import Any
@@ -25,7 +25,7 @@ def chat_as_seen(view: ChatView) -> Json:
 
 
 def chat_as_known(chat: ChatState) -> Json:
-    """A direct chat has no name that would be the same for both."""
+    """Without a name for a direct chat: its two people see different ones."""
     return {
         "chat_id": str(chat.chat_id),
         "kind": chat.kind,

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class ClassicCall:
     """Whose socket a frame came from, and of which chat if it is the socket of one."""
 
     root: web.Application
@@ -39,7 +39,7 @@ class Asker:
     chat_id: int
 
 
-Verb = Callable[[Asker, dict[str, Any]], Awaitable[None]]
+Verb = Callable[[ClassicCall, dict[str, Any]], Awaitable[None]]
 
 
 class Dialect:
@@ -50,7 +50,7 @@ class Dialect:
         *,
         field: str,
         verbs: Mapping[str, Verb],
-        render: Callable[[views.Said], bytes],
+        render: Callable[[views.NamedMessage], bytes],
         receipts: str,
         echoes_rest: bool,
     ) -> None:
@@ -64,7 +64,7 @@ class Dialect:
 
     def frame(self, entry: Entry) -> bytes:
         if self._last is None or self._last[0] is not entry:
-            self._last = entry, self._render(views.Said.by(entry))
+            self._last = entry, self._render(views.NamedMessage.by(entry))
         return self._last[1]
 
     def is_told(self, entry: Entry, me: int) -> bool:
@@ -73,7 +73,7 @@ class Dialect:
 
 
 @dataclass(frozen=True, slots=True)
-class SocketContext:
+class ClassicContext:
     """What all older sockets of a process have in common."""
 
     log: Log
@@ -82,7 +82,7 @@ class SocketContext:
     limit: Limit | None  # of everything but messages, which are charged where all of them meet
 
 
-class Connection:
+class ClassicConnection:
     __slots__ = (
         "_limit", "_link", "_log", "_only", "_outbox", "_pace", "_asker", "_receipts", "_refusals", "_dialect",
         "subscription",
@@ -93,13 +93,13 @@ class Connection:
         request: web.Request,
         socket: Socket,
         me: Identity,
-        context: SocketContext,
+        context: ClassicContext,
         dialect: Dialect,
         chat_id: int | None,
     ) -> None:
         """`chat_id`: the only one that is heard; None: all of mine."""
         self._only = chat_id
-        self._asker = Asker(request.app, me, chat_id or 0)
+        self._asker = ClassicCall(request.app, me, chat_id or 0)
         self._dialect = dialect
         self._log = context.log
         self._pace = context.pace

@@ -4,13 +4,13 @@ from aiohttp import web
 
 from messenger.apps.auth.service import AUTH
 from messenger.apps.classic import service, views
-from messenger.apps.classic.schemas import NewGroup, NewMessage, Registration, SignIn
+from messenger.apps.classic.schemas import ClassicNewGroup, ClassicNewMessage, ClassicRegistration, ClassicSignIn
 from messenger.apps.messages.service import HISTORY, SENDER
 from messenger.errors import ChatNotFound, GroupNotFound, MessageNotFound, UserNotFound
 from messenger.identity import MAX_ID
 from messenger.web import paging, reply
 from messenger.web.access import charged, me, public
-from messenger.web.app_keys import CAME, DATABASE, IDENTITY
+from messenger.web.app_keys import ARRIVED_AT, DATABASE, IDENTITY
 from messenger.web.body import read
 from messenger.web.clients import caller_of
 from messenger.web.origins import refuse_foreign_page
@@ -26,7 +26,7 @@ routes = web.RouteTableDef()
 @public
 async def register(request: web.Request) -> web.Response:
     refuse_foreign_page(request)
-    made = await service.register(request.app[AUTH], await read(request, Registration), caller_of(request))
+    made = await service.register(request.app[AUTH], await read(request, ClassicRegistration), caller_of(request))
     return reply.json({"id": made.user_id, "email": made.email, "username": made.name}, status=201)
 
 
@@ -34,7 +34,7 @@ async def register(request: web.Request) -> web.Response:
 @public
 async def sign_in(request: web.Request) -> web.Response:
     refuse_foreign_page(request)
-    token = await service.sign_in(request.app[AUTH], await read(request, SignIn), caller_of(request))
+    token = await service.sign_in(request.app[AUTH], await read(request, ClassicSignIn), caller_of(request))
     return reply.json({"access_token": token, "token_type": "bearer"}, headers=SECRET)
 
 
@@ -45,7 +45,7 @@ async def list_messages(request: web.Request) -> web.Response:
     limit = paging.whole_number(given, "limit", PAGE, least=1, most=LONGEST_PAGE)
     offset = paging.whole_number(given, "offset", 0, least=0, most=MAX_ID)
     found, marks = await service.page(
-        request.app[HISTORY], request.get(IDENTITY), chat_id, offset=offset, limit=limit, came=request[CAME]
+        request.app[HISTORY], request.get(IDENTITY), chat_id, offset=offset, limit=limit, arrived_at=request[ARRIVED_AT]
     )
     return reply.fresh(
         request,
@@ -67,14 +67,14 @@ async def history(request: web.Request) -> web.Response:
         later_than=paging.optional_id(given, "later_that_message_id"),
         offset=paging.whole_number(given, "offset", 0, least=0, most=MAX_ID),
         limit=paging.whole_number(given, "limit", PAGE, least=1, most=LONGEST_HISTORY),
-        came=request[CAME],
+        arrived_at=request[ARRIVED_AT],
     )
     return reply.fresh(request, [views.message(one) for one in found])
 
 
 @routes.post("/group")
 async def create_group(request: web.Request) -> web.Response:
-    who, wanted = me(request), await read(request, NewGroup)
+    who, wanted = me(request), await read(request, ClassicNewGroup)
     db, caller = request.app[DATABASE], caller_of(request)
     made = await service.create_group(db, who, wanted.name, wanted.participant_user_ids, caller)
     return reply.json(views.group(made), status=201)
@@ -84,7 +84,7 @@ async def create_group(request: web.Request) -> web.Response:
 @charged("send")
 async def send_to_person(request: web.Request) -> web.Response:
     person = paging.path_id(request, "user_id", UserNotFound)
-    wanted = await read(request, NewMessage)
+    wanted = await read(request, ClassicNewMessage)
     db, sender = request.app[DATABASE], request.app[SENDER]
     return reply.json(views.message(await service.send_to_person(db, sender, me(request), person, wanted)))
 
@@ -93,7 +93,7 @@ async def send_to_person(request: web.Request) -> web.Response:
 @charged("send")
 async def send_to_group(request: web.Request) -> web.Response:
     group_id = paging.path_id(request, "group_id", GroupNotFound)
-    wanted = await read(request, NewMessage)
+    wanted = await read(request, ClassicNewMessage)
     db, sender = request.app[DATABASE], request.app[SENDER]
     return reply.json(views.message(await service.send_to_group(db, sender, me(request), group_id, wanted)))
 

@@ -17,7 +17,7 @@ from messenger.web.sockets.closing import TOO_SLOW, Closing
 from messenger.web.sockets.outbox import Outbox
 
 if TYPE_CHECKING:
-    from messenger.apps.messages.schemas import Own
+    from messenger.apps.messages.schemas import ReadMessage
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ PAGE = 200
 LAST_ONES = 200  # of what one reader passes at once; a log entry names the authors of so many
 TRIES, PAUSE = 40, 0.25  # a database that is away comes back within this time
 
-Look = Callable[[int, int, int, int], Awaitable["list[Own]"]]  # my messages: chat, from, to, how many at most
+Look = Callable[[int, int, int, int], Awaitable["list[ReadMessage]"]]  # my messages: chat, from, to, how many at most
 
 
 class Receipts:
@@ -94,7 +94,7 @@ class Receipts:
                 if start <= one.seq <= end:
                     yield entry.chat_id, views.read_by_one(one, entry.chat_id, who)
 
-    async def _own(self, chat_id: int, first: int, last: int) -> "AsyncIterator[Own]":
+    async def _own(self, chat_id: int, first: int, last: int) -> "AsyncIterator[ReadMessage]":
         while first <= last:
             page = await self._patiently(chat_id, first, last)
             for one in page:
@@ -103,7 +103,7 @@ class Receipts:
                 return
             first = page[-1].seq + 1
 
-    async def _patiently(self, chat_id: int, first: int, last: int) -> "list[Own]":
+    async def _patiently(self, chat_id: int, first: int, last: int) -> "list[ReadMessage]":
         for _ in range(TRIES):
             try:
                 return await self._look(chat_id, first, last, PAGE)

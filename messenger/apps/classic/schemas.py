@@ -16,48 +16,48 @@ AnyName = (
 UUID_LENGTH = 36
 
 
-class Registration(Struct, frozen=True):
+class ClassicRegistration(Struct, frozen=True):
     email: str
     password: str
     username: str | None = None
 
 
-class SignIn(Struct, frozen=True):
+class ClassicSignIn(Struct, frozen=True):
     email: str
     password: str
     client_id: str | None = None
 
 
-class NewGroup(Struct, frozen=True):
+class ClassicNewGroup(Struct, frozen=True):
     name: str
     participant_user_ids: Annotated[list[Id], Meta(max_length=100)]
 
 
-class NewMessage(Struct, frozen=True):
+class ClassicNewMessage(Struct, frozen=True):
     text: str
     operation_id: Annotated[int, Meta(ge=-(2**15), le=2**15 - 1)] | None = None
 
 
-class Say(Struct, frozen=True):
+class AllChatsSend(Struct, frozen=True):
     """In any chat."""
 
     chat_id: Id
     text: str
 
 
-class Read(Struct, frozen=True):
+class AllChatsRead(Struct, frozen=True):
     chat_id: Id
     id: Id
 
 
-class SayHere(Struct, frozen=True):
+class OneChatSend(Struct, frozen=True):
     """In the chat of the socket; the client's own UUID names the message."""
 
     message_id: Uuid
     text: str
 
 
-class ReadHere(Struct, frozen=True):
+class OneChatRead(Struct, frozen=True):
     message_id: AnyName
 
 

@@ -5,26 +5,26 @@ from typing import TYPE_CHECKING
 
 from messenger.apps.auth import service as accounts
 from messenger.apps.chats import service as chats
-from messenger.apps.classic.schemas import UUID_LENGTH, NewMessage, Registration, SignIn
+from messenger.apps.classic.schemas import UUID_LENGTH, ClassicNewMessage, ClassicRegistration, ClassicSignIn
 from messenger.apps.messages import service as messages
 from messenger.errors import ChatNotFound, Forbidden, GroupNotFound, IdempotencyConflict, MessageNotFound
 from messenger.identity import Caller, Identity, UserId
 
 if TYPE_CHECKING:
     from messenger.apps.chats.schemas import Group
-    from messenger.apps.messages.schemas import Message, Own, ReadCursor
+    from messenger.apps.messages.schemas import Message, ReadCursor, ReadMessage
     from messenger.db.database import Database
 
 NAMED = f"{messages.NAMED}:"  # before the UUID that a sender's socket gave
 
 
-async def register(auth: accounts.AuthContext, wanted: Registration, caller: Caller) -> accounts.Registered:
+async def register(auth: accounts.AuthContext, wanted: ClassicRegistration, caller: Caller) -> accounts.Registered:
     """Without a name of their own people are called by their e-mail address."""
     account = accounts.Registration(wanted.password, user_name=wanted.username or wanted.email, email=wanted.email)
     return await accounts.register(auth, account, caller)
 
 
-async def sign_in(auth: accounts.AuthContext, wanted: SignIn, caller: Caller) -> str:
+async def sign_in(auth: accounts.AuthContext, wanted: ClassicSignIn, caller: Caller) -> str:
     """The access token."""
     known = accounts.SignIn(wanted.password, email=wanted.email, client_id=wanted.client_id)
     signed_in = await accounts.login(auth, known.name, known.password, known.device, caller)
@@ -40,14 +40,14 @@ async def create_group(db: "Database", me: Identity, name: str, people: Sequence
 
 
 async def send_to_person(
-    db: "Database", sender: messages.Sender, me: Identity, person: int, wanted: NewMessage
+    db: "Database", sender: messages.Sender, me: Identity, person: int, wanted: ClassicNewMessage
 ) -> "Message":
     sent = await messages.send_to_person(db, sender, me, UserId(person), _outgoing(wanted))
     return sent.message
 
 
 async def send_to_group(
-    db: "Database", sender: messages.Sender, me: Identity, group_id: int, wanted: NewMessage
+    db: "Database", sender: messages.Sender, me: Identity, group_id: int, wanted: ClassicNewMessage
 ) -> "Message":
     outgoing = _outgoing(wanted)
     try:
@@ -56,7 +56,7 @@ async def send_to_group(
         raise not_in_it() from None
 
 
-def _outgoing(wanted: NewMessage) -> messages.Outgoing:
+def _outgoing(wanted: ClassicNewMessage) -> messages.Outgoing:
     return messages.Outgoing(messages.check_text(wanted.text), operation_id=wanted.operation_id)
 
 
@@ -68,10 +68,10 @@ async def list_messages(
     later_than: int | None,
     offset: int,
     limit: int,
-    came: float,
+    arrived_at: float,
 ) -> "list[Message]":
     try:
-        return await history.offset_page(me, chat_id, later_than, offset, limit, came)
+        return await history.offset_page(me, chat_id, later_than, offset, limit, arrived_at)
     except ChatNotFound:
         raise not_in_it() from None
 
@@ -82,11 +82,11 @@ def not_in_it() -> Forbidden:
 
 
 async def page(
-    history: messages.History, me: Identity | None, chat_id: int, *, offset: int, limit: int, came: float
+    history: messages.History, me: Identity | None, chat_id: int, *, offset: int, limit: int, arrived_at: float
 ) -> "tuple[list[Message], Sequence[ReadCursor]]":
     """With how far everybody has read; a stranger's chat is not there."""
-    found = await history.offset_page(me, chat_id, None, offset, limit, came)
-    return found, await history.read_cursors(me, chat_id, came)
+    found = await history.offset_page(me, chat_id, None, offset, limit, arrived_at)
+    return found, await history.read_cursors(me, chat_id, arrived_at)
 
 
 async def mark_read(db: "Database", sender: messages.Sender, me: Identity, message_id: int) -> None:
@@ -131,7 +131,7 @@ async def read_named(
 
 async def own_messages(
     history: messages.History, me: Identity, chat_id: int, from_seq: int, to_seq: int, most: int
-) -> "list[Own]":
+) -> "list[ReadMessage]":
     return await history.own(me.user_id, chat_id, from_seq, to_seq, most)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 from aiohttp import web
 
 from messenger.apps.classic import closing, service, views
-from messenger.apps.classic.connection import Asker, Connection, Dialect, SocketContext
-from messenger.apps.classic.schemas import Read, ReadHere, Say, SayHere
+from messenger.apps.classic.connection import ClassicCall, ClassicConnection, ClassicContext, Dialect
+from messenger.apps.classic.schemas import AllChatsRead, AllChatsSend, OneChatRead, OneChatSend
 from messenger.apps.messages.service import HISTORY, SENDER
 from messenger.web import paging, quota
 from messenger.web.access import LIMITS, by_token, charged, me, streaming
@@ -19,8 +19,8 @@ from messenger.web.sockets.upgrade import upgraded
 
 NO_CHAT = 0  # an id that nothing has
 
-OLDER: web.AppKey[set[Connection]] = web.AppKey("classic_connections")
-CONTEXT: web.AppKey[SocketContext] = web.AppKey("classic_context", SocketContext)
+CLASSIC_CONNECTIONS: web.AppKey[set[ClassicConnection]] = web.AppKey("classic_connections")
+CONTEXT: web.AppKey[ClassicContext] = web.AppKey("classic_context", ClassicContext)
 PACE: web.AppKey[Pace] = web.AppKey("classic_pace", Pace)
 DIALECTS: web.AppKey[tuple[Dialect, Dialect]] = web.AppKey("classic_dialects")
 
@@ -28,7 +28,7 @@ DIALECTS: web.AppKey[tuple[Dialect, Dialect]] = web.AppKey("classic_dialects")
 @streaming
 @by_token
 async def all_chats(request: web.Request) -> web.StreamResponse:
-    return await hold(request, request.app[DIALECTS][0], None)
+    return await serve(request, request.app[DIALECTS][0], None)
 
 
 @streaming
@@ -36,18 +36,18 @@ async def all_chats(request: web.Request) -> web.StreamResponse:
 async def one_chat(request: web.Request) -> web.StreamResponse:
     """A person who is not in the chat is told so by the close code: there these clients look."""
     chat_id = paging.find_id(request.match_info["chat_id"])
-    return await hold(request, request.app[DIALECTS][1], chat_id if chat_id is not None else NO_CHAT)
+    return await serve(request, request.app[DIALECTS][1], chat_id if chat_id is not None else NO_CHAT)
 
 
-async def hold(request: web.Request, dialect: Dialect, chat_id: int | None) -> web.StreamResponse:
+async def serve(request: web.Request, dialect: Dialect, chat_id: int | None) -> web.StreamResponse:
     root, identity = request.app, me(request)
     async with upgraded(request, identity.user_id) as response:
-        connection = Connection(request, response, identity, root[CONTEXT], dialect, chat_id)
-        root[OLDER].add(connection)
+        connection = ClassicConnection(request, response, identity, root[CONTEXT], dialect, chat_id)
+        root[CLASSIC_CONNECTIONS].add(connection)
         try:
             await connection.run()
         finally:
-            root[OLDER].discard(connection)
+            root[CLASSIC_CONNECTIONS].discard(connection)
     return response
 
 
@@ -55,25 +55,25 @@ async def hold(request: web.Request, dialect: Dialect, chat_id: int | None) -> w
 
 
 @charged("send")
-async def say(asker: Asker, frame: dict[str, Any]) -> None:
-    said = convert(frame, Say)
+async def say(asker: ClassicCall, frame: dict[str, Any]) -> None:
+    said = convert(frame, AllChatsSend)
     await service.say(asker.root[SENDER], asker.me, int(said.chat_id), said.text)
 
 
-async def read(asker: Asker, frame: dict[str, Any]) -> None:
-    mark = convert(frame, Read)
+async def read(asker: ClassicCall, frame: dict[str, Any]) -> None:
+    mark = convert(frame, AllChatsRead)
     await service.read(asker.root[SENDER], asker.me, int(mark.chat_id), int(mark.id))
 
 
 @charged("send")
-async def say_here(asker: Asker, frame: dict[str, Any]) -> None:
-    said = convert(frame, SayHere)
+async def say_here(asker: ClassicCall, frame: dict[str, Any]) -> None:
+    said = convert(frame, OneChatSend)
     await service.say_named(asker.root[SENDER], asker.me, asker.chat_id, said.message_id, said.text)
 
 
-async def read_here(asker: Asker, frame: dict[str, Any]) -> None:
+async def read_here(asker: ClassicCall, frame: dict[str, Any]) -> None:
     sender, history = asker.root[SENDER], asker.root[HISTORY]
-    await service.read_named(sender, history, asker.me, asker.chat_id, convert(frame, ReadHere).message_id)
+    await service.read_named(sender, history, asker.me, asker.chat_id, convert(frame, OneChatRead).message_id)
 
 
 def dialects() -> tuple[Dialect, Dialect]:
@@ -82,14 +82,14 @@ def dialects() -> tuple[Dialect, Dialect]:
         Dialect(
             field="type",
             verbs={"new_message": say, "read_message": read},
-            render=views.told_to_all_chats,
+            render=views.all_chats_message,
             receipts="message_read",
             echoes_rest=True,
         ),
         Dialect(
             field="action",
             verbs={"send_message": say_here, "message_read": read_here},
-            render=views.told_to_one_chat,
+            render=views.one_chat_message,
             receipts="message_read_by_all",
             echoes_rest=False,
         ),
@@ -97,15 +97,15 @@ def dialects() -> tuple[Dialect, Dialect]:
 
 
 async def context(root: web.Application) -> AsyncIterator[None]:
-    root[OLDER] = set()
+    root[CLASSIC_CONNECTIONS] = set()
     root[DIALECTS] = dialects()
     limit = root[LIMITS].default if LIMITS in root else None
-    root[CONTEXT] = SocketContext(root[LOG], root[PACE], Post(), limit)
+    root[CONTEXT] = ClassicContext(root[LOG], root[PACE], Post(), limit)
     yield
 
 
 async def drain(root: web.Application) -> None:
-    connections = root[OLDER]
+    connections = root[CLASSIC_CONNECTIONS]
     for connection in tuple(connections):
         connection.close(closing.GOING_AWAY)
 

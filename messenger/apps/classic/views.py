@@ -12,13 +12,13 @@ from messenger.web.sockets.frames import framed
 
 if TYPE_CHECKING:
     from messenger.apps.chats.schemas import Group
-    from messenger.apps.messages.schemas import Message, Own, ReadCursor
+    from messenger.apps.messages.schemas import Message, ReadCursor, ReadMessage
 
 Json = dict[str, Any]
 ENCODER = msgspec.json.Encoder()
 
 
-class Told(msgspec.Struct, frozen=True):
+class EventMessage(msgspec.Struct, frozen=True):
     """What an event of the log says about a message."""
 
     id: str
@@ -29,22 +29,22 @@ class Told(msgspec.Struct, frozen=True):
     is_read: bool
 
 
-class Event(msgspec.Struct, frozen=True):
-    message: Told
+class MessageEvent(msgspec.Struct, frozen=True):
+    message: EventMessage
 
 
-DECODER = msgspec.json.Decoder(Event)
+DECODER = msgspec.json.Decoder(MessageEvent)
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class NamedMessage:
     """A message as the log tells of it, and what its sender's socket called it."""
 
-    message: Told
+    message: EventMessage
     name: int | str
 
     @classmethod
-    def by(cls, entry: Entry) -> "Said":
+    def by(cls, entry: Entry) -> "NamedMessage":
         message = DECODER.decode(entry.event).message
         return cls(message, name_of(int(message.id), entry.key))
 
@@ -52,7 +52,7 @@ class Said:
 # --- REST
 
 
-def message(found: "Message | Told") -> Json:
+def message(found: "Message | EventMessage") -> Json:
     return {
         "id": int(found.id),
         "chat_id": int(found.chat_id),
@@ -63,7 +63,7 @@ def message(found: "Message | Told") -> Json:
     }
 
 
-def short_message(found: "Message | Told") -> Json:
+def short_message(found: "Message | EventMessage") -> Json:
     return {"id": int(found.id), "user_id": int(found.sender_id), "text": found.text, "dt_created": found.sent_at}
 
 
@@ -88,32 +88,34 @@ def group(found: "Group") -> Json:
 # --- the socket of all chats
 
 
-def told_to_all_chats(said: Said) -> bytes:
+def all_chats_message(said: NamedMessage) -> bytes:
     words = short_message(said.message)
-    return of({"event_type": "new_message", **words, "chat_id": int(said.message.chat_id)})
+    return encode_frame({"event_type": "new_message", **words, "chat_id": int(said.message.chat_id)})
 
 
-def read_by_one(one: "Own", chat_id: int, reader: int) -> bytes:
-    return of({"event_type": "read_message", "id": one.message_id, "user_id": reader, "chat_id": chat_id})
+def read_by_one(one: "ReadMessage", chat_id: int, reader: int) -> bytes:
+    return encode_frame({"event_type": "read_message", "id": one.message_id, "user_id": reader, "chat_id": chat_id})
 
 
 # --- the socket of one chat
 
 
-def told_to_one_chat(said: Said) -> bytes:
+def one_chat_message(said: NamedMessage) -> bytes:
     six = message(said.message)
     top = {"type": "Message", "action": "new_message", "message": six, "message_id": said.name}
-    return of(top | {name: six[name] for name in ("chat_id", "sender_id", "text", "timestamp", "is_read")})
+    return encode_frame(top | {name: six[name] for name in ("chat_id", "sender_id", "text", "timestamp", "is_read")})
 
 
-def read_by_all(one: "Own", chat_id: int) -> bytes:
+def read_by_all(one: "ReadMessage", chat_id: int) -> bytes:
     name = name_of(one.message_id, one.key)
-    return of({"type": "Read", "action": "message_read", "message_id": name, "chat_id": chat_id, "read_by_all": True})
+    return encode_frame(
+        {"type": "Read", "action": "message_read", "message_id": name, "chat_id": chat_id, "read_by_all": True}
+    )
 
 
 def error(reason: MessengerError) -> bytes:
-    return of({"status": "error", "message": reason.detail})
+    return encode_frame({"status": "error", "message": reason.detail})
 
 
-def of(fields: Json) -> bytes:
+def encode_frame(fields: Json) -> bytes:
     return framed(ENCODER.encode(fields))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from messenger.apps.events.stream import Event, Stream, read_cursor
+from messenger.apps.events.stream import Stream, StreamedEvent, read_cursor
 from messenger.errors import BadParameters, Flaw, Unavailable
 from messenger.log.entries import Cursor
 from messenger.web import paging, quota, reply
@@ -26,7 +26,7 @@ class Form:
     """How events are written into a response that does not end."""
 
     content_type: str
-    write: Callable[[Event], bytes]
+    write: Callable[[StreamedEvent], bytes]
     sign_of_life: bytes
 
 
@@ -70,7 +70,7 @@ async def pour(request: web.Request, stream: Stream, cursor: Cursor | None, form
 
 async def poll(stream: Stream, cursor: Cursor | None, wait: int) -> web.Response:
     async with stream.opened() as head:
-        found: list[Event] = []
+        found: list[StreamedEvent] = []
         async with aclosing(stream.missed(cursor, head)) as pages:
             async for page in pages:
                 found += page
@@ -87,11 +87,11 @@ async def poll(stream: Stream, cursor: Cursor | None, wait: int) -> web.Response
     return web.Response(body=body, content_type="application/json", headers=reply.PRIVATE)
 
 
-def as_sse(event: Event) -> bytes:
+def as_sse(event: StreamedEvent) -> bytes:
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (event.cursor.encode(), event.kind.encode(), event.words)
 
 
-def as_line(event: Event) -> bytes:
+def as_line(event: StreamedEvent) -> bytes:
     return event.words + b"\n"
 
 

@@ -17,7 +17,7 @@ MOST_WAITING = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class StreamedEvent:
     """What is sent: the bytes every transport sends, and the cursor they stand for."""
 
     kind: str
@@ -31,7 +31,7 @@ class Stream:
     def __init__(self, log: Log, me: Identity) -> None:
         self._log = log
         self._me = me
-        self._live: list[Event] = []  # bounded by `take`
+        self._live: list[StreamedEvent] = []  # bounded by `take`
         self._has_news = asyncio.Event()
         self._handed_out: int | None = None  # the place, while the subscription's own is further
         self.subscription = log.subscribe(me.user_id, me.session_id, self)
@@ -78,7 +78,7 @@ class Stream:
         finally:
             self.subscription.detach()
 
-    async def missed(self, cursor: Cursor | None, head: int) -> AsyncGenerator[list[Event], None]:
+    async def missed(self, cursor: Cursor | None, head: int) -> AsyncGenerator[list[StreamedEvent], None]:
         """What lies between the cursor and now, page by page; after the last one the stream is live."""
         after, passed, upto = head, [], 0
         if cursor is not None:
@@ -97,7 +97,7 @@ class Stream:
                 self._handed_out = page[-1].position
             yield [self._event(entry) for entry in page if entry.event]
 
-    async def next_batch(self, seconds: float) -> list[Event] | None:
+    async def next_batch(self, seconds: float) -> list[StreamedEvent] | None:
         """What has come, or comes first within this time; None: it is over, and everything was handed out."""
         if self.over is None and not self._live:
             with suppress(TimeoutError):
@@ -106,7 +106,7 @@ class Stream:
         found = self.waiting()
         return None if self.over is not None and not found else found
 
-    def waiting(self) -> list[Event]:
+    def waiting(self) -> list[StreamedEvent]:
         """What has come already."""
         found, self._live = self._live, []
         self._has_news.clear()
@@ -121,12 +121,12 @@ class Stream:
     def _goes_live(self) -> None:
         self._handed_out = None
 
-    def _event(self, entry: Entry) -> Event:
-        return Event(entry.kind, entry.event, str(self._log.cursor(entry.position)))
+    def _event(self, entry: Entry) -> StreamedEvent:
+        return StreamedEvent(entry.kind, entry.event, str(self._log.cursor(entry.position)))
 
     @staticmethod
-    def _named(fields: dict[str, object], cursor: str) -> Event:
-        return Event(str(fields["type"]), msgspec.json.encode({**fields, "cursor": cursor}), cursor)
+    def _named(fields: dict[str, object], cursor: str) -> StreamedEvent:
+        return StreamedEvent(str(fields["type"]), msgspec.json.encode({**fields, "cursor": cursor}), cursor)
 
 
 def read_cursor(raw: str | None) -> Cursor | None:

@@ -1,4 +1,9 @@
-"""Messages: sending, history, edits, reactions, read markers. Keeps no state in the process but the sender's queue."""
+"""Messages: sending, history, edits, reactions, read markers.
+
+The way of a message: `handlers` or `commands` → `service.submit` → `sending` (statement and answers) → the appender of
+the log → PostgreSQL → the tail of the log → `events` (rendered for everybody) → the hub → sockets.
+Kept in the process: the queue of the sender, and what is remembered for pages (`memory`).
+"""
 
 from messenger.apps.messages import commands, events, handlers, history, inbox, sending
 from messenger.subapp import SubApp

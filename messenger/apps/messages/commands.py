@@ -1,6 +1,6 @@
-"""What a socket may ask about messages.
+"""The commands of a socket about messages.
 
-Sends and read marks answer from their batch, so a socket may have many under way.
+Sends and read marks are answered from their batch, so a socket may have many under way.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""How the log's entries about messages look as events: as they are now, the same for everybody."""
+"""Renders the log's entries about messages as events: messages as they are now, the same for everybody."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,13 +12,13 @@ from messenger.log.entries import Entry
 
 async def new_message(root: web.Application, entries: Sequence[Entry]) -> list[Any]:
     found = await root[HISTORY].current([entry.position for entry in entries])
-    own = await root[SENDER].answered([one.place for one in found.values()])
+    own = await root[SENDER].answered([one.full_key for one in found.values()])
     for entry in entries:
         one = found.get(entry.position)
         if one is not None:
             entry.key = one.key
-            if one.place in own:
-                entry.skip = own[one.place].origin
+            if one.full_key in own:
+                entry.skip = own[one.full_key].origin
     return [{"message": found[entry.position].message} if entry.position in found else None for entry in entries]
 
 

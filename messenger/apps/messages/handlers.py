@@ -7,14 +7,14 @@ from aiohttp import web
 
 from messenger import synonyms
 from messenger.apps.messages import service
-from messenger.apps.messages.history import HISTORY, Anchor, Where
-from messenger.apps.messages.schemas import Edit, NewMessage, Outgoing, Read
+from messenger.apps.messages.history import HISTORY, Anchor, PageQuery
+from messenger.apps.messages.schemas import Edit, NewMessage, Outgoing, ReadMark
 from messenger.apps.messages.sending import SENDER, Sent
 from messenger.errors import BadParameters, ChatNotFound, Flaw, GroupNotFound, MessageNotFound, UserNotFound
 from messenger.identity import UserId
 from messenger.web import paging, reply
 from messenger.web.access import charged, me, rechecked
-from messenger.web.app_keys import CAME, DATABASE, IDENTITY
+from messenger.web.app_keys import ARRIVED_AT, DATABASE, IDENTITY
 from messenger.web.body import convert, parse, read, read_bytes
 
 PAGE = 1000
@@ -50,8 +50,8 @@ async def send_to_group(request: web.Request) -> web.Response:
 
 async def messages(request: web.Request) -> web.Response:
     chat_id = paging.path_id(request, "chat_id", ChatNotFound)
-    where = read_where(paging.query(request, PAGE_QUERY))
-    page = await service.page(request.app[HISTORY], request.get(IDENTITY), chat_id, where, request[CAME])
+    query = read_page_query(paging.query(request, PAGE_QUERY))
+    page = await request.app[HISTORY].page(request.get(IDENTITY), chat_id, query, request[ARRIVED_AT])
     return reply.fresh_bytes(request, page.body, page.tag)
 
 
@@ -61,13 +61,12 @@ async def history(request: web.Request) -> web.Response:
     limit = paging.whole_number(given, "limit", 50, least=1, most=HISTORY_PAGE)
     offset = paging.whole_number(given, "offset", 0, least=0, most=2**53 - 1)
     later = paging.optional_id(given, "later_that_message_id")
-    pages, me, came = request.app[HISTORY], request.get(IDENTITY), request[CAME]
-    found = await service.offset_page(pages, me, chat_id, came, later_than=later, offset=offset, limit=limit)
-    return reply.fresh(request, found)
+    pages, me = request.app[HISTORY], request.get(IDENTITY)
+    return reply.fresh(request, await pages.offset_page(me, chat_id, later, offset, limit, request[ARRIVED_AT]))
 
 
 async def edit(request: web.Request) -> web.Response:
-    chat_id, message_id = place(request)
+    chat_id, message_id = message_path(request)
     words = await read(request, Edit)
     text = one_text(words.message, words.text)
     db, history = request.app[DATABASE], request.app[HISTORY]
@@ -75,24 +74,24 @@ async def edit(request: web.Request) -> web.Response:
 
 
 async def delete(request: web.Request) -> web.Response:
-    await service.delete(request.app[DATABASE], me(request), *place(request))
+    await service.delete(request.app[DATABASE], me(request), *message_path(request))
     return reply.nothing()
 
 
 async def react(request: web.Request) -> web.Response:
-    await service.react(request.app[DATABASE], me(request), *place(request), read_emoji(request))
+    await service.react(request.app[DATABASE], me(request), *message_path(request), read_emoji(request))
     return reply.nothing()
 
 
 async def unreact(request: web.Request) -> web.Response:
-    await service.unreact(request.app[DATABASE], me(request), *place(request), read_emoji(request))
+    await service.unreact(request.app[DATABASE], me(request), *message_path(request), read_emoji(request))
     return reply.nothing()
 
 
 @rechecked
 async def mark_chat_read(request: web.Request) -> web.Response:
     chat_id = paging.path_id(request, "chat_id", ChatNotFound)
-    mark = await read(request, Read)
+    mark = await read(request, ReadMark)
     named: tuple[str, int | str] = synonyms.take(message_id=mark.message_id, id=mark.id)
     return await mark_read(request, chat_id, int(named[1]))
 
@@ -102,7 +101,7 @@ async def mark_message_read(request: web.Request) -> web.Response:
     chat_id = await service.chat_of(request.app[DATABASE], message_id)
     try:
         return await mark_read(request, chat_id, message_id)
-    except ChatNotFound:  # a stranger must not learn that there is such a message
+    except ChatNotFound:  # a stranger must not learn that the message exists
         raise MessageNotFound from None
 
 
@@ -113,7 +112,7 @@ async def mark_read(request: web.Request, chat_id: int, message_id: int) -> web.
 
 
 async def speaker(request: web.Request, chat_id: int) -> tuple[int, int | None]:
-    """Who says it: me; `user_id` may only repeat that, unless there is no sign-in at all."""
+    """The sender: me. `user_id` may only repeat that, unless the server is a test rig without sign-in."""
     given = paging.query(request, ("user_id",))
     named = paging.find_id(given["user_id"]) if "user_id" in given else None
     identity = request.get(IDENTITY)
@@ -143,38 +142,38 @@ def one_text(message: str | None, text: str | None) -> str:
     return service.check_text(words, f"/{word}")
 
 
-def read_where(given: dict[str, str]) -> Where:
-    """At most one place: a number, before, after or around a message, or an anchor with counts or a limit."""
+def read_page_query(given: dict[str, str]) -> PageQuery:
+    """At most one place: a number; before, after or around a message; or an anchor with counts or a limit."""
     places = [name for name in PLACES if name in given]
     if len(places) > 1:
         reason = "Give at most one of from, before, after, around and anchor."
         raise BadParameters(reason, flaws=[Flaw(places[1], "is one place too many")])
     if "num_before" in given or "num_after" in given:
-        where = read_counts(given)
+        query = read_counts(given)
     elif "limit" in given:
-        where = read_limit(given, paging.whole_number(given, "limit", 0, least=1, most=PAGE))
+        query = read_limit(given, paging.whole_number(given, "limit", 0, least=1, most=PAGE))
     else:
         raise paging.bad_parameter("limit", "is required")
     if given.get("read_cursors", "true") not in {"true", "false"}:
         raise paging.bad_parameter("read_cursors", "must be true or false")
-    return replace(where, has_read_cursors=False) if given.get("read_cursors") == "false" else where
+    return replace(query, has_read_cursors=False) if given.get("read_cursors") == "false" else query
 
 
-def read_limit(given: dict[str, str], limit: int) -> Where:
+def read_limit(given: dict[str, str], limit: int) -> PageQuery:
     if (message_id := paging.optional_id(given, "before")) is not None:
-        return Where.before(message_id, limit)
+        return PageQuery.before(message_id, limit)
     if (message_id := paging.optional_id(given, "after")) is not None:
-        return Where.after(message_id, limit)
+        return PageQuery.after(message_id, limit)
     if (message_id := paging.optional_id(given, "around")) is not None:
-        return Where.around("message", message_id, limit)
+        return PageQuery.around("message", message_id, limit)
     if "anchor" not in given or given["anchor"] == "oldest":
-        return Where.from_number(paging.whole_number(given, "from", 1, least=0, most=2**53 - 1), limit)
+        return PageQuery.from_number(paging.whole_number(given, "from", 1, least=0, most=2**53 - 1), limit)
     if given["anchor"] == "newest":
-        return Where.newest(limit)
-    return Where.around(*read_anchor(given), limit)
+        return PageQuery.newest(limit)
+    return PageQuery.around(*read_anchor(given), limit)
 
 
-def read_counts(given: dict[str, str]) -> Where:
+def read_counts(given: dict[str, str]) -> PageQuery:
     if "limit" in given:
         raise paging.bad_parameter("limit", "is not given beside num_before and num_after")
     if "anchor" not in given:
@@ -184,10 +183,10 @@ def read_counts(given: dict[str, str]) -> Where:
         name = "num_before" if "num_before" in given else "num_after"
         raise paging.bad_parameter(name, f"and its counterpart must be from 1 to {PAGE} together")
     if given["anchor"] == "newest":
-        return Where.newest(before)
+        return PageQuery.newest(before)
     if given["anchor"] == "oldest":
-        return Where.from_number(1, after)
-    return Where.counted(*read_anchor(given), before, after)
+        return PageQuery.from_number(1, after)
+    return PageQuery.counted(*read_anchor(given), before, after)
 
 
 def read_anchor(given: dict[str, str]) -> tuple[Anchor, int]:
@@ -199,7 +198,7 @@ def read_anchor(given: dict[str, str]) -> tuple[Anchor, int]:
     return "nearest", message_id
 
 
-def place(request: web.Request) -> tuple[int, int]:
+def message_path(request: web.Request) -> tuple[int, int]:
     return paging.path_id(request, "chat_id", ChatNotFound), paging.path_id(request, "message_id", MessageNotFound)
 
 

@@ -1,6 +1,6 @@
-"""Takes up what other applications sent inside their own transactions with `SELECT messenger.send(…)`.
+"""Sends the drafts that other applications left in their own transactions with `SELECT messenger.send(…)`.
 
-Every process looks; a lock lets one of them take at a time. A refused draft is kept with its reason and counted.
+Every process looks for drafts; a lock lets one process at a time take them. Refused drafts are kept with the reason.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""What is remembered for pages of history, and when it may be believed.
+"""What is remembered for pages of history, and when it may be used.
 
-Members, names, read cursors and whole pages were true when the log stood at a place. They are used only while this
-process has followed the log to a head that was read after the request came, and knows of nothing later in that chat.
+Members, names, read cursors and whole pages were true at one position of the log. They are used only when this process
+has followed the log to a head that was read after the request arrived, and knows of no later entry in that chat.
 """
 
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from messenger.errors import Unavailable
 from messenger.log.entries import Cursor
 
 if TYPE_CHECKING:
-    from messenger.apps.messages.history_store import ChatHead
+    from messenger.apps.messages.store import ChatHead
     from messenger.log.log import Log
     from messenger.web.page_cache import PageCache
 
@@ -20,11 +20,11 @@ MOST_CHATS, MOST_MEMBERS = 2_000, 100_000  # remembered, in each of two generati
 
 
 class CachedPage(msgspec.Struct, array_like=True, frozen=True):
-    """A page as it is answered, and what must still hold for it to be."""
+    """A page as it is sent, and the position of the log at which it was true."""
 
     epoch: str
     position: int
-    senders: list[int]  # who see more in it than others: the keys of their own messages
+    senders: list[int]  # they see more than others: the keys of their own messages
     tag: str
     body: bytes
 
@@ -38,26 +38,26 @@ class PageMemory:
         self._shelf = page_cache
         self._young: dict[int, ChatHead] = {}
         self._old: dict[int, ChatHead] = {}
-        self._members = 0  # of the young ones
+        self._members = 0  # of the young generation
 
     @property
-    def place(self) -> Cursor:
-        """What is read from now on knows everything up to here."""
+    def cursor(self) -> Cursor:
+        """Whatever is read after this knows everything up to here."""
         return self._log.place
 
-    async def may_be_believed(self, came: float) -> bool:
-        """Has this process followed the log to a head read since the request came?"""
+    async def may_be_believed(self, arrived_at: float) -> bool:
+        """Has this process followed the log to a head that was read since the request arrived?"""
         if self._shelf is None:
             return False
         try:
-            await self._log.barrier(came)
+            await self._log.barrier(arrived_at)
         except Unavailable:
-            return False  # the database itself says what is wrong
+            return False  # the statement that follows will say what is wrong
         return True
 
     def find_chat(self, chat_id: int) -> "ChatHead | None":
         chat = self._young.get(chat_id) or self._old.get(chat_id)
-        return chat if chat is not None and self._log.is_quiet(chat.place, chat_id=chat_id) else None
+        return chat if chat is not None and self._log.is_quiet(chat.cursor, chat_id=chat_id) else None
 
     def keep_chat(self, chat: "ChatHead") -> None:
         if self._shelf is None:
@@ -68,7 +68,7 @@ class PageMemory:
             self._young, self._old, self._members = {}, self._young, 0
 
     async def find_page(self, chat_id: int, name: str, reader: int) -> CachedPage | None:
-        """The one of all readers; who has said something on it has one of his own."""
+        """The page of all readers, or for the sender of a message on it that sender's own page."""
         name = self._name(chat_id, name)
         page = await self._find(name, chat_id)
         return await self._find(f"{name} {reader}", chat_id) if page is None or reader in page.senders else page
@@ -78,7 +78,7 @@ class PageMemory:
     ) -> None:
         if self._shelf is None:
             return
-        page = CachedPage(chat.place.epoch, chat.place.position, senders, tag, body)
+        page = CachedPage(chat.cursor.epoch, chat.cursor.position, senders, tag, body)
         name = self._name(chat.chat_id, name)
         await self._shelf.keep(f"{name} {reader}" if reader in senders else name, PACK.encode(page))
 

@@ -1,22 +1,22 @@
-"""From a row of the database to a message as it is answered."""
+"""Turns rows of the database into messages as they are sent."""
 
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from messenger.apps.messages.schemas import Message, Reaction, Shown, client_id
+from messenger.apps.messages.schemas import CurrentMessage, Message, Reaction, client_id
 from messenger.text import rfc3339_ms
 
 if TYPE_CHECKING:
-    from messenger.apps.messages.history_store import ChatHead
+    from messenger.apps.messages.store import ChatHead
 
 
-def render_for_all(row: Any) -> Shown:
+def render_for_all(row: Any) -> CurrentMessage:
     """The same for every reader."""
     found = msgspec.json.decode(row["reactions"] or b"{}")
     reactions = [Reaction(emoji, people) for emoji, people in sorted(found.items())]
     message = render(row, row["chat_id"], row["name"], row["is_read"], reactions)
-    return Shown(message, row["chat_id"], row["sender_id"], row["key"])
+    return CurrentMessage(message, row["chat_id"], row["sender_id"], row["key"])
 
 
 def render_for(reader: int, row: Any, chat: "ChatHead", reactions: list[Reaction]) -> Message:

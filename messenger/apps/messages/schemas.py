@@ -1,7 +1,7 @@
-"""What a message looks like, and what may be asked about messages."""
+"""Messages as JSON, and the bodies and frames of requests about them."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
@@ -39,8 +39,8 @@ class Message(Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A message for its readers, and what only its sender may know."""
+class CurrentMessage:
+    """A message as it is now, as all its readers see it, and the key that only its sender may see."""
 
     message: Message
     chat_id: int
@@ -48,7 +48,7 @@ class Shown:
     key: str
 
     @property
-    def place(self) -> tuple[int, int, str]:
+    def full_key(self) -> tuple[int, int, str]:
         return self.chat_id, self.sender_id, self.key
 
     @property
@@ -57,21 +57,21 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
-    """A message of mine among those that somebody has read."""
+class ReadMessage:
+    """A message of mine in a run that somebody has read."""
 
     message_id: int
     seq: int
     key: str
 
 
-# The first letter of a message's key says how it was sent: with a key of the client's, without one over REST or by a
-# socket, by an older socket under a UUID, or without one in another application's transaction (`messenger.send`).
+# The first letter of a message's key says how it was sent: with a key of its client (c), without a key over REST (i) or
+# by a socket (s), by an older socket under a UUID (u), or by another application with `messenger.send` (d).
 KEY_LETTERS = GIVEN, PLAIN, SPOKEN, NAMED, DRAFTED = ("c", "i", "s", "u", "d")
 
 
 class Outgoing(Struct, frozen=True):
-    """What somebody wants to send, and the key that makes trying again safe."""
+    """A message to be sent, and the key that makes sending it again safe."""
 
     text: str
     client_id: str | None = None
@@ -85,7 +85,7 @@ def key_prefix(outgoing: Outgoing) -> str:
 
 
 def client_id(key: str) -> str | None:
-    """The key that a client gave; others are our own."""
+    """The key that a client gave; other keys are our own."""
     return key[2:] if key.startswith(f"{GIVEN}:") else None
 
 
@@ -134,7 +134,7 @@ class Edit(Struct, frozen=True):
     text: str | None = None
 
 
-class Read(Struct, frozen=True):
+class ReadMark(Struct, frozen=True):
     message_id: Id | None = None
     id: Id | None = None
 
@@ -149,12 +149,9 @@ class Next(Struct, frozen=True):
     iterator: str
 
 
-class Page(Struct, frozen=True):
+class MessagePage(Struct, frozen=True):
     messages: list[Message]
     next: Next
     read_cursors: list[ReadCursor]
     has_more: bool
     has_before: bool
-
-
-Fields = dict[str, Any]

@@ -1,5 +1,6 @@
-"""Sending: messages and read marks become drafts, a batch of drafts one statement, its answers acks and events.
+"""Sending: a batch of drafts and read marks becomes one statement, and its result becomes acks and events.
 
+The appender of the log gathers the batches and retries them; this file writes the statement and gives the answers.
 Acks and events leave after the commit, in the order of the positions.
 """
 
@@ -17,7 +18,7 @@ import msgspec
 from aiohttp import web
 
 from messenger.apps.messages.history import HISTORY
-from messenger.apps.messages.schemas import Message, Outgoing, Shown, key_prefix
+from messenger.apps.messages.schemas import CurrentMessage, Message, Outgoing, key_prefix
 from messenger.db.connection import ReconnectingConnection
 from messenger.db.liveness import Liveness
 from messenger.errors import (
@@ -49,16 +50,16 @@ REFUSALS: dict[str, type[MessengerError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A stored message as its sender sees it now, and whether it had been stored before."""
+    """A stored message as its sender sees it now. `replayed`: it had been stored before."""
 
     message: Message
     replayed: bool
 
 
-LookUp = Callable[[Sequence[int]], Awaitable[Mapping[int, Shown]]]  # messages as they are now
+LookUp = Callable[[Sequence[int]], Awaitable[Mapping[int, CurrentMessage]]]  # messages as they are now
 Verdict = Sent | int | MessengerError
 Answer = Callable[[Verdict], None]
-Origin = Listener  # hears the answer, and must not hear the event as well
+Origin = Listener  # gets the answer, so it must not get the event as well
 FullKey = tuple[int, int, str]  # chat, sender and key of a message
 
 
@@ -72,7 +73,7 @@ class Draft(Queued):
     answer: Answer
     origin: Origin | None = None
     key: str = ""
-    copy_id: int | None = None  # which of the copies with a client's key this is; without one there are no others
+    copy_id: int | None = None  # tells the copies that share a client's key apart; None: no key, no copies
     is_acked: bool = False
     watcher: "asyncio.Future[None] | None" = None
 
@@ -90,7 +91,7 @@ class Draft(Queued):
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Mark(Queued):
-    """A read marker on its way: up to this message. Answered with the number it reached."""
+    """A read marker on its way, up to this message. Its answer is the number it reached."""
 
     reader_id: int
     session_id: int | None
@@ -113,10 +114,10 @@ class Sender:
         self._stream = stream
         self._look_up = look_up
         self._window = timedelta(seconds=operation_window)
-        self._in_flight: dict[FullKey, Draft] = {}  # the first with each key; other copies of it ride along unseen
+        self._in_flight: dict[FullKey, Draft] = {}  # the first draft with each key; its copies are not listed
         self._prefix = os.urandom(9).hex()
         self._numbers = count()
-        self._first_copy = int.from_bytes(os.urandom(7))  # no other process counts from near here
+        self._first_copy = int.from_bytes(os.urandom(7))  # random: no other process counts from near here
 
     async def start(self) -> None:
         await self._appender.start()
@@ -125,9 +126,9 @@ class Sender:
         await self._appender.stop()
 
     def submit(self, draft: Draft) -> None:
-        """Never waits; the draft's `answer` is called once, whatever becomes of it.
+        """Never waits. The draft's `answer` is called exactly once, also when it fails.
 
-        Messages from everywhere meet here, so here they cost their sender a token (without sign-in, see middleware).
+        All messages pass here, so here each costs its sender a token (without sign-in, the middleware charges it).
         """
         limit = self._limit
         if limit is None or draft.session_id is None or limit.passes(draft.sender_id):
@@ -147,13 +148,13 @@ class Sender:
         self._appender.submit(draft)
 
     async def answered(self, keys: Sequence[FullKey]) -> Mapping[FullKey, Draft]:
-        """Drafts of ours that the tail came upon: waits until they have their ack, which goes before the event."""
+        """The drafts of this process among entries that the tail has read. Waits for their acks, which go first."""
         found = {key: self._in_flight[key] for key in keys if key in self._in_flight}
         for draft in found.values():
             draft.watcher = draft.watcher or asyncio.get_running_loop().create_future()
         if found:
             await asyncio.wait([draft.watcher for draft in found.values() if draft.watcher], timeout=PATIENCE)
-        # Those who were told `unavailable` meanwhile hear the event: nothing else tells them.
+        # A sender that was answered `unavailable` meanwhile gets the event: nothing else tells it of the message.
         return {key: draft for key, draft in found.items() if draft.is_acked or not draft.is_answered}
 
     def refuse(self, draft: Draft | Mark, error: MessengerError) -> None:
@@ -165,7 +166,7 @@ class Sender:
         draft.is_answered = True
         try:
             draft.answer(verdict)
-        except Exception:  # nothing after the commit may turn a send into an error
+        except Exception:  # after the commit, no failure may turn a send into an error
             log.exception("an answer could not be given")
         if isinstance(draft, Draft):
             draft.is_acked = isinstance(verdict, Sent)
@@ -184,13 +185,13 @@ class Sender:
         for mark, status, seq in zip(marks, row["r_status"] or (), row["r_seq"] or (), strict=True):
             self._settle(mark, seq if status == "read" else REFUSALS[status]())
         if row["last"] is not None:
-            entries += receipts(row)
+            entries += receipt_entries(row)
             self._stream.committed(entries, row["epoch"])
         if sends:
             await self._answer_replays(row, sends)
 
     async def _append(self, connection: ReconnectingConnection, sends: Sequence[Draft], marks: Sequence[Mark]) -> Any:
-        if len(sends) == 1 and not marks:  # most of what people say
+        if len(sends) == 1 and not marks:  # the usual case
             one, content = sends[0], sends[0].content
             if content.operation_id is None and content.reply_to is None:
                 return await connection.row(
@@ -214,7 +215,7 @@ class Sender:
         )
 
     def _answer_sends(self, row: Any, sends: Sequence[Draft]) -> list[Entry]:
-        """Acks first, in the order of the drafts; then their entries are ready to be published."""
+        """Gives the acks, in the order of the drafts. Returns the entries to publish after them."""
         stamp = rfc3339(row["stamp"]) if row["stamp"] is not None else ""
         statuses = row["s_status"]
         # The new ones have the first positions of the batch, in the order of the drafts; receipts follow them.
@@ -223,7 +224,7 @@ class Sender:
         for draft, status, seq, name in zip(sends, statuses, row["s_seq"], row["s_name"], strict=True):
             if status == "new":
                 position += 1
-                message = new_message(draft, position, seq, name, stamp)
+                message = draft_as_message(draft, position, seq, name, stamp)
                 self._settle(draft, Sent(with_client_id(message, draft), replayed=False))
                 entries.append(
                     Entry(
@@ -241,7 +242,7 @@ class Sender:
         return entries
 
     async def _answer_replays(self, row: Any, sends: Sequence[Draft]) -> None:
-        """What had been stored before is shown as it is now."""
+        """Messages that had been stored before are answered as they are now."""
         verdicts = zip(sends, row["s_status"], row["s_id"], row["s_stored_by"], strict=True)
         replays = [
             (draft, position, copy_id)
@@ -257,14 +258,14 @@ class Sender:
                 self._settle(draft, error)
             return
         for draft, position, copy_id in replays:
-            # Stored by this very copy, whose answer was lost: to its client that is no replay.
+            # This very copy was stored and its answer was lost: for its client it is not a replay.
             is_first = copy_id == draft.copy_id
             if is_first and draft.origin is not None and not draft.is_answered:
                 self._stream.answered(position, draft.origin)
             self._settle(draft, Sent(with_client_id(found[position].message, draft), replayed=not is_first))
 
 
-def new_message(draft: Draft, position: int, seq: int, name: str, stamp: str) -> Message:
+def draft_as_message(draft: Draft, position: int, seq: int, name: str, stamp: str) -> Message:
     content = draft.content
     return Message(
         message_id=(message_id := str(position)),
@@ -287,8 +288,8 @@ def with_client_id(message: Message, draft: Draft) -> Message:
     return msgspec.structs.replace(message, client_id=draft.content.client_id)
 
 
-def receipts(row: Any) -> list[Entry]:
-    """The entries that the batch's markers left, shown from their own ids."""
+def receipt_entries(row: Any) -> list[Entry]:
+    """The entries of the batch's read marks, rendered from what they carry."""
     kinds = row["e_kind"] or ()
     first = row["last"] - len(kinds) + 1
     entries = []

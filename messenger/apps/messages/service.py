@@ -1,4 +1,4 @@
-"""What can be done with messages, and by whom: send, read, edit, delete, react, page through history."""
+"""What can be done with messages, with the right to do it: send, mark as read, edit, delete, react."""
 
 import asyncio
 from functools import partial
@@ -6,8 +6,9 @@ from typing import Any
 
 from messenger.apps.chats import door
 from messenger.apps.chats import service as chats
+from messenger.apps.chats.service import guest
 from messenger.apps.messages import store
-from messenger.apps.messages.history import HISTORY, EncodedPage, History, Where
+from messenger.apps.messages.history import HISTORY, History
 from messenger.apps.messages.schemas import NAMED, PLAIN, SPOKEN, TEXT_LENGTH, Message, Outgoing
 from messenger.apps.messages.sending import SENDER, Answer, Draft, Mark, Origin, Sender, Sent
 from messenger.db.database import Database, Transaction
@@ -16,7 +17,8 @@ from messenger.errors import BadParameters, Flaw, Forbidden, MessageNotFound, Me
 from messenger.identity import Identity, UserId
 from messenger.text import has_content
 
-__all__ = ["HISTORY", "NAMED", "PLAIN", "SENDER", "SPOKEN", "History", "Outgoing", "Sender"]  # for other sub-apps
+# For other sub-apps.
+__all__ = ["HISTORY", "NAMED", "PLAIN", "SENDER", "SPOKEN", "History", "Outgoing", "Sender", "guest"]
 
 MOST_REACTIONS = 50  # different ones on a message
 
@@ -48,28 +50,22 @@ def submit(
     answer: Answer,
     origin: Origin | None = None,
 ) -> None:
-    """Into the next batch: the one way of every message. `origin`: hears the answer and not the event as well."""
-    sender.submit(
-        Draft(
-            chat_id=chat_id,
-            sender_id=user_id,
-            session_id=session_id,
-            content=outgoing,
-            answer=answer,
-            origin=origin,
-        )
+    """Into the next batch; every message goes this way. `origin`: the socket that is answered and needs no event."""
+    draft = Draft(
+        chat_id=chat_id, sender_id=user_id, session_id=session_id, content=outgoing, answer=answer, origin=origin
     )
+    sender.submit(draft)
 
 
 async def send(sender: Sender, user_id: int, session_id: int | None, chat_id: int, outgoing: Outgoing) -> Sent:
-    """Returns when it is stored for good."""
+    """Returns when the message is stored for good."""
     answered: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
     submit(sender, user_id, session_id, chat_id, outgoing, answer=partial(resolve, answered))
     return await answered
 
 
 async def send_to_person(db: Database, sender: Sender, me: Identity, person: UserId, outgoing: Outgoing) -> Sent:
-    """In the chat between the two, which is made on first use."""
+    """In the direct chat of the two, which is created on first use."""
     chat_id = await chats.direct_chat(db, me, person)
     return await send(sender, me.user_id, me.session_id, chat_id, outgoing)
 
@@ -79,13 +75,8 @@ async def send_to_group(db: Database, sender: Sender, me: Identity, group_id: in
     return await send(sender, me.user_id, me.session_id, chat_id, outgoing)
 
 
-async def guest(db: Database, chat_id: int, named: int | None) -> int:
-    """Who says it on a rig without sign-in."""
-    return await chats.guest(db, chat_id, named)
-
-
 def resolve(future: "asyncio.Future[Any]", verdict: Any) -> None:
-    if future.done():  # nobody waits for it any more
+    if future.done():  # the request has gone away
         return
     if isinstance(verdict, MessengerError):
         future.set_exception(verdict)
@@ -94,7 +85,7 @@ def resolve(future: "asyncio.Future[Any]", verdict: Any) -> None:
 
 
 async def mark_read(sender: Sender, user_id: int, session_id: int | None, chat_id: int, message_id: int) -> int:
-    """My marker moves up to this message, never back; answers the message's number."""
+    """Moves my marker up to this message, never back. Returns the message's number."""
     answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     submit_mark(sender, user_id, session_id, chat_id, message_id, partial(resolve, answered))
     return await answered
@@ -106,47 +97,33 @@ def submit_mark(
     sender.mark(Mark(chat_id=chat_id, reader_id=user_id, session_id=session_id, message_id=message_id, answer=answer))
 
 
-async def own(history: History, message_id: int) -> Message:
-    found = (await history.current([message_id])).get(message_id)
-    if found is None:
-        raise MessageNotFound
-    return found.for_sender
-
-
-async def page(history: History, me: Identity | None, chat_id: int, where: Where, came: float) -> EncodedPage:
-    return await history.page(me, chat_id, where, came)
-
-
-async def offset_page(
-    history: History, me: Identity | None, chat_id: int, came: float, *, later_than: int | None, offset: int, limit: int
-) -> list[Message]:
-    return await history.offset_page(me, chat_id, later_than, offset, limit, came)
-
-
 async def chat_of(db: Database, message_id: int) -> int:
     async with db.reading() as tx:
-        place = await store.find_place(tx, message_id)
-    if place is None:
+        found = await store.find_state(tx, message_id)
+    if found is None:
         raise MessageNotFound
-    return place.chat_id
+    return found.chat_id
 
 
 async def edit(db: Database, history: History, me: Identity, chat_id: int, message_id: int, words: str) -> Message:
     async with db.transaction() as tx:
-        place = await _enter(tx, me, chat_id, message_id)
-        if place.sender_id != me.user_id:
+        found = await _enter(tx, me, chat_id, message_id)
+        if found.sender_id != me.user_id:
             raise Forbidden("Only its author may edit a message.")
-        await store.edit(tx, chat_id, place.seq, words)
+        await store.edit(tx, chat_id, found.seq, words)
         tx.emit(News("message_edited", chat_id, actor_id=me.user_id, subject_id=message_id))
-    return await own(history, message_id)
+    edited = (await history.current([message_id])).get(message_id)
+    if edited is None:
+        raise MessageNotFound
+    return edited.for_sender
 
 
 async def delete(db: Database, me: Identity, chat_id: int, message_id: int) -> None:
     async with db.transaction() as tx:
-        place = await _enter(tx, me, chat_id, message_id)
-        if place.sender_id != me.user_id:
+        found = await _enter(tx, me, chat_id, message_id)
+        if found.sender_id != me.user_id:
             await door.require(tx, me, chat_id, "delete_message")
-        await store.bury(tx, chat_id, place.seq)
+        await store.mark_deleted(tx, chat_id, found.seq)
         await store.clear_reactions(tx, chat_id, message_id)
         tx.emit(News("message_deleted", chat_id, actor_id=me.user_id, subject_id=message_id))
 
@@ -174,13 +151,13 @@ def reaction(me: Identity, chat_id: int, message_id: int, emoji: str, action: st
     return News("reaction", chat_id, actor_id=me.user_id, subject_id=message_id, data=data)
 
 
-async def _enter(tx: Transaction, me: Identity, chat_id: int, message_id: int) -> store.Place:
-    """Under the chat's lock: my session lives, I am in, the message is there and has words."""
+async def _enter(tx: Transaction, me: Identity, chat_id: int, message_id: int) -> store.MessageState:
+    """Under the chat's lock: my session is open, I am a member, and the message exists and is not deleted."""
     locked = await store.lock_chat(tx, chat_id)
     if not await store.session_lives(tx, me.session_id):
         raise SessionRevoked
     await door.require(tx, me, chat_id, "read")
-    place = await store.find_place(tx, message_id)
-    if not locked or place is None or place.chat_id != chat_id or place.deleted:
+    found = await store.find_state(tx, message_id)
+    if not locked or found is None or found.chat_id != chat_id or found.deleted:
         raise MessageNotFound
-    return place
+    return found

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from messenger.db.metadata import Table
 
 
-class Message(Table):
+class MessageRow(Table):
     __tablename__ = "messages"
     chat_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -23,7 +23,7 @@ class Message(Table):
     sent_at: Mapped[datetime]
     edited_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
-    copy_id: Mapped[int | None]  # of the sends with one client's key: which of them was stored
+    copy_id: Mapped[int | None]  # tells which of the sends with one client's key was stored
     __table_args__ = (
         Index("messages_key_idx", "chat_id", "sender_id", "key", unique=True),
         Index(
@@ -37,7 +37,7 @@ class Message(Table):
     )
 
 
-class Reaction(Table):
+class ReactionRow(Table):
     __tablename__ = "reactions"
     chat_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     message_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -47,7 +47,7 @@ class Reaction(Table):
 
 
 class InboxDraft(Table):
-    """What another application's transaction sent by `messenger.send`, until it is taken up."""
+    """What another application sent with `messenger.send`, until the inbox takes it."""
 
     __tablename__ = "inbox_drafts"
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
@@ -60,7 +60,7 @@ class InboxDraft(Table):
 
 
 class InboxRefused(Table):
-    """What could not be sent any more when its turn came, and why."""
+    """A draft that could not be sent when the inbox took it, and why."""
 
     __tablename__ = "inbox_refused"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

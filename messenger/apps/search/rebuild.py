@@ -2,7 +2,7 @@
 
 A step takes the follower's lock and reads under it, so what it writes is never older than what the follower wrote; and
 after each step the follower has its turn. What is being said meanwhile is therefore found as soon as ever, within a
-step. How far it has come is kept with the step: whoever is interrupted goes on from there.
+step. How far it has come is kept with the step: an interrupted run goes on from there.
 """
 
 import asyncio
@@ -30,9 +30,9 @@ async def rebuild(db: Database, progress: Progress, *, anew: bool = False) -> No
     while True:
         try:
             if not is_done:
-                place = await _step(db, most)
-                is_done = place.upto is None
-                progress(place.head if place.upto is None else place.upto, place.head)
+                stretch = await _step(db, most)
+                is_done = stretch.upto is None
+                progress(stretch.head if stretch.upto is None else stretch.upto, stretch.head)
             is_behind = await follow(db)
         except Unavailable:  # nothing was done: a step is all or nothing
             failures += 1
@@ -49,15 +49,15 @@ async def rebuild(db: Database, progress: Progress, *, anew: bool = False) -> No
 async def _step(db: Database, most: int) -> Stretch:
     async with db.transaction() as tx:
         await store.keep_others_out(tx)
-        place = await store.find_stretch(tx, most)
-        await _index(tx, place.after, MAX_ID if place.upto is None else place.upto)
-        await store.note_stretch(tx, place.upto)
+        stretch = await store.find_stretch(tx, most)
+        await _index(tx, stretch.after, MAX_ID if stretch.upto is None else stretch.upto)
+        await store.note_stretch(tx, stretch.upto)
         await store.sort_in(tx)
-    return place
+    return stretch
 
 
 async def mend(db: Database, messages: list[int]) -> None:
-    """What the index says of these few."""
+    """Indexes these few messages again."""
     async with db.transaction() as tx:
         await store.keep_others_out(tx)
         for one in messages:
@@ -71,6 +71,6 @@ async def _index(tx: Transaction, after: int, upto: int) -> None:
 
 
 async def follow(db: Database) -> bool:
-    """The follower's turn. Is there more to follow, and nobody else who does it?"""
+    """A step of the follower. True: there is more to follow, and no other process does it."""
     async with db.transaction() as tx:
         return await store.follow(tx, AT_ONCE)

@@ -18,7 +18,7 @@ Status = Literal["WAITING", "IN_PROCESS", "SUCCESS", "FAILED"]
 
 @dataclass(frozen=True, slots=True)
 class PageEnd:
-    """Where a page ended: the next one holds what comes after it."""
+    """The end of a page: the next one begins after it."""
 
     rank: float
     message_id: int
@@ -39,7 +39,7 @@ class SearchRequest:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A document that answers a question."""
+    """A message that matches a question."""
 
     message_id: int
     chat_id: int
@@ -74,7 +74,7 @@ class Hit(Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class HitPage:
     hits: list[Hit]
     next: PageEnd | None
     is_complete: bool
@@ -95,8 +95,8 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """A task that somebody has taken up; the attempt tells this try from the next."""
+class TakenTask:
+    """A task that a worker has taken up. The attempt tells it from the next one."""
 
     task_id: int
     asker_id: int | None
@@ -106,7 +106,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    place: int
+    number: int
     chat_id: int
     message_id: int
 

@@ -1,4 +1,4 @@
-"""Searching at once: what of the asker's chats answers a question, as it is now.
+"""Searching at once: messages of the asker's chats that match a question, as they are now.
 
 Without an identity (`me` is None) this is reached only on a test rig without sign-in, where every chat is open to all.
 """
@@ -8,27 +8,25 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from messenger.apps.search.index import Index
-from messenger.apps.search.schemas import Hit, Match, Matches, Page, Result, SearchRequest
+from messenger.apps.search.schemas import Hit, HitPage, Match, Matches, Result, SearchRequest
 from messenger.apps.search.store import searching as store
 from messenger.apps.search.words import Question, Text, highlights
 from messenger.db.database import Database, Transaction
 from messenger.identity import Identity
 
 if TYPE_CHECKING:
-    from messenger.apps.messages.schemas import Shown
+    from messenger.apps.messages.schemas import CurrentMessage
 
-    EventRenderer = Callable[[Collection[int]], Awaitable[Mapping[int, Shown]]]  # messages as they are now
+    LookUp = Callable[[Collection[int]], Awaitable[Mapping[int, CurrentMessage]]]  # messages as they are now
 
 
 @dataclass(frozen=True, slots=True)
 class MarkedMessage:
-    shown: "Shown"
+    shown: "CurrentMessage"
     spans: list[tuple[int, int]]  # where in it the question stands
 
 
-async def search(
-    db: Database, index: Index, show: "EventRenderer", me: Identity | None, request: SearchRequest
-) -> Page:
+async def search(db: Database, index: Index, show: "LookUp", me: Identity | None, request: SearchRequest) -> HitPage:
     asker = reader_id(me)
     question = Question.typed(request.q)
     matches = await find(db, index, asker, question, replace(request, limit=request.limit + 1))
@@ -40,11 +38,11 @@ async def search(
         Hit(one.shown.for_sender if me and one.shown.sender_id == me.user_id else one.shown.message, one.spans)
         for one in marked
     ]
-    return Page(hits, page[-1].page_end if len(found) > len(page) else None, matches.is_complete)
+    return HitPage(hits, page[-1].page_end if len(found) > len(page) else None, matches.is_complete)
 
 
 def reader_id(me: Identity | None) -> int | None:
-    """Whose chats are searched; None: all of them."""
+    """The person whose chats are searched; None: all chats."""
     return None if me is None or me.reads_all else me.user_id
 
 
@@ -68,7 +66,7 @@ async def find(
 
 
 async def mark(
-    tx: Transaction, show: "EventRenderer", asker: int | None, question: Question, found: Collection[Match | Result]
+    tx: Transaction, show: "LookUp", asker: int | None, question: Question, found: Collection[Match | Result]
 ) -> list[MarkedMessage]:
     """What was found, as it is now. Whether the asker may read it is asked after the texts were read."""
     if not found:

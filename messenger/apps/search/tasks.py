@@ -1,7 +1,7 @@
-"""Searching in the background: tasks are stored, somebody works on them, and what they found is fetched once.
+"""Searching in the background: tasks are stored, workers do them, and what they find is fetched once.
 
-The row of a task is its truth. Whoever works on it holds it for a few seconds at a time, so that the work of whoever
-dies is taken up by another; the number of the try keeps a late one from finishing what is no longer his.
+The row of a task decides. A worker holds it by a lease of a few seconds, so that another one takes over when it dies;
+the number of the attempt keeps a late worker from finishing a task that is no longer its own.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from messenger.apps.search.schemas import (
     Result,
     SearchRequest,
     Status,
+    TakenTask,
     Task,
     TaskHit,
     TaskPage,
-    Work,
 )
 from messenger.apps.search.service import MarkedMessage, find, mark, reader_id
 from messenger.apps.search.store import searching
@@ -35,18 +35,18 @@ from messenger.errors import BadParameters, Flaw, TaskNotFound, TooManyRequests,
 from messenger.identity import Caller, Identity, UserId
 
 if TYPE_CHECKING:
-    from messenger.apps.search.service import EventRenderer
+    from messenger.apps.search.service import LookUp
 
 log = logging.getLogger(__name__)
 
-DEADLINE = 60.0  # after which a task has failed, whatever became of those who worked on it
-LEASE = 5.0  # a worker that was not heard of for so long is dead
+DEADLINE = 60.0  # after which a task has failed, whatever happened to its workers
+LEASE = 5.0  # a worker that does not renew it in this time is dead
 BEAT = 1.5
 ATTEMPTS = 3
 PAUSE = 1.0  # before another try
-LOOK = 0.5  # for what has come, and for what was left by whoever died
+LOOK = 0.5  # for new tasks, and for those of workers that died
 SWEEP = 60.0
-TRUST = 10.0  # in a broker: what it was handed and nobody has taken up by then is handed over again
+TRUST = 10.0  # seconds; a task that the broker was given and nobody has taken up by then is handed over again
 HANDFUL = 100
 CHATS_AT_ONCE = 100
 MOST_WAITING = 20  # of one person; they end within the deadline
@@ -76,16 +76,16 @@ async def status(db: Database, me: Identity | None, task_id: int) -> Task:
 
 
 async def fetch(
-    db: Database, results: Results, show: "EventRenderer", me: Identity | None, task_id: int, *, start: int, limit: int
+    db: Database, results: Results, show: "LookUp", me: Identity | None, task_id: int, *, start: int, limit: int
 ) -> TaskPage:
-    """A page of what may be read now; what it holds, and what may not be read any more, is gone from the store."""
+    """A page of the results that may be read now. They leave the store, and so do those that may no longer be read."""
     hits: list[TaskHit] = []
     start = max(start, 1)
     while len(hits) < limit:
         taken, marked, is_complete = await _take(db, results, show, me, task_id, start=start, limit=limit - len(hits))
         if not taken:
             break
-        start = taken[-1].place + 1
+        start = taken[-1].number + 1
         mine = {str(one.message_id) for one in taken}
         hits += [
             TaskHit(one.shown.message.id, one.shown.message.chat_id, one.shown.message.text, one.spans)
@@ -96,9 +96,9 @@ async def fetch(
 
 
 async def _take(
-    db: Database, results: Results, show: "EventRenderer", me: Identity | None, task_id: int, *, start: int, limit: int
+    db: Database, results: Results, show: "LookUp", me: Identity | None, task_id: int, *, start: int, limit: int
 ) -> tuple[list[Result], list[MarkedMessage], bool]:
-    """What cannot be shown now because the database is away stays in the store, or comes back to it."""
+    """If the database is away, results stay in the store or are put back into it."""
     taken: list[Result] = []
     try:
         async with db.transaction() as tx:
@@ -108,7 +108,7 @@ async def _take(
             if await results.is_lost(tx, task):
                 log.warning("the results of a search were lost task=%s", task_id)
                 await store.fail(tx, task_id)
-                tell(tx, task_id, owner(me), "search_finished", "FAILED", 100)
+                emit_progress(tx, task_id, owner(me), "search_finished", "FAILED", 100)
                 return [], [], False
             chosen = await results.choose(tx, task, start, limit)
             marked = await mark(tx, show, reader_id(me), Question.typed(task.text), chosen)
@@ -134,7 +134,7 @@ def owner(me: Identity | None) -> UserId | None:
 
 
 async def forget(results: Results, tx: Transaction, me: Identity, caller: Caller) -> None:
-    """With the account goes what it looked for."""
+    """The searches of a deleted account are deleted with it."""
     await results.forget(tx, await store.forget_tasks(tx, me.user_id))
 
 
@@ -146,39 +146,39 @@ async def sweep(db: Database, results: Results) -> None:
 # --- the work
 
 
-async def take_up(db: Database, delay: float) -> Work | None:
-    """The next task to be done, if there is one; those that nobody can do any more have failed."""
+async def take_up(db: Database, delay: float) -> TakenTask | None:
+    """The next task to be done, if there is one. Tasks that nobody can do any more are failed first."""
     if not await fail_hopeless(db, delay):
         return None
     return await _claim(db, delay)
 
 
-async def take_up_this(db: Database, task_id: int) -> Work | None:
-    """None: somebody works on it, or it is over."""
+async def take_up_this(db: Database, task_id: int) -> TakenTask | None:
+    """None: another worker holds it, or it is done."""
     return await _claim(db, 0, task_id)
 
 
-async def _claim(db: Database, delay: float, task_id: int | None = None) -> Work | None:
+async def _claim(db: Database, delay: float, task_id: int | None = None) -> TakenTask | None:
     async with db.transaction() as tx:
         work = await store.claim(tx, delay, LEASE, ATTEMPTS, task_id)
         if work is not None:
-            tell(tx, work.task_id, work.asker_id, "search_progress", "IN_PROCESS", 0)
+            emit_progress(tx, work.task_id, work.asker_id, "search_progress", "IN_PROCESS", 0)
     return work
 
 
 async def fail_hopeless(db: Database, delay: float) -> bool:
-    """Is there anything to do at all?"""
+    """False: there is nothing to do at all."""
     async with db.reading() as tx:
         if not await store.is_anything_open(tx):
             return False
     async with db.transaction() as tx:
         for task_id, asker in await store.fail_hopeless(tx, ATTEMPTS, DEADLINE + 2 * delay):
-            _tell_failed(tx, task_id, asker)
+            _emit_failed(tx, task_id, asker)
     return True
 
 
 async def hand_over(db: Database, delay: float) -> list[int]:
-    """To the broker, which holds them for a while as a worker would."""
+    """Gives tasks to the broker, which then holds them for a while as a worker does."""
     async with db.transaction() as tx:
         return await store.hand_over(tx, delay, TRUST, ATTEMPTS, HANDFUL)
 
@@ -189,11 +189,11 @@ async def take_back(db: Database, task_ids: Sequence[int]) -> None:
 
 
 async def give_up(db: Database, task_id: int) -> bool:
-    """Nobody tries it again. False: somebody still does."""
+    """The task fails. False: another worker still tries it."""
     async with db.transaction() as tx:
         failed = await store.give_up(tx, task_id)
         if failed is not None:
-            _tell_failed(tx, *failed)
+            _emit_failed(tx, *failed)
             return True
         return not await store.is_open(tx, task_id)
 
@@ -203,21 +203,21 @@ async def is_over(db: Database, task_id: int) -> bool:
         return not await store.is_open(tx, task_id)
 
 
-async def do(db: Database, results: Results, index: Index, work: Work, delay: float) -> None:
-    """From the question to the stored results, while it is told again and again that somebody is alive here."""
+async def do(db: Database, results: Results, index: Index, work: TakenTask, delay: float) -> None:
+    """From the question to the stored results, while the lease is renewed again and again."""
     doing = asyncio.ensure_future(_search(db, results, index, work, delay))
     try:
         while not (await asyncio.wait({doing}, timeout=BEAT))[0]:
             async with db.reading() as tx:
                 if not await store.renew(tx, work, LEASE):
-                    return  # somebody else has it now, or it is too late
+                    return  # another worker has it now, or it is too late
         doing.result()
     finally:
         doing.cancel()
         await asyncio.gather(doing, return_exceptions=True)  # it may be in the middle of a transaction
 
 
-async def _search(db: Database, results: Results, index: Index, work: Work, delay: float) -> None:
+async def _search(db: Database, results: Results, index: Index, work: TakenTask, delay: float) -> None:
     question = Question.typed(work.text)
     found: list[Match] = []
     needed: int | None = None  # the first part waits for the index
@@ -235,7 +235,7 @@ async def _search(db: Database, results: Results, index: Index, work: Work, dela
     async with db.transaction() as tx:
         if await store.finish(tx, work, len(found[:MOST_HITS]), is_complete=is_complete):
             await results.keep(tx, work, found[:MOST_HITS])
-            tell(tx, work.task_id, work.asker_id, "search_finished", "SUCCESS", 100)
+            emit_progress(tx, work.task_id, work.asker_id, "search_finished", "SUCCESS", 100)
 
 
 async def _parts(db: Database, asker: int | None) -> Sequence[Sequence[int] | None]:
@@ -249,28 +249,28 @@ async def _parts(db: Database, asker: int | None) -> Sequence[Sequence[int] | No
     return [chats[first : first + CHATS_AT_ONCE] for first in range(0, len(chats), CHATS_AT_ONCE)]
 
 
-async def _advance(db: Database, work: Work, progress: int) -> None:
+async def _advance(db: Database, work: TakenTask, progress: int) -> None:
     async with db.transaction() as tx:
         if await store.advance(tx, work, progress):
-            tell(tx, work.task_id, work.asker_id, "search_progress", "IN_PROCESS", progress)
+            emit_progress(tx, work.task_id, work.asker_id, "search_progress", "IN_PROCESS", progress)
 
 
-async def give_back(db: Database, work: Work) -> None:
+async def give_back(db: Database, work: TakenTask) -> None:
     async with db.reading() as tx:
         await store.give_back(tx, work, PAUSE)
 
 
-async def put_back(db: Database, work: Work) -> None:
+async def put_back(db: Database, work: TakenTask) -> None:
     async with db.reading() as tx:
         await store.put_back(tx, work)
 
 
-def _tell_failed(tx: Transaction, task_id: int, asker: int | None) -> None:
+def _emit_failed(tx: Transaction, task_id: int, asker: int | None) -> None:
     log.warning("a search failed task=%s", task_id)
-    tell(tx, task_id, asker, "search_finished", "FAILED", 100)
+    emit_progress(tx, task_id, asker, "search_finished", "FAILED", 100)
 
 
-def tell(tx: Transaction, task_id: int, asker: int | None, kind: str, status: Status, progress: int) -> None:
+def emit_progress(tx: Transaction, task_id: int, asker: int | None, kind: str, status: Status, progress: int) -> None:
     if asker is not None:
         data = {"status": status, "progress": progress}
         tx.emit(News(kind, user_id=asker, subject_id=task_id, data=data))

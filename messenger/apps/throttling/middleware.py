@@ -9,7 +9,7 @@ from messenger.apps.throttling.limits import Limit, Limits, Who
 from messenger.errors import AuthFailed, MessengerError, SessionExpired, SessionRevoked, TokenInvalid, TooManyRequests
 from messenger.web import reply
 from messenger.web.access import LIMITS, action_of
-from messenger.web.app_keys import CONFIG, IDENTITY, root_of
+from messenger.web.app_keys import CONFIG, IDENTITY, root_app
 from messenger.web.clients import address_of, network_of
 from messenger.web.explaining import explained
 
@@ -24,7 +24,7 @@ def limited(request: web.Request, handler: Handler) -> Awaitable[web.StreamRespo
     action = action_of(request.match_info.handler)
     if not action:
         return handler(request)
-    limits = root_of(request)[COUNTS]
+    limits = root_app(request)[COUNTS]
     limit = limits.send if action == "send" else limits.default
     identity = request.get(IDENTITY)
     who: Who = identity.user_id if identity is not None else network_of(address_of(request))
@@ -60,7 +60,7 @@ async def limited_strangers(request: web.Request, handler: Handler) -> web.Strea
         return await handler(request)
     except STRANGERS:
         if COUNTED not in request:
-            limit, who = root_of(request)[COUNTS].default, network_of(address_of(request))
+            limit, who = root_app(request)[COUNTS].default, network_of(address_of(request))
             request[COUNTED] = limit, who
             await limit.enter(who)
         raise

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from messenger.db.metadata import Table
 
 
-class Limit(Table):
+class LimitRow(Table):
     __tablename__ = "limits"
     bucket: Mapped[str] = mapped_column(primary_key=True)
     full_at: Mapped[float] = mapped_column(Double)  # in seconds since 1970, by the database's clock

@@ -31,7 +31,7 @@ class Answers:
             self._outbox.put(protocol.ack(ref, result, replayed))
 
     def pong(self, ref: str | None) -> None:
-        self._outbox.put(protocol.of({"type": "pong"}) if ref is None else protocol.ack(ref, {}))
+        self._outbox.put(protocol.encode_frame({"type": "pong"}) if ref is None else protocol.ack(ref, {}))
 
     def refuse(self, ref: str | None, error: MessengerError) -> None:
         self._outbox.put(protocol.error(ref, error, self._request_id))

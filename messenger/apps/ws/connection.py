@@ -41,7 +41,7 @@ class SocketContext:
     limit: Limit | None  # of everything but messages, which are charged where all of them meet
 
 
-class Connection:
+class SocketConnection:
     __slots__ = (
         "__weakref__", "_answers", "_dispatcher", "_heartbeat", "_link", "_log", "_outbox", "_resuming", "me",
         "subscription",
@@ -103,7 +103,7 @@ class Connection:
         self._link.start()
         try:
             head = await self.subscription.attach()
-            self._outbox.put(protocol.of(self._hello()))
+            self._outbox.put(protocol.encode_frame(self._hello()))
             self._welcome(head, cursor)
             while (raw := await self._link.next_text()) is not None:
                 await self._dispatcher.handle(raw)
@@ -131,7 +131,7 @@ class Connection:
             "cursor": cursor if wanted else str(self._log.cursor(head)),
             "resumed": wanted is not None,
         }
-        self._outbox.put(protocol.of(ready))
+        self._outbox.put(protocol.encode_frame(ready))
         if cursor and wanted is None:
             self._answers.refuse(None, BadCursor())
         if self.closed_with is None:

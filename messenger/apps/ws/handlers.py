@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from messenger.apps.ws import closing, protocol
-from messenger.apps.ws.connection import Connection, SocketContext
+from messenger.apps.ws.connection import SocketConnection, SocketContext
 from messenger.apps.ws.dispatcher import Command
 from messenger.web import paging, quota
 from messenger.web.access import LIMITS, me, streaming
@@ -17,7 +17,7 @@ from messenger.web.sockets.upgrade import upgraded
 
 SPREAD_MS = 3000  # a thousand clients must not come back in one instant
 
-CONNECTIONS: web.AppKey[set[Connection]] = web.AppKey("connections")
+CONNECTIONS: web.AppKey[set[SocketConnection]] = web.AppKey("connections")
 CONTEXT: web.AppKey[SocketContext] = web.AppKey("ws_context", SocketContext)
 PACE: web.AppKey[Pace] = web.AppKey("ws_pace", Pace)
 
@@ -27,7 +27,7 @@ async def socket(request: web.Request) -> web.StreamResponse:
     root, identity = request.app, me(request)
     given = paging.query(request, ("cursor",))
     async with upgraded(request, identity.user_id, protocol.NAME) as response:
-        connection = Connection(request, response, identity, root[CONTEXT])
+        connection = SocketConnection(request, response, identity, root[CONTEXT])
         root[CONNECTIONS].add(connection)
         try:
             await connection.run(given.get("cursor"))

@@ -45,7 +45,7 @@ def of_entry(entry: Entry) -> bytes:
     return entry.wire_frame
 
 
-def of(fields: dict[str, Any]) -> bytes:
+def encode_frame(fields: dict[str, Any]) -> bytes:
     return framed(ENCODER.encode(fields))
 
 
@@ -58,4 +58,4 @@ def error(ref: str | None, reason: MessengerError, request_id: str) -> bytes:
     problem = reason.problem(request_id)
     if reason.retry_after is not None:
         problem["retry_after"] = reason.retry_after
-    return of({"type": "error", **({"ref": ref} if ref is not None else {}), "error": problem})
+    return encode_frame({"type": "error", **({"ref": ref} if ref is not None else {}), "error": problem})

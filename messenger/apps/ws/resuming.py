@@ -136,7 +136,7 @@ class Resuming:
         return bool(entry.event) and str(entry.position) not in (self._acked or ())
 
     def _put(self, fields: dict[str, Any]) -> None:
-        self._outbox.put(protocol.of(fields))
+        self._outbox.put(protocol.encode_frame(fields))
 
     def _answer(self, turn: int, ref: str | None, result: dict[str, Any]) -> None:
         if ref is not None and turn == self._turn:

@@ -1,1 +1,1 @@
-"""messenger-admin: what an operator does by hand. A file for each command; they share `context` and `people`."""
+"""messenger-admin: the commands of an operator, one file each. They share `context` and `people`."""

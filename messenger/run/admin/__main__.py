@@ -1,6 +1,6 @@
-"""messenger-admin: reads the command, imports what that needs, and says in short sentences what goes wrong.
+"""messenger-admin: reads the command, imports only what it needs, and prints in short sentences what goes wrong.
 
-Exit codes as everywhere: 0 fine, 1 other (or damage found), 2 usage, 3 database, 4 schema.
+Exit codes are the same for all programs: 0 fine, 1 other (or damage found), 2 usage, 3 database, 4 schema.
 """
 
 import argparse

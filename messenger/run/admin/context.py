@@ -1,4 +1,4 @@
-"""What a command needs: settings, the database with the right schema, and the services without their handlers."""
+"""What commands need: settings, a database with the right schema, and the services without their handlers."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ from messenger.log.store import append
 from messenger.run.checks import check_database, check_schema
 from messenger.settings import Config, read
 
-BY_HAND = Caller(address="messenger-admin", request_id="")  # what the audit says of where it came from
+BY_HAND = Caller(address="messenger-admin", request_id="")  # the origin in the audit
 
 
 def read_settings() -> Config:
@@ -29,9 +29,9 @@ def read_settings() -> Config:
 
 
 def run_with_database(work: Callable[[Config, str], Awaitable[int]]) -> int:
-    """The exit code of work on a database that is there and has this version's schema."""
+    """Runs work on a database that is there and has this version's schema; returns its exit code."""
     config = read_settings()
-    with database_of(config) as dsn:
+    with database_url(config) as dsn:
         check_database(config, dsn)
         check_schema(config, dsn)
 
@@ -42,8 +42,8 @@ def run_with_database(work: Callable[[Config, str], Awaitable[int]]) -> int:
 
 
 @contextmanager
-def database_of(config: Config) -> Iterator[str]:
-    """Never through a pooler: locks and snapshots must stay with one connection."""
+def database_url(config: Config) -> Iterator[str]:
+    """Never of a pooler: locks and snapshots must stay with one connection."""
     if config.database.is_private:
         with PrivatePostgres.lease(config.data_dir, bin_dir=config.database.bin_dir) as private:
             yield private.url
@@ -61,23 +61,23 @@ async def open_database(dsn: str) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def desk_of(
+async def open_auth(
     config: Config, db: Database, *, password_min_length: int | None = None
 ) -> AsyncIterator[AuthContext]:
-    """No session is opened here, so the installation's keys are left alone: a key of the moment signs nothing."""
+    """Commands open no sessions, so they need none of the installation's keys: a random one signs nothing."""
     rules = (
         config.auth if password_min_length is None else replace(config.auth, password_min_length=password_min_length)
     )
-    desk = AuthContext.prepare(rules, db, [Fernet.generate_key().decode()])
+    auth = AuthContext.prepare(rules, db, [Fernet.generate_key().decode()])
     try:
-        yield desk
+        yield auth
     finally:
-        desk.passwords.close()
+        auth.passwords.close()
 
 
 @asynccontextmanager
-async def sender_of(config: Config, dsn: str) -> AsyncIterator[Sender]:
-    """Sends as the server does. Servers find what was written by looking, four times a second."""
+async def open_sender(config: Config, dsn: str) -> AsyncIterator[Sender]:
+    """Sends as the server does. Servers find the messages by their poll, four times a second."""
     stream = Log(dsn, wire="none", redis_url="", retention_days=config.log_retention_days)
     lines = ConnectionSet(dsn, 1)
     sender = Sender(dsn, stream, History(lines, stream, None).current, config.operation_id_window)

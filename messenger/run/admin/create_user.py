@@ -1,4 +1,4 @@
-"""Registers somebody by the same rules as everybody. The password is no argument: other processes would see it."""
+"""Registers a person by the usual rules. The password is no argument, as other processes would see it."""
 
 import argparse
 import getpass
@@ -17,8 +17,8 @@ def run(options: argparse.Namespace) -> int:
 
     async def work(config: Config, dsn: str) -> int:
         wanted = Registration(password=password, user_name=options.name, email=options.email)
-        async with context.open_database(dsn) as db, context.desk_of(config, db) as desk:
-            registered = await accounts.register(desk, wanted, context.BY_HAND)
+        async with context.open_database(dsn) as db, context.open_auth(config, db) as auth:
+            registered = await accounts.register(auth, wanted, context.BY_HAND)
         print(f"Created {registered.name} (user {registered.user_id}).")
         return 0
 

@@ -1,7 +1,7 @@
-"""What can be damaged, each kind as a statement that finds it and a sentence that says it.
+"""The kinds of damage: each is a statement that finds it and a sentence that describes it.
 
-The statements are read in one snapshot, so whatever a running server does meanwhile is seen as a whole or not at all.
-Most go once through a table in the order of an index; none of them keeps rows in this process.
+The statements run in one snapshot, so what a running server does meanwhile is seen as a whole or not at all.
+Most read a table once in the order of an index; none of them keeps rows in this process.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ Repair = Literal["chats", "search", "followers", "reactions", "traces", "session
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """`sentence` is filled with the columns of a row; `repair`: what puts it right, None: nothing here can know how."""
+class DamageKind:
+    """`sentence` is filled with the columns of a row. `repair`: the repair for it; None: it cannot be repaired here."""
 
     name: str
     sentence: str
@@ -23,21 +23,21 @@ class Kind:
     remedy: str = "It cannot be derived from the rest: compare with a backup."
 
 
-# How far the index has followed; edits that were pruned before they were followed make it begin anew by itself.
+# How far the index has followed the log. If edits were pruned before that, it begins anew by itself.
 FOLLOWED = """
     followed as materialized (
         select case when k.after_position > greatest(s.position, b.position) then 0 else s.position end as upto
           from log_followers s join log_followers b on b.name = 'search begun' cross join log_kept k
          where s.name = 'search')
 """
-# Messages of which something is still to be followed may differ.
+# Messages with an edit or a deletion that the index has not followed yet may differ.
 CHANGED_SINCE = """
     select from log_entries e where e.position > f.upto and e.kind in ('message_edited', 'message_deleted')
                                 and e.subject_id = {message}
 """
 
 KINDS = (
-    Kind(
+    DamageKind(
         "heads",
         "Chat {chat_id} says that its last message is number {head_seq} (id {head_id}); it is number {seq} (id {id}).",
         """
@@ -49,7 +49,7 @@ KINDS = (
         "chats",
         "Messages are missing as well, so the head may be right: compare with a backup.",
     ),
-    Kind(
+    DamageKind(
         "numbers",
         "Chat {chat_id}: number {before} is followed by number {seq}.",
         """
@@ -58,7 +58,7 @@ KINDS = (
          where x.seq <> x.before + 1
         """,
     ),
-    Kind(
+    DamageKind(
         "order",
         "Chat {chat_id}: message {id} (number {seq}) stands after message {before}, which has a later position.",
         """
@@ -67,7 +67,7 @@ KINDS = (
          where x.id <= x.before
         """,
     ),
-    Kind(
+    DamageKind(
         "markers",
         "Chat {chat_id}: user {user_id} has read up to {read_seq} of {last}.",
         """
@@ -78,7 +78,7 @@ KINDS = (
         """,
         "chats",
     ),
-    Kind(
+    DamageKind(
         "unread",
         "Chat {chat_id}: user {user_id} has read up to {read_seq}, though number {seq} is by them: too much is unread.",
         """
@@ -89,7 +89,7 @@ KINDS = (
         """,
         "chats",
     ),
-    Kind(
+    DamageKind(
         "floors",
         "Chat {chat_id} counts {floor_count} members at {floor_seq} and everything up to {read_seq} read by all; "
         "{present} are there, {standing} of them the furthest behind, at {lowest}.",
@@ -107,12 +107,12 @@ KINDS = (
         """,
         "chats",
     ),
-    Kind(
+    DamageKind(
         "messages of no chat",
         "Message {id} is in chat {chat_id}, which there is not.",
         "select g.id, g.chat_id from messages g where not exists (select from chats c where c.id = g.chat_id)",
     ),
-    Kind(
+    DamageKind(
         "messages of nobody",
         "Message {id} in chat {chat_id} is by user {sender_id}, who was never there.",
         """
@@ -120,7 +120,7 @@ KINDS = (
          where not exists (select from users u where u.id = g.sender_id)
         """,
     ),
-    Kind(
+    DamageKind(
         "replies",
         "Message {id} in chat {chat_id} answers message {reply_to}, which is not in this chat before it.",
         """
@@ -129,7 +129,7 @@ KINDS = (
            and not exists (select from messages t where t.id = g.reply_to and t.chat_id = g.chat_id and t.id < g.id)
         """,
     ),
-    Kind(
+    DamageKind(
         "members",
         "User {user_id} is a member of chat {chat_id}, but {why}.",
         """
@@ -143,7 +143,7 @@ KINDS = (
         """,
         remedy="Who should be in a chat cannot be derived: compare with a backup, or delete the rows.",
     ),
-    Kind(
+    DamageKind(
         "direct chats",
         "Direct chat {chat_id} of users {low} and {high}: {why}.",
         """
@@ -160,7 +160,7 @@ KINDS = (
          where x.why is not null
         """,
     ),
-    Kind(
+    DamageKind(
         "owners",
         "Chat {chat_id} has {members} members and no owner.",
         """
@@ -171,7 +171,7 @@ KINDS = (
         """,
         remedy="Name one: update members set role = 'owner' where chat_id = … and user_id = …;",
     ),
-    Kind(
+    DamageKind(
         "former members",
         "User {user_id} said something in chat {chat_id} and is not in it: a new name would not be told there.",
         """
@@ -184,7 +184,7 @@ KINDS = (
         """,
         "traces",
     ),
-    Kind(
+    DamageKind(
         "reactions",
         "User {user_id} reacted to message {message_id} in chat {chat_id}, which there is not (any more).",
         """
@@ -194,12 +194,12 @@ KINDS = (
         """,
         "reactions",
     ),
-    Kind(
+    DamageKind(
         "positions taken twice",
         "Position {position} is message {position} and an entry of kind {kind}.",
         "select e.position, e.kind from log_entries e join messages g on g.id = e.position",
     ),
-    Kind(
+    DamageKind(
         "missing positions",
         "The log has nothing at positions {first} to {last}.",
         """
@@ -213,7 +213,7 @@ KINDS = (
         """,
         remedy="Messages or entries were lost: compare with a backup.",
     ),
-    Kind(
+    DamageKind(
         "beyond the head",
         "{what} stands at position {position}, beyond the head {head}.",
         """
@@ -229,7 +229,7 @@ KINDS = (
         """,
         remedy="The head was put back: stop the servers, and restore the backup as a whole.",
     ),
-    Kind(
+    DamageKind(
         "followers",
         "The follower {name} stands at {position}, beyond the head {head}.",
         """
@@ -238,7 +238,7 @@ KINDS = (
         """,
         "followers",
     ),
-    Kind(
+    DamageKind(
         "time",
         "Position {position} happened at {at}, before position {before} at {earlier}.",
         """
@@ -249,7 +249,7 @@ KINDS = (
          where x.at < x.earlier
         """,
     ),
-    Kind(
+    DamageKind(
         "epochs",
         "The head is of epoch {epoch}, the last one that began is {last}.",
         """
@@ -260,7 +260,7 @@ KINDS = (
         """,
         remedy="Begin a new one: messenger-admin new-epoch",
     ),
-    Kind(
+    DamageKind(
         "entries",
         "The entry at position {position} ({kind}) is about {what}, which there is not.",
         """
@@ -277,12 +277,12 @@ KINDS = (
          where x.what is not null
         """,
     ),
-    Kind(
+    DamageKind(
         "keys",
         "Message {id} in chat {chat_id} has the key {key}, which no sender gives.",
         f"select id, chat_id, left(key, 70) as key from messages where key !~ '^[{''.join(KEY_LETTERS)}]:.'",
     ),
-    Kind(
+    DamageKind(
         "digests",
         "Message {id} in chat {chat_id} was never edited, and its text is not what was sent under its key.",
         """
@@ -292,7 +292,7 @@ KINDS = (
         """,
         remedy="Either the text or its digest was changed past the server: compare with a backup.",
     ),
-    Kind(
+    DamageKind(
         "sessions",
         "Session {session_id} is open, but the account of user {user_id} was deleted.",
         """
@@ -302,7 +302,7 @@ KINDS = (
         """,
         "sessions",
     ),
-    Kind(
+    DamageKind(
         "search",
         "Message {message_id} in chat {chat_id} is {how} in the search index.",
         f"""
@@ -320,7 +320,7 @@ KINDS = (
         """,
         "search",
     ),
-    Kind(
+    DamageKind(
         "search rows of nothing",
         "The search index has message {message_id} in chat {chat_id}, which there is not (any more).",
         f"""

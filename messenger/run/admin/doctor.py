@@ -1,6 +1,6 @@
-"""Looks at everything around the server: one line for each thing, and for what is wrong, the way out.
+"""Checks everything around the server: one line for each check, with a remedy where something is wrong.
 
-Nothing is changed. What needs the database is left out when there is none.
+Nothing is changed. Checks that need the database are left out when there is none.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def examine() -> Iterator[Finding]:
     yield _files()
     yield from _disk(config)
     try:
-        with context.database_of(config) as dsn:
+        with context.database_url(config) as dsn:
             version, _ = check_database(config, dsn)
             yield Finding("database", True, f"PostgreSQL {version}")
             yield from asyncio.run(_all(ask_database(config, dsn)))
@@ -77,7 +77,7 @@ async def _all(findings: AsyncIterator[Finding]) -> list[Finding]:
 
 
 def _check_settings(config: Config) -> None:
-    """As a start does it, but nothing is made: a start makes a key that is missing."""
+    """As at a start, but a missing key is not created."""
     if config.auth.secret_key or (config.data_dir / "secrets").exists():
         check_settings(config)
 
@@ -108,7 +108,7 @@ def _mode_of(path: Path) -> Finding:
 
 
 def _files() -> Finding:
-    """A start raises the soft limit as far as the hard one lets it."""
+    """A start raises the soft limit up to the hard one."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard != resource.RLIM_INFINITY and hard < FILES:
         return Finding("open files", False, f"at most {hard}", f"Raise the hard limit to {FILES} or more (LimitNOFILE)")
@@ -116,7 +116,7 @@ def _files() -> Finding:
 
 
 def _disk(config: Config) -> Iterator[Finding]:
-    """Of another machine's database that machine has to tell."""
+    """Only this machine's disks: the database may be on another one."""
     for name, folder in (("disk of DATA_DIR", config.data_dir), ("disk of the logs", config.log_dir)):
         there = next(one for one in (folder, *folder.parents) if one.exists())
         usage = shutil.disk_usage(there)

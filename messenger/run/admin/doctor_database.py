@@ -1,9 +1,10 @@
-"""What the doctor asks the database, and the ways that lead to it."""
+"""The doctor's checks of the database and of the connections to it."""
 
 import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import asyncpg
@@ -14,18 +15,24 @@ from messenger.run.checks import DURABILITY
 from messenger.settings import Config, Mode
 
 CLOCK = 1.0  # seconds that the clocks may differ
-OLD_PREPARED = "1 hour"  # one that nobody ends holds back every vacuum
+OLD_PREPARED = "1 hour"  # a prepared transaction that nobody ends holds back every vacuum
 EXTENSIONS = ("pg_trgm", "btree_gin")
 CHANNEL = "messenger_doctor"
 
 
-async def ask_database(config: Config, dsn: str) -> AsyncIterator[Finding]:
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(dsn, timeout=PATIENCE, command_timeout=PATIENCE, statement_cache_size=0)
     try:
-        for look in (_durability, _checksums, _standby, _clock, _extensions, _connections, _prepared):
-            yield await look(config, connection)
+        yield connection
     finally:
         connection.terminate()
+
+
+async def ask_database(config: Config, dsn: str) -> AsyncIterator[Finding]:
+    async with connected(dsn) as connection:
+        for check in (_durability, _checksums, _standby, _clock, _extensions, _connections, _prepared):
+            yield await check(config, connection)
     finding = await _schema(config, dsn)
     yield finding
     if finding.ok and config.mode is Mode.PRODUCTION:
@@ -65,7 +72,7 @@ async def _clock(config: Config, connection: asyncpg.Connection) -> Finding:
     began = time.time()
     theirs = await connection.fetchval("select clock_timestamp()")
     ended = time.time()
-    # Its clock was read some time between our two looks.
+    # Its clock was read between our two readings.
     there = theirs.astimezone(UTC)
     early, late = (datetime.fromtimestamp(moment, UTC) for moment in (began, ended))
     apart = max((there - late).total_seconds(), (early - there).total_seconds(), 0.0)
@@ -118,11 +125,8 @@ async def _schema(config: Config, dsn: str) -> Finding:
 
 
 async def _demo_people(dsn: str) -> Finding:
-    connection = await asyncpg.connect(dsn, timeout=PATIENCE, command_timeout=PATIENCE, statement_cache_size=0)
-    try:
+    async with connected(dsn) as connection:
         there = await connection.fetchval("select count(*) from users where email_key like 'test_@test.com'")
-    finally:
-        connection.terminate()
     if there:
         return Finding(
             "demo people", False, f"{there} are there, with a password everybody knows", "Delete their accounts"
@@ -136,11 +140,8 @@ async def _pooler(config: Config) -> Finding:
 
 
 async def _ping_postgres(dsn: str) -> None:
-    connection = await asyncpg.connect(dsn, timeout=PATIENCE, command_timeout=PATIENCE, statement_cache_size=0)
-    try:
+    async with connected(dsn) as connection:
         await connection.fetchval("select 1")
-    finally:
-        connection.terminate()
 
 
 async def _wire(config: Config, dsn: str) -> Finding:
@@ -152,18 +153,12 @@ async def _wire(config: Config, dsn: str) -> Finding:
 
 
 async def _notify(dsn: str) -> None:
-    """There and back, over two connections as in earnest."""
+    """A notification from one connection to another, as the server uses them."""
     heard = asyncio.Event()
     word = os.urandom(8).hex()
-    listener = await asyncpg.connect(dsn, timeout=PATIENCE, statement_cache_size=0)
-    try:
+    async with connected(dsn) as listener:
         await listener.add_listener(CHANNEL, lambda *heard_of: heard.set() if heard_of[3] == word else None)
-        speaker = await asyncpg.connect(dsn, timeout=PATIENCE, command_timeout=PATIENCE, statement_cache_size=0)
-        try:
+        async with connected(dsn) as speaker:
             await speaker.execute("select pg_notify($1, $2)", CHANNEL, word)
-        finally:
-            speaker.terminate()
         async with asyncio.timeout(PATIENCE):
             await heard.wait()
-    finally:
-        listener.terminate()

@@ -1,4 +1,4 @@
-"""What the doctor found out about one thing."""
+"""The result of one check of the doctor."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -9,7 +9,7 @@ PATIENCE = 5.0  # seconds that the doctor waits for an answer
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, what was seen, and for what is wrong, what to do."""
+    """What was checked, what was seen, and a remedy if it is wrong."""
 
     name: str
     ok: bool
@@ -24,6 +24,6 @@ async def reached(name: str, reach: Callable[[], Awaitable[None]], remedy: str) 
     began = time.monotonic()
     try:
         await reach()
-    except Exception as error:  # whatever a driver or a wrong address can come up with
+    except Exception as error:  # drivers and wrong addresses raise many kinds
         return Finding(name, False, f"it does not answer: {type(error).__name__}", remedy)
     return Finding(name, True, f"answered in {1000 * (time.monotonic() - began):.0f} ms")

@@ -1,7 +1,7 @@
-"""Recounts everything and names what is damaged; with --fix puts right what follows from the rest.
+"""Recounts everything and names what is damaged; with --fix it repairs what can be derived from the rest.
 
-Looking is done in one snapshot of its own connection: a server may work meanwhile, and a large database may take longer
-than any request may. Repairing is done in short transactions under the locks that everybody takes.
+Damage is searched in one snapshot on a connection of its own: a server may run meanwhile, and a large database may take
+longer than any request may. Repairs are short transactions under the usual locks.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import asyncpg
 from messenger.apps.auth.context import AuthContext
 from messenger.db.database import translated
 from messenger.run.admin import context, repair
-from messenger.run.admin.damage import KINDS, Kind
+from messenger.run.admin.damage import KINDS, DamageKind
 from messenger.settings import Config
 
 AT_ONCE = 500  # rows that are fetched together
@@ -32,7 +32,7 @@ LOST = "missing positions"
 class Damage:
     """All of one kind; `rows` are the first of them."""
 
-    kind: Kind
+    kind: DamageKind
     count: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
 
@@ -72,13 +72,13 @@ async def snapshot(dsn: str) -> AsyncIterator[asyncpg.Connection]:
             connection.terminate()
 
 
-async def find_damage(dsn: str, kinds: Collection[Kind] = KINDS) -> list[Damage]:
+async def find_damage(dsn: str, kinds: Collection[DamageKind] = KINDS) -> list[Damage]:
     async with snapshot(dsn) as connection:
         found = [await _find_kind(connection, kind) for kind in kinds]
     return [one for one in found if one.count]
 
 
-async def _find_kind(connection: asyncpg.Connection, kind: Kind) -> Damage:
+async def _find_kind(connection: asyncpg.Connection, kind: DamageKind) -> Damage:
     damage = Damage(kind)
     async for row in connection.cursor(kind.find, prefetch=AT_ONCE):
         damage.count += 1
@@ -88,27 +88,27 @@ async def _find_kind(connection: asyncpg.Connection, kind: Kind) -> Damage:
 
 
 async def fix(config: Config, dsn: str, found: Sequence[Damage]) -> list[Damage]:
-    """A round repairs all that was found, and looks again; as long as that makes it less, another one follows."""
-    async with context.open_database(dsn) as db, context.desk_of(config, db) as desk:
+    """Each round repairs all that was found and searches again; rounds go on while the damage becomes less."""
+    async with context.open_database(dsn) as db, context.open_auth(config, db) as auth:
         for _ in range(MOST_ROUNDS):
             before = sum(one.count for one in found)
             nothing_lost = all(one.kind.name != LOST for one in found)
-            await repair.repair(desk, {one.kind: one.rows for one in found}, nothing_lost=nothing_lost)
+            await repair.repair(auth, {one.kind: one.rows for one in found}, nothing_lost=nothing_lost)
             for one in found:
                 if one.kind.repair and one.count > len(one.rows):
-                    await _repair_rest(dsn, desk, one.kind, nothing_lost=nothing_lost)
+                    await _repair_rest(dsn, auth, one.kind, nothing_lost=nothing_lost)
             found = await find_damage(dsn)
             if not any(one.kind.repair for one in found) or sum(one.count for one in found) >= before:
                 break
     return list(found)
 
 
-async def _repair_rest(dsn: str, desk: AuthContext, kind: Kind, *, nothing_lost: bool) -> None:
-    """More than is kept is repaired while it is found: to recount everything for each lot would take for ever."""
+async def _repair_rest(dsn: str, auth: AuthContext, kind: DamageKind, *, nothing_lost: bool) -> None:
+    """Repairs damage beyond the rows that are kept, while finding it: a full recount per batch would take too long."""
     async with snapshot(dsn) as connection:
         cursor = await connection.cursor(kind.find)
         while rows := await cursor.fetch(MOST_ROWS):
-            await repair.repair(desk, {kind: rows}, nothing_lost=nothing_lost)
+            await repair.repair(auth, {kind: rows}, nothing_lost=nothing_lost)
 
 
 def as_json(found: Sequence[Damage], repaired: dict[str, int]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""A new epoch of the log, by hand.
+"""Begins a new epoch of the log by hand.
 
-Promotions, dumps and restores into another cluster are noticed by themselves; a data directory that was copied back is
-not, and cursors of what came after the copy would point into another history.
+The server notices promotions, dumps and restores into another cluster by itself. It cannot notice a data directory that
+was copied back, and cursors from after the copy would then point into another history.
 """
 
 import argparse

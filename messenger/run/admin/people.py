@@ -1,4 +1,4 @@
-"""The person that a command is about: by name, by e-mail, or by the id that listings and reports show."""
+"""Finds the person a command is about: by name, e-mail, or the id that listings and reports show."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ NO_SESSION = SessionId(0)  # an operator needs none
 
 
 @dataclass(frozen=True, slots=True)
-class Somebody:
+class Person:
     user_id: UserId
     name: str
 
@@ -21,18 +21,18 @@ class Somebody:
         return Identity(self.user_id, NO_SESSION)
 
 
-async def find(db: Database, who: str) -> Somebody | None:
+async def find(db: Database, who: str) -> Person | None:
     async with db.reading() as tx:
         account = await store.find_account(tx, name_key(who))
     if account is not None:
-        return Somebody(account.user_id, account.name)
+        return Person(account.user_id, account.name)
     if who.isascii() and who.isdigit() and int(who) <= MAX_ID:
         profile = await store.find_profile(db, UserId(int(who)))
-        return Somebody(profile.user_id, profile.name) if profile is not None else None
+        return Person(profile.user_id, profile.name) if profile is not None else None
     return None
 
 
-async def get(db: Database, who: str) -> Somebody:
+async def get(db: Database, who: str) -> Person:
     found = await find(db, who)
     if found is None:
         raise UserNotFound(f"There is nobody called {who!r}.")

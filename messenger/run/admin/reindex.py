@@ -1,4 +1,4 @@
-"""The search index made anew, beside servers that run. How, and why nothing is missed: apps/search/rebuild."""
+"""Makes the search index anew while servers run. apps/search/rebuild says why nothing is missed."""
 
 import argparse
 import sys
@@ -16,7 +16,7 @@ def run(options: argparse.Namespace) -> int:
     async def work(config: Config, dsn: str) -> int:
         began = time.monotonic()
         async with context.open_database(dsn) as db:
-            await rebuild(db, Progress(), anew=options.anew)
+            await rebuild(db, ProgressLine(), anew=options.anew)
         print(f"The search index is right up to the head of the log. {time.monotonic() - began:.1f} s")
         return 0
 
@@ -27,8 +27,8 @@ def run(options: argparse.Namespace) -> int:
         return 1
 
 
-class Progress:
-    """Talk on stderr: one line that changes, or a few lines where nobody watches."""
+class ProgressLine:
+    """Progress on stderr: one changing line on a terminal, a few lines elsewhere."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()

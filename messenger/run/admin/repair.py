@@ -1,4 +1,4 @@
-"""Puts right what fsck found, as far as it follows from the rest. Clients that have a chat open hear of it."""
+"""Repairs what fsck found, if it can be derived from the rest. Clients that have the chat open are told."""
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
@@ -7,27 +7,27 @@ from typing import Any
 from messenger.apps.auth import sessions
 from messenger.apps.auth.context import AuthContext
 from messenger.apps.auth.values import SessionFilter
-from messenger.apps.chats.changes import tell
+from messenger.apps.chats.changes import emit_with_counts
 from messenger.apps.search.rebuild import mend
 from messenger.db.database import Database
 from messenger.db.news import News
 from messenger.identity import UserId
 from messenger.run.admin import repair_store as store
 from messenger.run.admin.context import BY_HAND
-from messenger.run.admin.damage import Kind, Repair
+from messenger.run.admin.damage import DamageKind, Repair
 
-AT_ONCE = 50  # locked together, so that nobody waits long
+AT_ONCE = 50  # chats locked at once: few, so that nobody waits long
 
 Rows = Sequence[Mapping[str, Any]]
 
 
-async def repair(desk: AuthContext, found: Mapping[Kind, Rows], *, nothing_lost: bool) -> None:
-    """`nothing_lost`: no message is missing, so a number may also become smaller."""
+async def repair(auth: AuthContext, found: Mapping[DamageKind, Rows], *, nothing_lost: bool) -> None:
+    """`nothing_lost`: no message is missing, so counts may also become smaller."""
     of: dict[Repair, list[Mapping[str, Any]]] = {}
     for kind, rows in found.items():
         if kind.repair is not None:
             of.setdefault(kind.repair, []).extend(rows)
-    db = desk.db
+    db = auth.db
     for chats in _batches({row["chat_id"] for row in of.get("chats", ())}):
         await _recount(db, chats, may_lower=nothing_lost)
     if "followers" in of:
@@ -48,14 +48,14 @@ async def repair(desk: AuthContext, found: Mapping[Kind, Rows], *, nothing_lost:
 
 
 async def _recount(db: Database, chats: Sequence[int], *, may_lower: bool) -> None:
-    """Everything of a chat that is a number, in the order in which one follows from the other."""
+    """Recounts all numbers of these chats, in the order in which they depend on each other."""
     async with db.transaction() as tx:
         await store.lock_chats(tx, chats)
         await store.recount_heads(tx, chats, may_lower=may_lower)
         await store.recount_markers(tx, chats)
         await store.recount_floors(tx, chats)
-        # What others remember of the chat is worth nothing now, and clients that have it open load it again.
-        await tell(tx, *(News("chat_changed", chat_id) for chat_id in await store.find_living(tx, chats)))
+        # Processes forget what they remember of the chats, and clients that have one open load it again.
+        await emit_with_counts(tx, *(News("chat_changed", chat_id) for chat_id in await store.find_living(tx, chats)))
 
 
 def _batches(ids: Collection[int]) -> list[list[int]]:

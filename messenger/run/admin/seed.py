@@ -1,6 +1,6 @@
-"""Demo people, chats and messages. Everything goes through the services, and what is there already is left alone.
+"""Demo people, chats and messages, made through the services. What exists already is not changed.
 
-Repeatable: people are known by their e-mail, chats by their name among the first one's, messages by their client_id.
+Repeatable: people are found by e-mail, chats by name among those of their owner, messages by client_id.
 """
 
 import argparse
@@ -22,16 +22,16 @@ from messenger.db.database import Database
 from messenger.errors import ChatNotFound, IdempotencyConflict, UserAlreadyExists
 from messenger.run.admin import context, people
 from messenger.run.admin.context import BY_HAND
-from messenger.run.admin.people import Somebody
+from messenger.run.admin.people import Person
 from messenger.run.cli import USAGE, Refusal
 from messenger.settings import Config, Mode
 
 PASSWORD = "test"
 HOW_MANY = 3
-LOCK = 7236850  # two servers that start at once make one set
-PATIENCE = 60.0  # seconds to wait for the other one
+LOCK = 7236850  # two servers that start at once make only one set
+PATIENCE = 60.0  # seconds to wait for the other server
 GROUP, LOUNGE = "Demo group", "Demo lounge"
-# Who says what; a message's place in its list is a part of its key, so lists grow at their ends only.
+# (person, text). The key of a message holds its index in the list, so add to the ends of the lists only.
 DIRECT_TALK = (
     (0, "Hi! Can you see this?"),
     (1, "Yes, and you will see that I have read it."),
@@ -48,7 +48,7 @@ LOUNGE_TALK = ((2, "This chat is open: anybody may join under a name of their ow
 
 @dataclass(slots=True)
 class Made:
-    """What came to be, and what had been there."""
+    """How much was made, and how much was there before."""
 
     people: int = 0
     chats: int = 0
@@ -84,9 +84,9 @@ def run(options: argparse.Namespace) -> int:
 
 async def seed(config: Config, dsn: str) -> Made:
     made = Made()
-    async with _alone(dsn), context.open_database(dsn) as db, context.sender_of(config, dsn) as sender:
-        async with context.desk_of(config, db, password_min_length=len(PASSWORD)) as desk:
-            three = [await _person(desk, number, made) for number in range(1, HOW_MANY + 1)]
+    async with _alone(dsn), context.open_database(dsn) as db, context.open_sender(config, dsn) as sender:
+        async with context.open_auth(config, db, password_min_length=len(PASSWORD)) as auth:
+            three = [await _person(auth, number, made) for number in range(1, HOW_MANY + 1)]
         await _direct(db, sender, three, made)
         await _group(db, sender, three, made)
         await _lounge(db, sender, three, made)
@@ -103,26 +103,26 @@ async def _alone(dsn: str) -> AsyncIterator[None]:
         connection.terminate()
 
 
-async def _person(desk: AuthContext, number: int, made: Made) -> Somebody:
+async def _person(auth: AuthContext, number: int, made: Made) -> Person:
     email = f"test{number}@test.com"
-    found = await people.find(desk.db, email)
+    found = await people.find(auth.db, email)
     if found is not None:
         made.found += 1
         return found
     try:
-        registered = await _register(desk, f"test{number}", email)
-    except UserAlreadyExists:  # somebody else has the name; the e-mail is what signs in
-        registered = await _register(desk, f"{email} (demo)", email)
+        registered = await _register(auth, f"test{number}", email)
+    except UserAlreadyExists:  # another person has the name; the e-mail is what one signs in with
+        registered = await _register(auth, f"{email} (demo)", email)
     made.people += 1
-    return Somebody(registered.user_id, registered.name)
+    return Person(registered.user_id, registered.name)
 
 
-async def _register(desk: AuthContext, name: str, email: str) -> accounts.Registered:
+async def _register(auth: AuthContext, name: str, email: str) -> accounts.Registered:
     wanted = Registration(password=PASSWORD, user_name=name, email=email)
-    return await accounts.register(desk, wanted, BY_HAND)
+    return await accounts.register(auth, wanted, BY_HAND)
 
 
-async def _direct(db: Database, sender: Sender, three: Sequence[Somebody], made: Made) -> None:
+async def _direct(db: Database, sender: Sender, three: Sequence[Person], made: Made) -> None:
     opened = await chats.open_direct(db, three[0].identity, three[1].user_id)
     _count(made, opened.is_new)
     last = await _talk(sender, three, opened.chat_id, DIRECT_TALK, made)
@@ -130,7 +130,7 @@ async def _direct(db: Database, sender: Sender, three: Sequence[Somebody], made:
         await messages.mark_read(sender, three[1].user_id, None, opened.chat_id, last)
 
 
-async def _group(db: Database, sender: Sender, three: Sequence[Somebody], made: Made) -> None:
+async def _group(db: Database, sender: Sender, three: Sequence[Person], made: Made) -> None:
     chat_id = await _find_chat(db, three[0], "group", GROUP)
     _count(made, chat_id is None)
     if chat_id is None:
@@ -139,7 +139,7 @@ async def _group(db: Database, sender: Sender, three: Sequence[Somebody], made: 
     await _talk(sender, three, chat_id, GROUP_TALK, made)
 
 
-async def _lounge(db: Database, sender: Sender, three: Sequence[Somebody], made: Made) -> None:
+async def _lounge(db: Database, sender: Sender, three: Sequence[Person], made: Made) -> None:
     host, guest = three[2], three[0]
     chat_id = await _find_chat(db, host, "chat", LOUNGE)
     _count(made, chat_id is None)
@@ -149,22 +149,22 @@ async def _lounge(db: Database, sender: Sender, three: Sequence[Somebody], made:
     await _talk(sender, three, chat_id, LOUNGE_TALK, made)
 
 
-async def _find_chat(db: Database, owner: Somebody, kind: str, name: str) -> int | None:
+async def _find_chat(db: Database, owner: Person, kind: str, name: str) -> int | None:
     state = await chats.sync(db, owner.identity)
     mine = (view.chat for view in state.chats)
     return min((chat.chat_id for chat in mine if (chat.kind, chat.name) == (kind, name)), default=None)
 
 
 async def _talk(
-    sender: Sender, three: Sequence[Somebody], chat_id: int, talk: Sequence[tuple[int, str]], made: Made
+    sender: Sender, three: Sequence[Person], chat_id: int, talk: Sequence[tuple[int, str]], made: Made
 ) -> int | None:
-    """The id of the last message that is there."""
+    """Returns the id of the last message that was sent or found."""
     last = None
     for number, (speaker, text) in enumerate(talk, 1):
         outgoing = Outgoing(text, client_id=f"demo-{number}")
         try:
             sent = await messages.send(sender, three[speaker].user_id, None, chat_id, outgoing)
-        except (ChatNotFound, IdempotencyConflict) as error:  # has left, or says something else by now
+        except (ChatNotFound, IdempotencyConflict) as error:  # the person has left, or the key has another text
             made.left_alone.append(f"message {number} of {three[speaker].name} in chat {chat_id}: {error.detail}")
             continue
         last = int(sent.message.message_id)

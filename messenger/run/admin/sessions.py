@@ -1,4 +1,4 @@
-"""Where somebody is signed in, and ending that: the sessions' own way, so sockets close and the audit knows."""
+"""Lists and ends the sessions of a person through their service, so sockets close and the audit records it."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ from messenger.apps.auth.values import SessionFilter, SessionInfo
 from messenger.identity import SessionId
 from messenger.run.admin import context, people
 from messenger.run.admin.context import BY_HAND
-from messenger.run.admin.people import Somebody
+from messenger.run.admin.people import Person
 from messenger.run.cli import OTHER, Refusal
 from messenger.settings import Config
 from messenger.text import rfc3339
@@ -19,25 +19,25 @@ from messenger.text import rfc3339
 
 def run(options: argparse.Namespace) -> int:
     async def work(config: Config, dsn: str) -> int:
-        async with context.open_database(dsn) as db, context.desk_of(config, db) as desk:
+        async with context.open_database(dsn) as db, context.open_auth(config, db) as auth:
             person = await people.get(db, options.person)
             if options.action == "list":
-                return show(person, await sessions.list_open(desk, person.identity), as_json=options.json)
-            return await revoke(desk, person, None if options.all else options.session)
+                return show(person, await sessions.list_open(auth, person.identity), as_json=options.json)
+            return await revoke(auth, person, None if options.all else options.session)
 
     return context.run_with_database(work)
 
 
-def show(person: Somebody, seats: Sequence[SessionInfo], *, as_json: bool) -> int:
+def show(person: Person, found: Sequence[SessionInfo], *, as_json: bool) -> int:
     rows = [
         {
-            "id": str(seat.session_id),
-            "device_name": seat.device_name,
-            "client_id": seat.client_id,
-            "created_at": rfc3339(seat.created_at),
-            "last_seen_at": rfc3339(seat.last_seen_at),
+            "id": str(one.session_id),
+            "device_name": one.device_name,
+            "client_id": one.client_id,
+            "created_at": rfc3339(one.created_at),
+            "last_seen_at": rfc3339(one.last_seen_at),
         }
-        for seat in seats
+        for one in found
     ]
     if as_json:
         print(json.dumps({"user_id": str(person.user_id), "user_name": person.name, "sessions": rows}))
@@ -49,13 +49,13 @@ def show(person: Somebody, seats: Sequence[SessionInfo], *, as_json: bool) -> in
     return 0
 
 
-async def revoke(desk: AuthContext, person: Somebody, wanted: Sequence[int] | None) -> int:
-    """`wanted`: None for all of them. One that is not there leaves the others as they are."""
+async def revoke(auth: AuthContext, person: Person, wanted: Sequence[int] | None) -> int:
+    """`wanted`: None for all. If one of them does not exist, none is ended."""
     which = (
         [SessionFilter()] if wanted is None else [SessionFilter(only=SessionId(one)) for one in dict.fromkeys(wanted)]
     )
     ended = 0
-    async with desk.db.transaction() as tx:
+    async with auth.db.transaction() as tx:
         for one in which:
             found = await sessions.end(tx, person.user_id, one, BY_HAND, why="revoked by the operator")
             if one.only is not None and not found:

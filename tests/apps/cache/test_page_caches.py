@@ -15,7 +15,7 @@ from redis import asyncio as redis
 
 from messenger.app import create_app
 from messenger.apps.cache.backends import LARGEST, PREFIX, BoundedMemory, CheckedRedis
-from messenger.apps.messages.history import HISTORY, History, Where
+from messenger.apps.messages.history import HISTORY, History, PageQuery
 from messenger.db.schema import upgrade
 from messenger.errors import ChatNotFound
 from messenger.identity import Identity, SessionId, UserId
@@ -197,7 +197,7 @@ async def test_nobody_gets_anybody_elses_page_nor_an_old_one(start, kept_in):
         assert changes.kinds == {"say", "edit", "delete", "react", "read", "rename", "kick", "invite"}
 
 
-async def told(history: History, me: Identity, chat: int, where: Where) -> bytes | str:
+async def told(history: History, me: Identity, chat: int, where: PageQuery) -> bytes | str:
     try:
         return (await history.page(me, chat, where, time.monotonic())).body
     except ChatNotFound:
@@ -213,15 +213,15 @@ class Changes:
         self.authors: dict[str, Person] = {}
         self.kinds: set[str] = set()
 
-    def somewhere(self) -> Where:
+    def somewhere(self) -> PageQuery:
         number, limit = self.chance.randrange(1, 40), self.chance.choice((1, 3, 50))
         where = self.chance.choice(
             (
-                Where.from_number(1, limit),
-                Where.from_number(number, limit),
-                Where.newest(limit),
-                Where.around("first_unread", 0, limit),
-                Where.counted("first_unread", 0, 2, limit),
+                PageQuery.from_number(1, limit),
+                PageQuery.from_number(number, limit),
+                PageQuery.newest(limit),
+                PageQuery.around("first_unread", 0, limit),
+                PageQuery.counted("first_unread", 0, 2, limit),
             )
         )
         return replace(where, has_read_cursors=self.chance.random() < 0.8)  # noqa: PLR2004

@@ -3,7 +3,7 @@
 import pytest
 
 from messenger.apps.messages.history import HISTORY
-from messenger.apps.messages.history_store import MESSAGES
+from messenger.apps.messages.store import MESSAGES
 from tests.actors import Person, Server
 from tests.apps.talk import says
 

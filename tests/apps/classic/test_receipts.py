@@ -6,7 +6,7 @@ from typing import Any
 
 from messenger.apps.classic.closing import GOING_AWAY
 from messenger.apps.classic.receipts import MOST_WAITING, Receipts
-from messenger.apps.messages.schemas import Own
+from messenger.apps.messages.schemas import ReadMessage
 from messenger.errors import Unavailable
 from messenger.log.entries import Entry
 from messenger.web.sockets.closing import TOO_SLOW, Closing
@@ -26,12 +26,12 @@ class Desk:
         outbox = Outbox(self.wire, Post(), self.wire.drained, lambda: None)  # type: ignore[arg-type]
         self.receipts = Receipts(self.look, outbox, lambda chat_id: is_in(), self.given_up.append)
 
-    async def look(self, chat_id: int, first: int, last: int, most: int) -> list[Own]:
+    async def look(self, chat_id: int, first: int, last: int, most: int) -> list[ReadMessage]:
         await asyncio.sleep(0)
         self.away_for -= 1
         if self.away_for >= 0:
             raise Unavailable
-        return [Own(1000 + seq, seq, "i:1") for seq in range(first, last + 1)][:most]
+        return [ReadMessage(1000 + seq, seq, "i:1") for seq in range(first, last + 1)][:most]
 
     def hears(self, **data: Any) -> None:
         kind = "message_read" if "reads" in data else "message_read_by_all"

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from messenger.app import create_app
-from messenger.apps.classic.sockets import OLDER, PACE
+from messenger.apps.classic.sockets import CLASSIC_CONNECTIONS, PACE
 from messenger.web.server import make_runner
 from messenger.web.sockets.link import Pace
 from tests.actors import Person, Server
@@ -426,10 +426,10 @@ async def test_a_socket_that_answers_no_pings_is_given_up(alice: Person, dsn: st
             await settled(silent, answering)
             answers = asyncio.create_task(answering.ws.receive())  # which answers the pings as well
             async with asyncio.timeout(20):
-                while len(hurried.runner.app[OLDER]) == 2:
+                while len(hurried.runner.app[CLASSIC_CONNECTIONS]) == 2:
                     await asyncio.sleep(0.05)
             answers.cancel()
-            (left,) = hurried.runner.app[OLDER]
+            (left,) = hurried.runner.app[CLASSIC_CONNECTIONS]
             assert left._link.closed_with is None
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from messenger.apps.messages.history_store import MESSAGES
+from messenger.apps.messages.store import MESSAGES
 from tests.actors import Person
 from tests.apps.talk import fill, says
 

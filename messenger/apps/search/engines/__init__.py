@@ -1,4 +1,4 @@
-"""Who works on search tasks: the one port between asking and doing."""
+"""The engines that do search tasks: the one port between the request and the work."""
 
 from typing import Protocol
 

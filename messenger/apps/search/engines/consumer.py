@@ -1,7 +1,7 @@
 """Search tasks over RabbitMQ, from the side of those who do them: a few at a time, acknowledged when the row is done.
 
-A delivery is no permission to work: that is the row's. Whoever is delivered a task that somebody holds waits until it
-is let go or done; so the tasks of whoever was killed are taken up as soon as nobody can doubt that he is dead.
+Only the row of a task gives the right to work on it. A consumer that is delivered a task of another one waits until
+that one lets go of it or is done; so a task of a killed consumer is taken up as soon as its lease has run out.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from messenger.apps.search.engines import broker
 from messenger.apps.search.engines.rabbit import RabbitEngine
 from messenger.apps.search.index import Index
 from messenger.apps.search.results import Results
-from messenger.apps.search.schemas import Work
+from messenger.apps.search.schemas import TakenTask
 from messenger.db.database import Database
 from messenger.errors import Unavailable
 from messenger.identity import MAX_ID
@@ -40,7 +40,7 @@ class Consumer:
         self._delay = delay
         self._outbox = RabbitEngine(url, db, results, delay)  # what is put back here must be handed over again
         self._handling: set[asyncio.Task[None]] = set()
-        self._working: dict[AbstractIncomingMessage, Work] = {}
+        self._working: dict[AbstractIncomingMessage, TakenTask] = {}
         self._is_leaving = False
         self._running: asyncio.Task[NoReturn] | None = None
 
@@ -49,7 +49,7 @@ class Consumer:
         self._running = asyncio.create_task(broker.keep(self._url, self._receive), name="search consumer")
 
     async def stop(self) -> None:
-        """What was begun is put back, and its message taken out: the outbox of whoever is left sends another one."""
+        """Puts back what was begun and removes its message: the outbox of a process that stays sends a new one."""
         self._is_leaving = True
         left = list(self._handling)
         for task in left:
@@ -73,7 +73,7 @@ class Consumer:
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(lambda _: end("the queue was deleted"))
         await channel.set_qos(AT_ONCE)
-        for name, handle in ((broker.QUEUE, self._do), (broker.DEAD, self._bury)):
+        for name, handle in ((broker.QUEUE, self._do), (broker.DEAD, self._give_up)):
             queue = await channel.get_queue(name, ensure=False)
             async with asyncio.timeout(broker.CONNECT_TIMEOUT):
                 await queue.consume(partial(self._begin, handle))
@@ -111,7 +111,7 @@ class Consumer:
             del self._working[message]
         await answer(message.ack())
 
-    async def _taken_up(self, task_id: int) -> Work | None:
+    async def _taken_up(self, task_id: int) -> TakenTask | None:
         """None: it is over."""
         while True:
             with suppress(Unavailable):
@@ -120,7 +120,7 @@ class Consumer:
                     return work
             await asyncio.sleep(tasks.LOOK)
 
-    async def _bury(self, message: AbstractIncomingMessage, task_id: int) -> None:
+    async def _give_up(self, message: AbstractIncomingMessage, task_id: int) -> None:
         while True:
             with suppress(Unavailable):
                 if await tasks.give_up(self._db, task_id):

@@ -8,7 +8,7 @@ from contextlib import suppress
 from messenger.apps.search import tasks
 from messenger.apps.search.index import Index
 from messenger.apps.search.results import Results
-from messenger.apps.search.schemas import Work
+from messenger.apps.search.schemas import TakenTask
 from messenger.db.database import Database
 from messenger.errors import Unavailable
 
@@ -25,7 +25,7 @@ class LocalEngine:
         self._delay = delay
         self._news = asyncio.Event()
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._working: dict[asyncio.Task[None], Work] = {}
+        self._working: dict[asyncio.Task[None], TakenTask] = {}
         self._running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -73,7 +73,7 @@ class LocalEngine:
         del self._working[task]
         self._slots.release()
 
-    async def _do(self, work: Work) -> None:
+    async def _do(self, work: TakenTask) -> None:
         try:
             await tasks.do(self._db, self._results, self._index, work, self._delay)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Where lies what tasks found until it is fetched: one small port, with PostgreSQL or Redis behind it.
+"""Keeps what tasks found until it is fetched: one small port, with PostgreSQL or Redis behind it.
 
 A store may lose everything at any moment. The row of a task says how much must still be there, so a loss is called
 one and never an empty result.
@@ -7,13 +7,13 @@ one and never an empty result.
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from messenger.apps.search.schemas import Match, Result, Task, Work
+from messenger.apps.search.schemas import Match, Result, TakenTask, Task
 from messenger.db.database import Transaction
 from messenger.settings import Config
 
 
 class Results(Protocol):
-    async def keep(self, tx: Transaction, work: Work, found: Sequence[Match]) -> None:
+    async def keep(self, tx: Transaction, work: TakenTask, found: Sequence[Match]) -> None:
         """Inside the transaction that calls the task done."""
 
     async def is_lost(self, tx: Transaction, task: Task) -> bool:

@@ -11,9 +11,8 @@ from typing import Any
 from redis import asyncio as redis
 from redis.exceptions import RedisError
 
-from messenger.apps.search.schemas import LIFETIME, Match, Result, Task, Work
+from messenger.apps.search.schemas import LIFETIME, Match, Result, TakenTask, Task
 from messenger.db.database import Transaction
-from messenger.db.statements import text
 from messenger.errors import Unavailable
 
 TIMEOUT = 1.0
@@ -36,12 +35,12 @@ class RedisResults:
         self._client: redis.Redis[bytes] = redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
         self._take = self._client.register_script(TAKE)
 
-    async def keep(self, tx: Transaction, work: Work, found: Sequence[Match]) -> None:
+    async def keep(self, tx: Transaction, work: TakenTask, found: Sequence[Match]) -> None:
         results = [Result(place, one.chat_id, one.message_id) for place, one in enumerate(found, 1)]
         await self._add(work, results, anew=True)
 
     async def is_lost(self, tx: Transaction, task: Task) -> bool:
-        left = (await tx.session.execute(text(LOCK), {"task": task.task_id})).scalar_one_or_none()
+        left = (await tx.run(LOCK, task=task.task_id)).scalar_one_or_none()
         with answering():
             return (left or 0) > int(await self._client.zcard(key(task)))
 
@@ -54,13 +53,13 @@ class RedisResults:
 
     async def take(self, tx: Transaction, task: Task, chosen: Sequence[Result]) -> list[Result]:
         with answering():
-            places = {int(place) for place in await self._take([key(task)], [one.place for one in chosen])}
+            places = {int(place) for place in await self._take([key(task)], [one.number for one in chosen])}
         try:
-            await tx.session.execute(text(COUNT), {"task": task.task_id, "taken": len(places)})
+            await tx.run(COUNT, task=task.task_id, taken=len(places))
         except BaseException:
-            await self.put_back(task, [one for one in chosen if one.place in places])
+            await self.put_back(task, [one for one in chosen if one.number in places])
             raise
-        return [one for one in chosen if one.place in places]
+        return [one for one in chosen if one.number in places]
 
     async def put_back(self, task: Task, taken: Sequence[Result]) -> None:
         with suppress(Unavailable):  # then they are lost, and the task says so
@@ -75,10 +74,10 @@ class RedisResults:
         with suppress(Exception):
             await self._client.connection_pool.disconnect(inuse_connections=True)
 
-    async def _add(self, task: Task | Work, results: Sequence[Result], *, anew: bool = False) -> None:
+    async def _add(self, task: Task | TakenTask, results: Sequence[Result], *, anew: bool = False) -> None:
         if not results:
             return
-        members = {f"{one.chat_id}:{one.message_id}": one.place for one in results}
+        members = {f"{one.chat_id}:{one.message_id}": one.number for one in results}
         with answering():
             async with self._client.pipeline(transaction=True) as pipe:
                 if anew:
@@ -88,7 +87,7 @@ class RedisResults:
                 await pipe.execute()
 
 
-def key(task: Task | Work) -> str:
+def key(task: Task | TakenTask) -> str:
     """Each try has its own: what a late one found is not mixed with what counts."""
     return f"messenger:search:{task.task_id}:{task.attempt}"
 

@@ -5,7 +5,6 @@ from collections.abc import Collection, Sequence
 from messenger.apps.search.schemas import Match, Matches, SearchRequest
 from messenger.apps.search.words import Question
 from messenger.db.database import Transaction
-from messenger.db.statements import text
 from messenger.errors import ChatNotFound
 
 OFTEN = 3  # times among the newest documents: see search_find
@@ -41,7 +40,7 @@ async def find(
         "before": request.after and request.after.message_id,
         "needed": needed,
     }
-    row = (await tx.session.execute(text(FIND), given)).one()
+    row = (await tx.run(FIND, **given)).one()
     if not row.is_open:
         raise ChatNotFound
     if row.messages is None:
@@ -56,17 +55,15 @@ async def show(
     """Which of these chats the asker may read now; and what the words are reduced to, by both languages: a word that
     says nothing to nothing."""
     given = {"asker": asker, "chats": list(chats), "words": words}
-    row = (await tx.session.execute(text("select * from search_show(:asker, :chats, :words)"), given)).one()
+    row = (await tx.run("select * from search_show(:asker, :chats, :words)", **given)).one()
     return set(row.open), {word: frozenset(forms.split()) for word, forms in zip(words, row.forms, strict=True)}
 
 
 async def find_chats(tx: Transaction, asker: int) -> list[int]:
     """Those the asker is in, in which anything was said; latest first."""
-    rows = await tx.session.execute(
-        text(
-            "select c.id from members m join chats c on c.id = m.chat_id and c.deleted_at is null and c.head_id > 0"
-            " where m.user_id = :asker order by c.head_id desc"
-        ),
-        {"asker": asker},
+    rows = await tx.run(
+        "select c.id from members m join chats c on c.id = m.chat_id and c.deleted_at is null and c.head_id > 0"
+        " where m.user_id = :asker order by c.head_id desc",
+        asker=asker,
     )
     return list(rows.scalars())
