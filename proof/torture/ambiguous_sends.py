@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from proof.lab.cluster import happens, running
 from proof.lab.proxy import Mood, Proxy
+from proof.lab.waiting import happens, running
 from proof.torture.journal import Stored
 from proof.torture.plan import Fault
 from proof.torture.scenario import OWN_CHAT, Scenario

@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager, suppress
 
 import psutil  # type: ignore[import-untyped]
 
-from proof.lab.cluster import AWAY, running
 from proof.lab.crowd import Client, sign_in
+from proof.lab.processes import AWAY
+from proof.lab.waiting import running
 from proof.torture.journal import Ended
 from proof.torture.plan import DOOR, Fault
 from proof.torture.scenario import OWN_CHAT, Scenario

@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proof.lab.cluster import AWAY, happens
 from proof.lab.crowd import Actor, Client
+from proof.lab.processes import AWAY
 from proof.lab.proxy import Proxy
+from proof.lab.waiting import happens
 from proof.torture.journal import Asked, Journal, Membership
 from proof.torture.plan import CHATS, DOOR, REQUESTS, SOCKETS, Act, Draft, LastWords, Plan
 from proof.torture.speakers import Reading, Requester, Result, Saying, Speaker

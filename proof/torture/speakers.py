@@ -12,8 +12,8 @@ from random import Random
 
 import msgspec
 
-from proof.lab.cluster import AWAY
 from proof.lab.crowd import Actor, Client, Place
+from proof.lab.processes import AWAY
 from proof.lab.proxy import Proxy
 from proof.torture.journal import (
     Ack,

@@ -14,9 +14,11 @@ import aiohttp
 
 from messenger.db.private import keeper
 from messenger.db.private.cluster import PrivatePostgres
-from proof.lab.cluster import Cluster, Process, Valkey
+from proof.lab.cluster import Cluster
 from proof.lab.crowd import Actor, Client, sign_up
+from proof.lab.processes import Process
 from proof.lab.proxy import Dropper, PostgresNotifications, Proxy, RedisPublishes, Side, to_file, to_port
+from proof.lab.redis import Valkey
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from proof.lab.cluster import AWAY
 from proof.lab.crowd import Client, Cut, Follower, Reply
+from proof.lab.processes import AWAY
 from proof.lab.proxy import Proxy
 from proof.torture.journal import Journal, Opened, Page, Row, Shut, digest
 from proof.torture.plan import THE_END

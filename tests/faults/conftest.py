@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 import asyncpg
 import pytest
 
-from proof.lab.cluster import Cluster, Process
+from proof.lab.cluster import Cluster
 from proof.lab.crowd import Actor, new_name, sign_up
+from proof.lab.processes import Process
 
 PEOPLE = 6
 

@@ -13,8 +13,11 @@ import asyncpg
 import pytest
 from redis import asyncio as redis
 
-from proof.lab.cluster import AWAY, Cluster, Process, Valkey, happens, running
+from proof.lab.cluster import Cluster
 from proof.lab.crowd import Actor, Client, Follower, clients, ends, new_name
+from proof.lab.processes import AWAY, Process
+from proof.lab.redis import Valkey
+from proof.lab.waiting import happens, running
 from tests.faults.sizes import sized
 
 MESSAGES = sized(5_000)

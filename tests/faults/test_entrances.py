@@ -10,8 +10,9 @@ from uuid import uuid4
 import aiohttp
 import asyncpg
 
-from proof.lab.cluster import PATIENCE, Process
 from proof.lab.crowd import Actor, Client, clients, new_name
+from proof.lab.processes import Process
+from proof.lab.waiting import PATIENCE
 
 Hear = Callable[[], Awaitable[str]]  # the words of the next message
 

@@ -13,7 +13,8 @@ import asyncpg
 import pytest
 
 from messenger.db.schema import upgrade
-from proof.lab.cluster import Cluster, Process
+from proof.lab.cluster import Cluster
+from proof.lab.processes import Process
 
 HEAD_LOCK = "perform pg_advisory_xact_lock(7236837);"
 CHAT_LOCK = "perform 1 from chats c where c.id = any (s_chat || r_chat) order by c.id for no key update;"

@@ -9,8 +9,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from proof.lab.cluster import AWAY, PATIENCE, Cluster, Process, happens, running
+from proof.lab.cluster import Cluster
 from proof.lab.crowd import Actor, Client, Follower, Journal, clients, ends, new_name, send_until_known
+from proof.lab.processes import AWAY, Process
+from proof.lab.waiting import PATIENCE, happens, running
 from tests.faults.sizes import sized
 
 KILLS = sized(10, least=6)

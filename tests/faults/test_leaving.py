@@ -10,8 +10,10 @@ import aiohttp
 import asyncpg
 import pytest
 
-from proof.lab.cluster import AWAY, Cluster, Process, running
+from proof.lab.cluster import Cluster
 from proof.lab.crowd import Actor, Client, Follower, clients, cut, new_name, sign_in, sign_up
+from proof.lab.processes import AWAY, Process
+from proof.lab.waiting import running
 from tests.faults.sizes import sized
 
 ROUNDS = sized(100, least=15)

@@ -5,8 +5,9 @@ import time
 
 import asyncpg
 
-from proof.lab.cluster import Cluster, Process
+from proof.lab.cluster import Cluster
 from proof.lab.crowd import Actor, Client, clients, new_name
+from proof.lab.processes import Process
 
 EACH = 30
 

@@ -7,8 +7,8 @@ from functools import partial
 
 import asyncpg
 
-from proof.lab.cluster import Process
 from proof.lab.crowd import Actor, Client, Follower, clients, ends, new_name
+from proof.lab.processes import Process
 from tests.faults.sizes import sized
 
 SENDERS = 20

@@ -7,8 +7,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from proof.lab.cluster import AWAY, Cluster, Process, happens, running
+from proof.lab.cluster import Cluster
 from proof.lab.crowd import Client, clients, new_name, sign_up
+from proof.lab.processes import AWAY, Process
+from proof.lab.waiting import happens, running
 from tests.apps.search.finding import indexed, is_true
 from tests.faults.sizes import sized
 

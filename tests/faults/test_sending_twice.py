@@ -7,8 +7,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from proof.lab.cluster import Cluster, Process, happens
+from proof.lab.cluster import Cluster
 from proof.lab.crowd import Actor, Client, Reply, clients, new_name, sign_up
+from proof.lab.processes import Process
+from proof.lab.waiting import happens
 
 COPIES = 50
 

@@ -11,9 +11,11 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from messenger.db.private import keeper
-from proof.lab.cluster import Cluster, Process, family, happens
+from proof.lab.cluster import Cluster
 from proof.lab.crowd import Actor, Client, Reply, clients, new_name
+from proof.lab.processes import Process, family
 from proof.lab.proxy import Mood, Proxy, to_file
+from proof.lab.waiting import happens
 
 BOUND = 15.0  # for an answer at all; how soon it came is printed
 WAVES = (0.0, 1.5, 3.0)  # seconds of silence before something is asked: it is noticed, and it is known already

@@ -19,7 +19,8 @@ from messenger.db.private import keeper
 from messenger.db.private.binaries import choose
 from proof.bench.load.meter import Meter
 from proof.bench.load.tally import quantile
-from proof.lab.cluster import Cluster, clean_environment
+from proof.lab.cluster import Cluster
+from proof.lab.processes import clean_environment
 
 TABLE = "drop table if exists bench_rows; create table bench_rows (like messages including all)"
 INSERT = """

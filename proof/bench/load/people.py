@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from proof.lab.cluster import Cluster, Process
+from proof.lab.cluster import Cluster
 from proof.lab.crowd import new_name, sign_up
+from proof.lab.processes import Process
 
 SESSIONS = """
     insert into sessions (user_id, token_hash, expires_at)

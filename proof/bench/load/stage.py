@@ -17,7 +17,9 @@ import asyncpg
 from messenger.settings import Config
 from proof.bench.load import profile
 from proof.bench.load.people import Person, gather, invite, pair_up, reminisce
-from proof.lab.cluster import ROOT, Cluster, Process, clean_environment, happens, processes_of
+from proof.lab.cluster import Cluster
+from proof.lab.processes import ROOT, Process, clean_environment, processes_of
+from proof.lab.waiting import happens
 
 PATIENCE = 120.0
 PEOPLE = 2000

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from proof.lab.cluster import ROOT, clean_environment
+from proof.lab.processes import ROOT, clean_environment
 from proof.torture.clauses import CLAUSES
 from proof.torture.journal import (
     Ack,

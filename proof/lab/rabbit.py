@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Self
 
 import aio_pika
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
-from proof.lab.cluster import clean_environment, end_all, free_port, happens
+from proof.lab.processes import clean_environment, end_all, free_port
+from proof.lab.waiting import happens
 
 PATIENCE = 60.0
 CONFIGURATION = """\
