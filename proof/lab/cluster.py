@@ -37,7 +37,7 @@ class Cluster:
         return self._pairs[name]
 
     @property
-    def cluster(self) -> Path:
+    def database_folder(self) -> Path:
         return self.folder / "data" / keeper.CLUSTER
 
     @property
@@ -51,7 +51,7 @@ class Cluster:
 
     def kill_postgres(self) -> None:
         """Postmaster and children, as at a crash of the machine under it."""
-        pid = int((self.cluster / "postmaster.pid").read_text().split()[0])
+        pid = int((self.database_folder / "postmaster.pid").read_text().split()[0])
         postmaster = psutil.Process(pid)
         with suppress(psutil.NoSuchProcess):
             postmaster.suspend()  # it must not start anybody while its children are counted
@@ -62,7 +62,7 @@ class Cluster:
     def close(self) -> None:
         for one in self.processes:
             one.kill()
-        # Nobody uses the database now, and its keeper stops it; whoever is still there after that is ended.
+        # Nobody uses the database now, and its keeper stops it; processes that are still there after that are killed.
         until = time.monotonic() + PATIENCE
         while (left := processes_of(self.folder)) and time.monotonic() < until:
             time.sleep(STEP)

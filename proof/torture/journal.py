@@ -191,7 +191,7 @@ class Struck(msgspec.Struct, frozen=True, array_like=True, tag="struck", gc=Fals
 
 
 class Recovered(msgspec.Struct, frozen=True, array_like=True, tag="recovered", gc=False):
-    """Whoever was hit acknowledges again: that many seconds after the fault was over."""
+    """The processes that were hit acknowledge again: that many seconds after the fault was over."""
 
     at: int
     number: int

@@ -76,7 +76,7 @@ class Pipe(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.opened.done():
             self.opened.set_exception(ConnectionError("cut before the upgrade"))
-            self.opened.exception()  # whoever gave up waiting does not look any more
+            self.opened.exception()  # read once here: a caller that gave up waiting never reads it
         self.ended.set()
 
     def data_received(self, data: bytes) -> None:

@@ -35,7 +35,7 @@ from proof.torture.pipe import NotOpened, Pipe
 from proof.torture.plan import Draft
 
 WINDOW = 64
-STALLED = 4.0  # nothing answered for so long with sends under way: whoever is there may be dead
+STALLED = 4.0  # nothing answered for so long with sends under way: the other side may be dead
 BREATH = 0.05
 AGAIN = 0.1
 

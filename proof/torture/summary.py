@@ -59,8 +59,8 @@ class Summary(msgspec.Struct):
     unknowns: int
     repeated: int  # acks that said `replayed`
     refused: int
-    doubted: int  # stored before anybody was told; then sent again
-    doubted_replayed: int
+    ambiguous: int  # stored before anybody was told; then sent again
+    ambiguous_replayed: int
     heard: int
     pages: int
     marks: int
@@ -107,8 +107,8 @@ def summarize(history: History, plan: Plan, *, command: str, seconds: float, dro
         unknowns=len(history.unknowns),
         repeated=sum(ack.replayed for _, ack in history.acks),
         refused=len(history.refusals),
-        doubted=sum(len(one.keys) for _, one in history.stored),
-        doubted_replayed=doubted_replayed(history),
+        ambiguous=sum(len(one.keys) for _, one in history.stored),
+        ambiguous_replayed=ambiguous_replayed(history),
         heard=sum(len(line.heard) for line in history.lines.values()),
         pages=len(history.pages),
         marks=len(history.marks),
@@ -132,14 +132,14 @@ def summarize(history: History, plan: Plan, *, command: str, seconds: float, dro
     )
 
 
-def doubted_replayed(history: History) -> int:
-    doubted = {(one.sender, one.chat, key) for _, one in history.stored for key in one.keys}
+def ambiguous_replayed(history: History) -> int:
+    ambiguous = {(one.sender, one.chat, key) for _, one in history.stored for key in one.keys}
     said = set()
     for _, ack in history.acks:
         _, sent = history.sends[ack.ref]
         if ack.replayed:
             said.add((sent.sender, sent.chat, sent.key))
-    return len(doubted & said)
+    return len(ambiguous & said)
 
 
 def cuts(history: History) -> Counter[str]:

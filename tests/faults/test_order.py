@@ -1,4 +1,4 @@
-"""One order for everybody: whoever reads, by whatever way and from whatever process, sees it grow without a hole."""
+"""One order for everybody: a reader, by any way and from any process, sees it grow without a hole."""
 
 import asyncio
 import random

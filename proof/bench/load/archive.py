@@ -94,12 +94,12 @@ def sentences(choice: random.Random, number: int, known: Sequence[str]) -> Itera
 
 
 async def fill(
-    house: Cluster, people: Sequence[Person], number: int, *, chats: int, mine: int, seed: int = 1
+    cluster: Cluster, people: Sequence[Person], number: int, *, chats: int, mine: int, seed: int = 1
 ) -> Archive:
     """So many messages, spread over the chats; the first person is in some of them, the second in all."""
     choice = random.Random(seed)
     asker, speaker = people[:2]
-    connection = await asyncpg.connect(house.dsn)
+    connection = await asyncpg.connect(cluster.dsn)
     try:
         rows = await connection.fetch(CHATS, "group", "archive", [speaker.user_id] * chats)
         archive = Archive(asker, [int(row["id"]) for row in rows])

@@ -10,16 +10,16 @@ from proof.lab.cluster import Cluster
 ROWS = "select key, id, seq from messages where id > $1"
 
 
-async def head(house: Cluster) -> int:
-    connection = await asyncpg.connect(house.dsn)
+async def head(cluster: Cluster) -> int:
+    connection = await asyncpg.connect(cluster.dsn)
     try:
         return int(await connection.fetchval("select max(position) from log_head"))
     finally:
         await connection.close()
 
 
-async def compare(house: Cluster, journal: Path, after: int) -> dict[str, int]:
-    connection = await asyncpg.connect(house.dsn)
+async def compare(cluster: Cluster, journal: Path, after: int) -> dict[str, int]:
+    connection = await asyncpg.connect(cluster.dsn)
     try:
         rows = await connection.fetch(ROWS, after)
     finally:

@@ -50,9 +50,9 @@ class Person:
     token: str
 
 
-async def invite(house: Cluster, process: Process, number: int) -> list[Person]:
+async def invite(cluster: Cluster, process: Process, number: int) -> list[Person]:
     [first] = await sign_up(process, [new_name("founder")])
-    connection = await asyncpg.connect(house.dsn)
+    connection = await asyncpg.connect(cluster.dsn)
     try:
         rows = await connection.fetch(PEOPLE, new_name("person"), int(first.user_id), number)
         people = [Person(row["id"], secrets.token_hex(16)) for row in rows]
@@ -64,10 +64,10 @@ async def invite(house: Cluster, process: Process, number: int) -> list[Person]:
     return people
 
 
-async def pair_up(house: Cluster, people: Sequence[Person]) -> list[int]:
+async def pair_up(cluster: Cluster, people: Sequence[Person]) -> list[int]:
     """Direct chats of the first with the second, the third with the fourth, and so on."""
     pairs = list(zip(people[::2], people[1::2], strict=True))
-    connection = await asyncpg.connect(house.dsn)
+    connection = await asyncpg.connect(cluster.dsn)
     try:
         rows = await connection.fetch(CHATS, "direct", None, [one.user_id for one, _ in pairs])
         chats = [int(row["id"]) for row in rows]
@@ -85,9 +85,9 @@ async def pair_up(house: Cluster, people: Sequence[Person]) -> list[int]:
     return chats
 
 
-async def gather(house: Cluster, people: Sequence[Person], name: str) -> int:
+async def gather(cluster: Cluster, people: Sequence[Person], name: str) -> int:
     """One group with all of them."""
-    connection = await asyncpg.connect(house.dsn)
+    connection = await asyncpg.connect(cluster.dsn)
     try:
         chat = int(await connection.fetchval(CHATS, "group", name, [people[0].user_id]))
         await _join(connection, [(chat, one.user_id) for one in people])
@@ -96,9 +96,9 @@ async def gather(house: Cluster, people: Sequence[Person], name: str) -> int:
     return chat
 
 
-async def reminisce(house: Cluster, chat_id: int, people: Sequence[Person], number: int) -> None:
+async def reminisce(cluster: Cluster, chat_id: int, people: Sequence[Person], number: int) -> None:
     """So many messages said in this new chat before."""
-    connection = await asyncpg.connect(house.dsn)
+    connection = await asyncpg.connect(cluster.dsn)
     try:
         await connection.execute(PAST, chat_id, number, [one.user_id for one in people])
         await connection.execute("vacuum analyze messages")

@@ -72,7 +72,7 @@ def sends(results: Results) -> str:
     return table(head, rows)
 
 
-def limits(results: Results) -> str:
+def baselines(results: Results) -> str:
     """What has no users: rows, echoes, sends of the kernel."""
     rows = []
     for key in results.rounds:
@@ -91,7 +91,7 @@ def limits(results: Results) -> str:
                     number(results.median(key, "tool_share")),
                 ]
             )
-    return table(["limit", "by", "per second", "p50 ms", "p99 ms", "CPU us each", "tool"], rows)
+    return table(["baseline", "by", "per second", "p50 ms", "p99 ms", "CPU us each", "tool"], rows)
 
 
 def groups(results: Results) -> str:
@@ -180,7 +180,7 @@ def verdicts(results: Results) -> str:
 
 
 def everything(results: Results) -> str:
-    parts = [sends(results), groups(results), idle(results), pages(results), limits(results), verdicts(results)]
+    parts = [sends(results), groups(results), idle(results), pages(results), baselines(results), verdicts(results)]
     if results.others() > NOISE:
         parts.append(
             f"NOISY: somebody else used {results.others():.0%} of the machine. Rates and latencies are those of a"

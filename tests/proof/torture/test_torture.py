@@ -34,7 +34,7 @@ from proof.torture.journal import (
 from proof.torture.ledger import Entry
 from tests.proof.torture.record import Recorded
 
-WIRE, SEED, FAULTS, SENDS, DOUBTS = "redis", 40, 9, 1500, 100
+WIRE, SEED, FAULTS, SENDS, AMBIGUOUS = "redis", 40, 9, 1500, 100
 KINDS = {"kick", "lost doorbells", "logout", "kill server", "kill postgres", "kill worker", "cut line", "ambiguous",
          "kill redis"}  # fmt: skip
 WITNESS = "witness by sse"
@@ -43,7 +43,7 @@ WITNESS = "witness by sse"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, "subprocess.CompletedProcess[str]"]:
     folder = tmp_path_factory.mktemp("torture")
-    options = {"wire": WIRE, "seed": SEED, "faults": FAULTS, "sends": SENDS, "doubts": DOUBTS, "report": folder}
+    options = {"wire": WIRE, "seed": SEED, "faults": FAULTS, "sends": SENDS, "ambiguous": AMBIGUOUS, "report": folder}
     flags = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "proof.torture", *flags, "--minutes", "4", "--keep"]
     environment = {**clean_environment(), "TMPDIR": os.environ.get("TMPDIR", str(folder))}
@@ -65,7 +65,7 @@ def test_nine_faults_break_no_clause(run: tuple[Path, "subprocess.CompletedProce
     assert (found["wire"], found["seed"], found["faults"]) == (WIRE, SEED, dict.fromkeys(KINDS, 1))
     assert found["acked"] >= SENDS
     assert [one["clause"] for one in found["verdicts"]] == [clause.name for clause in CLAUSES]
-    assert (found["doubted"], found["doubted_replayed"]) == (DOUBTS, DOUBTS)
+    assert (found["ambiguous"], found["ambiguous_replayed"]) == (AMBIGUOUS, AMBIGUOUS)
     assert found["unknowns"] > 0 and found["dropped_doorbells"] > 0, "the faults hit somebody"
     page = (folder / "report.html").read_text()
     assert "every clause holds" in page and "<script" not in page and "http://" not in page

@@ -1,6 +1,6 @@
-"""Where it plays: servers with their PostgreSQL pinned to some cores, the generator to others.
+"""The servers that are measured: with their PostgreSQL pinned to some cores, the load generator to others.
 
-A child inherits the cores of who starts it, and so do the workers, the keeper and PostgreSQL.
+A child inherits the cores of its parent, and so do the workers, the keeper and PostgreSQL.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ async def started(process: Process, cores: Sequence[int] = SERVER_CORES) -> Proc
 
 
 class Null(Process):
-    module = "proof.bench.limits.null"
+    module = "proof.bench.baselines.null"
 
 
 SEARCHLESS = ",".join(name for name in Config.apps if name != "search")
@@ -70,18 +70,18 @@ SERVERS: dict[str, tuple[Sequence[int], type[Process], dict[str, str]]] = {
 
 
 class Bare(Process):
-    module = "proof.bench.limits.bare"
+    module = "proof.bench.baselines.bare"
 
 
 class Server:
-    """A house with one server in it, everything at its defaults, and a cast."""
+    """A cluster with one server, everything at its defaults, and the people of the load."""
 
     def __init__(self, folder: Path, cores: Sequence[int], *, kind: type[Process], **settings: str) -> None:
         folder.mkdir()
-        self.house = Cluster(folder)
+        self.cluster = Cluster(folder)
         self.cores = cores
         self._kind = kind
-        # The level that production has: a line for each request. House asks for ERROR, which would flatter.
+        # The level that production has: a line for each request. The lab asks for ERROR, which would flatter.
         self._settings = {"LOG_LEVEL": "INFO", **settings}
         self.process = self.new_process()
         self.people: list[Person] = []
@@ -90,18 +90,18 @@ class Server:
         self.past: list[int] = []
 
     def new_process(self) -> Process:
-        process = self._kind(self.house.folder, self._settings)
-        self.house.processes.append(process)
+        process = self._kind(self.cluster.folder, self._settings)
+        self.cluster.processes.append(process)
         return process
 
     async def open(self, people: int) -> None:
         await started(self.process, self.cores)
-        self.people = await invite(self.house, self.process, people)
+        self.people = await invite(self.cluster, self.process, people)
 
     async def pairs(self, number: int) -> list[dict[str, Any]]:
-        """The same chats whoever asks: the first ones."""
+        """The first chats, the same ones at every call."""
         if len(self.chats) < number:
-            self.chats += await pair_up(self.house, self.people[2 * len(self.chats) : 2 * number])
+            self.chats += await pair_up(self.cluster, self.people[2 * len(self.chats) : 2 * number])
         return [
             {"chat_id": chat, "sender": one.token, "partner": other.token}
             for chat, one, other in zip(self.chats[:number], self.people[::2], self.people[1::2], strict=False)
@@ -111,7 +111,7 @@ class Server:
         """Its id, and the tokens of its members: the last of the cast, so that none of them is in a pair as well."""
         members = self.people[-size:]
         if size not in self.groups:
-            self.groups[size] = await gather(self.house, members, f"all {size}")
+            self.groups[size] = await gather(self.cluster, members, f"all {size}")
         return self.groups[size], [one.token for one in members]
 
     async def histories(self, lengths: Sequence[int]) -> list[int]:
@@ -121,8 +121,8 @@ class Server:
         if not self.past:
             for length in lengths:
                 readers = self.people[:READERS]
-                chat = await gather(self.house, readers, f"past of {length}")
-                await reminisce(self.house, chat, readers, length)
+                chat = await gather(self.cluster, readers, f"past of {length}")
+                await reminisce(self.cluster, chat, readers, length)
                 self.past.append(chat)
             self.process.kill()
             await started(self.process, self.cores)
@@ -130,7 +130,7 @@ class Server:
         return self.past
 
     async def _is_indexed(self) -> bool:
-        connection = await asyncpg.connect(self.house.dsn)
+        connection = await asyncpg.connect(self.cluster.dsn)
         try:
             return bool(await connection.fetchval(INDEXED))
         finally:
@@ -140,12 +140,12 @@ class Server:
         """Roots of what is counted: the server with its workers, PostgreSQL with its keeper."""
         assert self.process.popen is not None
         mine = {self.process.popen.pid, *(worker.pid for worker in self.process.workers())}
-        postmaster = int((self.house.cluster / "postmaster.pid").read_text().split()[0])
-        others = [one.pid for one in processes_of(self.house.folder) if one.pid not in mine and one.pid != postmaster]
+        postmaster = int((self.cluster.database_folder / "postmaster.pid").read_text().split()[0])
+        others = [one.pid for one in processes_of(self.cluster.folder) if one.pid not in mine and one.pid != postmaster]
         return {**family(self.process), "postgres": [postmaster, *others]}
 
 
-class Stage:
+class Servers:
     """Every server of a run, opened when it is first needed and kept to the end: rounds then measure the same ones."""
 
     def __init__(self, folder: Path, seconds: float, *, scale: float = 1.0, profiles: bool = False) -> None:
@@ -159,7 +159,7 @@ class Stage:
     def sized(self, number: int) -> int:
         return max(2, round(number * self.scale))
 
-    async def server(self, name: str) -> Server:
+    async def named(self, name: str) -> Server:
         if name not in self._servers:
             cores, kind, settings = SERVERS[name]
             one = self._servers[name] = Server(self.folder / name, cores, kind=kind, **settings)
@@ -177,7 +177,7 @@ class Stage:
         if name == "bare":
             process: Process = Bare(self.folder, {})
         else:
-            process = (await self.server(name)).new_process()
+            process = (await self.named(name)).new_process()
         try:
             yield await started(process)
         finally:
@@ -217,7 +217,7 @@ class Stage:
         if self._bare is not None:
             self._bare.kill()
         for one in self._servers.values():
-            one.house.close()
+            one.cluster.close()
 
 
 async def generate(spec: dict[str, Any], cores: Sequence[int], patience: float) -> dict[str, Any]:

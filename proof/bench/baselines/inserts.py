@@ -35,24 +35,24 @@ SCRIPT = "\\set n :n + 1\n" + " ".join(
 TPS = re.compile(r"tps = ([\d.]+)")
 
 
-def find_pgbench(house: Cluster) -> str | None:
-    beside = choose(house.cluster).folder / "pgbench"
+def find_pgbench(cluster: Cluster) -> str | None:
+    beside = choose(cluster.database_folder).folder / "pgbench"
     return str(beside) if beside.exists() else shutil.which("pgbench")
 
 
 async def measure(
-    house: Cluster, families: dict[str, list[int]], clients: int, seconds: float, cores: tuple[int, ...]
+    cluster: Cluster, families: dict[str, list[int]], clients: int, seconds: float, cores: tuple[int, ...]
 ) -> dict[str, Any]:
     """`cores`: of the client; where PostgreSQL runs was decided when it was started."""
-    connection = await asyncpg.connect(house.dsn)
+    connection = await asyncpg.connect(cluster.dsn)
     await connection.execute(TABLE)
     await connection.close()
-    pgbench = find_pgbench(house)
+    pgbench = find_pgbench(cluster)
     meter = Meter(families)
     if pgbench is None:
-        rate, latencies = await with_asyncpg(house, clients, seconds)
+        rate, latencies = await with_asyncpg(cluster, clients, seconds)
     else:
-        rate, latencies = await with_pgbench(pgbench, house, clients, seconds, cores)
+        rate, latencies = await with_pgbench(pgbench, cluster, clients, seconds, cores)
     await asyncio.sleep(0.3)  # until the postmaster has buried the backends: their seconds are then its own
     used = meter.read()
     rows = rate * seconds
@@ -69,7 +69,7 @@ async def measure(
 
 
 async def with_pgbench(
-    pgbench: str, house: Cluster, clients: int, seconds: float, cores: tuple[int, ...]
+    pgbench: str, cluster: Cluster, clients: int, seconds: float, cores: tuple[int, ...]
 ) -> tuple[float, list[float]]:
     with tempfile.TemporaryDirectory() as place:
         script = Path(place) / "insert.sql"
@@ -88,7 +88,7 @@ async def with_pgbench(
             "--define=n=0",
             f"--file={script}",
             *own_log,
-            f"--host={house.socket_folder}",
+            f"--host={cluster.socket_folder}",
             f"--port={keeper.PORT}",
             "--username=messenger",
             "messenger",
@@ -105,12 +105,12 @@ async def with_pgbench(
         return float(found[1]), times
 
 
-async def with_asyncpg(house: Cluster, clients: int, seconds: float) -> tuple[float, list[float]]:
+async def with_asyncpg(cluster: Cluster, clients: int, seconds: float) -> tuple[float, list[float]]:
     latencies: list[float] = []
     until = time.perf_counter() + seconds
 
     async def insert(chat: int) -> None:
-        connection = await asyncpg.connect(house.dsn)
+        connection = await asyncpg.connect(cluster.dsn)
         statement = await connection.prepare(INSERT.format(chat="$1::bigint", number="$2::bigint", text=TEXT))
         number = 0
         while (began := time.perf_counter()) < until:
