@@ -2,10 +2,12 @@
 
 import json
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
+import asyncpg
 import psutil  # type: ignore[import-untyped]
 
 from messenger.db.private import keeper
@@ -44,15 +46,26 @@ class Cluster:
     def dsn(self) -> str:
         return f"postgresql://messenger@/messenger?host={quote(str(self.socket_folder))}&port={keeper.PORT}"
 
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[asyncpg.Connection]:
+        """A look into the database past the servers."""
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
     @property
     def socket_folder(self) -> Path:
         note = self.folder / "data" / "run" / "socket-folder"
         return Path(note.read_text()) if note.exists() else note.parent
 
+    def postmaster(self) -> psutil.Process:
+        return psutil.Process(int((self.database_folder / "postmaster.pid").read_text().split()[0]))
+
     def kill_postgres(self) -> None:
         """Postmaster and children, as at a crash of the machine under it."""
-        pid = int((self.database_folder / "postmaster.pid").read_text().split()[0])
-        postmaster = psutil.Process(pid)
+        postmaster = self.postmaster()
         with suppress(psutil.NoSuchProcess):
             postmaster.suspend()  # it must not start anybody while its children are counted
         for process in family(postmaster):

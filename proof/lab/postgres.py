@@ -14,17 +14,16 @@ import psutil  # type: ignore[import-untyped]
 from messenger.db.private import keeper
 from messenger.db.private.binaries import choose
 from messenger.db.schema import upgrade
-from proof.lab.processes import clean_environment, end_all, family
+from proof.lab.processes import Program, clean_environment, end_all, family
 from proof.lab.waiting import PATIENCE, happens
 
 
-class Postgres:
+class Postgres(Program):
     """A PostgreSQL that a test runs by hand: its data can be copied, promoted and put in another's place."""
 
     def __init__(self, data: Path, door: Path) -> None:
         self.data = data
         self.door = door
-        self.popen: subprocess.Popen[bytes] | None = None
         self.bin = choose(data).folder
 
     @property
@@ -41,16 +40,8 @@ class Postgres:
         self.door = door or self.door
         self.door.mkdir(mode=0o700, exist_ok=True)
         options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={self.door}", "-c", "port=5432"]
-        log = self.data.with_suffix(".log").open("ab")
-        with log:
-            self.popen = subprocess.Popen(
-                [*keeper.disguise(), str(self.bin / "postgres"), "-D", str(self.data), *options],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=clean_environment(),
-                start_new_session=True,
-            )
+        command = [*keeper.disguise(), str(self.bin / "postgres"), "-D", str(self.data), *options]
+        self.spawn(command, self.data.with_suffix(".log"), clean_environment())
         return self
 
     @asynccontextmanager
@@ -82,7 +73,7 @@ class Postgres:
 
     async def ready(self) -> Self:
         async def answers() -> bool:
-            assert self.popen is not None and self.popen.poll() is None, self.data.with_suffix(".log").read_text()
+            assert self.is_running, self.data.with_suffix(".log").read_text()
             try:
                 connection = await asyncpg.connect(self.dsn, timeout=2)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):

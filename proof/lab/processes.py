@@ -5,8 +5,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -38,6 +38,22 @@ def end_all(processes: Sequence[psutil.Process]) -> None:
     psutil.wait_procs(processes, timeout=5)
 
 
+@contextmanager
+def frozen(processes: Sequence[psutil.Process]) -> Iterator[None]:
+    """SIGSTOP, and SIGCONT whatever happens."""
+
+    def tell(number: int) -> None:
+        for one in processes:
+            with suppress(psutil.NoSuchProcess):
+                one.send_signal(number)
+
+    tell(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        tell(signal.SIGCONT)
+
+
 def family(process: psutil.Process) -> list[psutil.Process]:
     """A process and all below it; children first, so that none of them is adopted and forgotten."""
     with suppress(psutil.NoSuchProcess):
@@ -54,8 +70,27 @@ def processes_of(folder: Path) -> list[psutil.Process]:
     return found
 
 
-class Process:
-    """One `messenger-api` in a process group of its own."""
+class Program:
+    """Runs in a process group of its own; what it prints is kept in a file."""
+
+    popen: subprocess.Popen[bytes] | None = None
+
+    def spawn(
+        self, command: Sequence[str], printed: Path, environment: dict[str, str], folder: Path | None = None
+    ) -> None:
+        with printed.open("ab") as said:
+            self.popen = subprocess.Popen(
+                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+                start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def is_running(self) -> bool:
+        return self.popen is not None and self.popen.poll() is None
+
+
+class Process(Program):
+    """One `messenger-api`: a master and its workers."""
 
     module = "messenger"
 
@@ -63,15 +98,10 @@ class Process:
         self.folder = folder
         self.port = free_port()
         self.settings = settings
-        self.popen: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def is_running(self) -> bool:
-        return self.popen is not None and self.popen.poll() is None
 
     def start(self) -> Self:
         assert not self.is_running
@@ -85,16 +115,8 @@ class Process:
             **UNLIMITED,
             **self.settings,
         }
-        with (self.folder / f"said-{self.port}").open("ab") as said:
-            self.popen = subprocess.Popen(
-                [sys.executable, "-m", self.module],
-                cwd=self.folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                start_new_session=True,
-            )
+        command = [sys.executable, "-m", self.module]
+        self.spawn(command, self.folder / f"said-{self.port}", environment, self.folder)
         return self
 
     @property

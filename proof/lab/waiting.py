@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -19,6 +19,12 @@ async def happens(is_so: Callable[[], Awaitable[bool]], what: str, seconds: floa
         assert time.monotonic() - began < seconds, f"{what} did not happen within {seconds} s"
         await asyncio.sleep(STEP)
     return time.monotonic() - began
+
+
+async def at_most(seconds: float, work: Awaitable[object]) -> None:
+    """Until it is done, and no longer than that."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(work, seconds)
 
 
 @asynccontextmanager

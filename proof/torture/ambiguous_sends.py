@@ -4,8 +4,6 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-import asyncpg
-
 from proof.lab.proxy import Mood, Proxy
 from proof.lab.waiting import happens, running
 from proof.torture.journal import Stored
@@ -60,16 +58,13 @@ async def move(speaker: Speaker, door: Proxy) -> None:
 
 
 async def be_stored(scenario: Scenario, speaker: Speaker, some: Sequence[Saying]) -> None:
-    connection = await asyncpg.connect(scenario.topology.cluster.dsn)
     keys, sender = [f"c:{one.draft.key}" for one in some], int(speaker.actor.user_id)
+    async with scenario.topology.cluster.connected() as connection:
 
-    async def is_stored() -> bool:
-        return bool(await connection.fetchval(STORED, some[0].chat, sender, keys) == len(keys))
+        async def is_stored() -> bool:
+            return bool(await connection.fetchval(STORED, some[0].chat, sender, keys) == len(keys))
 
-    try:
         await happens(is_stored, "the commit of what was asked", PATIENCE)
-    finally:
-        connection.terminate()
 
 
 STORED = "select count(*) from messages where chat_id = $1 and sender_id = $2 and key = any($3)"

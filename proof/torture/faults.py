@@ -1,14 +1,11 @@
 """What breaks. Each fault returns the processes that it hit, and since when they may acknowledge again."""
 
 import asyncio
-import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 
-import psutil  # type: ignore[import-untyped]
-
-from proof.lab.proxy import Mood
+from proof.lab.processes import frozen
+from proof.lab.proxy import Mood, Proxy
 from proof.torture.ambiguous_sends import send_ambiguously
 from proof.torture.journal import Asked
 from proof.torture.membership_faults import kick, log_out
@@ -16,6 +13,8 @@ from proof.torture.plan import Fault
 from proof.torture.scenario import Scenario
 
 Hit = tuple[Sequence[int], float]
+Strike = Callable[[Scenario, Fault], Awaitable[Hit]]
+Harm = Callable[[Proxy, float], Awaitable[None]]  # done to a connection, for so many seconds
 SLOW_LINE, SLOW_DATABASE = 0.2, 0.05
 # Long enough that those who wait are told `unavailable` although it was stored.
 SWALLOWED_COMMITS = 1.1
@@ -42,71 +41,56 @@ async def kill_postgres(scenario: Scenario, fault: Fault) -> Hit:
 
 
 async def stop_worker(scenario: Scenario, fault: Fault) -> Hit:
-    await stopped(scenario.topology.processes[fault.process].workers(), fault.seconds)
+    with frozen(scenario.topology.processes[fault.process].workers()):
+        await asyncio.sleep(fault.seconds)
     return (fault.process,), time.monotonic()
 
 
 async def stop_backends(scenario: Scenario, fault: Fault) -> Hit:
     """Half of what serves clients there, whatever it holds at that moment."""
-    note = scenario.topology.cluster.database_folder / "postmaster.pid"
-    postmaster = psutil.Process(int(note.read_text().split()[0]))
-    backends = [one for one in postmaster.children() if any("messenger messenger" in word for word in one.cmdline())]
+    children = scenario.topology.cluster.postmaster().children()
+    backends = [one for one in children if any("messenger messenger" in word for word in one.cmdline())]
     scenario.choice.shuffle(backends)
-    await stopped(backends[: (len(backends) + 1) // 2], fault.seconds)
+    with frozen(backends[: (len(backends) + 1) // 2]):
+        await asyncio.sleep(fault.seconds)
     return (0, 1), time.monotonic()
 
 
-async def stopped(processes: Sequence[psutil.Process], seconds: float) -> None:
-    """SIGSTOP, and SIGCONT whatever happens."""
-    for one in processes:
-        with suppress(psutil.NoSuchProcess):
-            one.send_signal(signal.SIGSTOP)
-    try:
-        await asyncio.sleep(seconds)
-    finally:
-        for one in processes:
-            with suppress(psutil.NoSuchProcess):
-                one.send_signal(signal.SIGCONT)
+async def cut(proxy: Proxy, seconds: float) -> None:
+    proxy.cut()
 
 
-async def slow_line(scenario: Scenario, fault: Fault) -> Hit:
-    await scenario.doors[fault.process].slowly(SLOW_LINE, fault.seconds)
-    return (fault.process,), time.monotonic()
+async def be_silent(proxy: Proxy, seconds: float) -> None:
+    await proxy.in_mood(Mood.SILENT, seconds)
 
 
-async def cut_line(scenario: Scenario, fault: Fault) -> Hit:
-    scenario.doors[fault.process].cut()
-    return (fault.process,), time.monotonic()
+async def swallow(proxy: Proxy, seconds: float) -> None:
+    await proxy.in_mood(Mood.SWALLOWING, seconds)
 
 
-async def silent_line(scenario: Scenario, fault: Fault) -> Hit:
-    await scenario.doors[fault.process].in_mood(Mood.SILENT, fault.seconds)
-    return (fault.process,), time.monotonic()
+def on_line(harm: Harm) -> Strike:
+    async def strike(scenario: Scenario, fault: Fault) -> Hit:
+        await harm(scenario.doors[fault.process], fault.seconds)
+        return (fault.process,), time.monotonic()
+
+    return strike
 
 
-async def swallow_answers(scenario: Scenario, fault: Fault) -> Hit:
-    await scenario.doors[fault.process].in_mood(Mood.SWALLOWING, fault.seconds)
-    return (fault.process,), time.monotonic()
+def on_database(harm: Harm) -> Strike:
+    async def strike(scenario: Scenario, fault: Fault) -> Hit:
+        await harm(scenario.topology.base, fault.seconds)
+        return (1,), time.monotonic()
+
+    return strike
 
 
-async def slow_database(scenario: Scenario, fault: Fault) -> Hit:
-    await scenario.topology.base.slowly(SLOW_DATABASE, fault.seconds)
-    return (1,), time.monotonic()
+def on_redis(harm: Harm) -> Strike:
+    async def strike(scenario: Scenario, fault: Fault) -> Hit:
+        assert scenario.topology.redis is not None
+        await harm(scenario.topology.redis, fault.seconds)
+        return (0, 1), time.monotonic()
 
-
-async def cut_database(scenario: Scenario, fault: Fault) -> Hit:
-    scenario.topology.base.cut()
-    return (1,), time.monotonic()
-
-
-async def silent_database(scenario: Scenario, fault: Fault) -> Hit:
-    await scenario.topology.base.in_mood(Mood.SILENT, fault.seconds * SILENCE)
-    return (1,), time.monotonic()
-
-
-async def swallow_commits(scenario: Scenario, fault: Fault) -> Hit:
-    await scenario.topology.base.in_mood(Mood.SWALLOWING, SWALLOWED_COMMITS + fault.seconds / 4)
-    return (1,), time.monotonic()
+    return strike
 
 
 async def lose_doorbells(scenario: Scenario, fault: Fault) -> Hit:
@@ -114,18 +98,6 @@ async def lose_doorbells(scenario: Scenario, fault: Fault) -> Hit:
     carrier.is_dropping = True
     await asyncio.sleep(fault.seconds)
     carrier.is_dropping = False
-    return (0, 1), time.monotonic()
-
-
-async def cut_redis(scenario: Scenario, fault: Fault) -> Hit:
-    assert scenario.topology.redis is not None
-    scenario.topology.redis.cut()
-    return (0, 1), time.monotonic()
-
-
-async def silent_redis(scenario: Scenario, fault: Fault) -> Hit:
-    assert scenario.topology.redis is not None
-    await scenario.topology.redis.in_mood(Mood.SILENT, fault.seconds)
     return (0, 1), time.monotonic()
 
 
@@ -154,23 +126,23 @@ async def restart_one_by_one(scenario: Scenario, fault: Fault) -> Hit:
     return (), time.monotonic() - longest
 
 
-FAULTS: dict[str, Callable[[Scenario, Fault], Awaitable[Hit]]] = {
+FAULTS: dict[str, Strike] = {
     "kill worker": kill_worker,
     "kill server": kill_server,
     "kill postgres": kill_postgres,
     "stop worker": stop_worker,
     "stop backends": stop_backends,
-    "slow line": slow_line,
-    "cut line": cut_line,
-    "silent line": silent_line,
-    "swallowed answers": swallow_answers,
-    "slow database": slow_database,
-    "cut database": cut_database,
-    "silent database": silent_database,
-    "swallowed commits": swallow_commits,
+    "slow line": on_line(lambda proxy, seconds: proxy.slowly(SLOW_LINE, seconds)),
+    "cut line": on_line(cut),
+    "silent line": on_line(be_silent),
+    "swallowed answers": on_line(swallow),
+    "slow database": on_database(lambda proxy, seconds: proxy.slowly(SLOW_DATABASE, seconds)),
+    "cut database": on_database(cut),
+    "silent database": on_database(lambda proxy, seconds: be_silent(proxy, seconds * SILENCE)),
+    "swallowed commits": on_database(lambda proxy, seconds: swallow(proxy, SWALLOWED_COMMITS + seconds / 4)),
     "lost doorbells": lose_doorbells,
-    "cut redis": cut_redis,
-    "silent redis": silent_redis,
+    "cut redis": on_redis(cut),
+    "silent redis": on_redis(be_silent),
     "kill redis": kill_redis,
     "rolling restart": restart_one_by_one,
     "kick": kick,

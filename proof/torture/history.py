@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from proof.torture.journal import (
     Ack,
@@ -51,46 +51,35 @@ class History:
     def __init__(self, records: list[Record], ledger: Ledger) -> None:
         self.records = records
         self.ledger = ledger
-        self.sends: dict[int, tuple[int, Send]] = {}
-        self.acks: list[tuple[int, Ack]] = []
-        self.refusals: list[tuple[int, Refusal]] = []
-        self.unknowns: list[tuple[int, Unknown]] = []
-        self.stored: list[tuple[int, Stored]] = []
-        self.pages: list[tuple[int, Page]] = []
-        self.marks: dict[int, tuple[int, Mark]] = {}
-        self.marked: list[tuple[int, Marked]] = []
-        self.memberships: list[tuple[int, Membership]] = []
-        self.ended: list[tuple[int, Ended]] = []
-        self.asked: list[tuple[int, Asked]] = []
-        self.lines: dict[int, Listening] = {}
-        self._sort()
+        kinds: dict[type, list[Any]] = defaultdict(list)
+        for at, record in enumerate(records):
+            kinds[type(record)].append((at, record))
+        self.sends: dict[int, tuple[int, Send]] = {sent.ref: (at, sent) for at, sent in kinds[Send]}
+        self.marks: dict[int, tuple[int, Mark]] = {mark.ref: (at, mark) for at, mark in kinds[Mark]}
+        self.acks: list[tuple[int, Ack]] = kinds[Ack]
+        self.refusals: list[tuple[int, Refusal]] = kinds[Refusal]
+        self.unknowns: list[tuple[int, Unknown]] = kinds[Unknown]
+        self.stored: list[tuple[int, Stored]] = kinds[Stored]
+        self.pages: list[tuple[int, Page]] = kinds[Page]
+        self.marked: list[tuple[int, Marked]] = kinds[Marked]
+        self.memberships: list[tuple[int, Membership]] = kinds[Membership]
+        self.ended: list[tuple[int, Ended]] = kinds[Ended]
+        self.asked: list[tuple[int, Asked]] = kinds[Asked]
+        self.lines = self._lines()
 
-    def _sort(self) -> None:
-        lists: dict[type, list] = {  # type: ignore[type-arg]
-            Refusal: self.refusals, Unknown: self.unknowns, Stored: self.stored, Page: self.pages,
-            Marked: self.marked, Membership: self.memberships, Ended: self.ended, Asked: self.asked,
-        }  # fmt: skip
+    def _lines(self) -> dict[int, Listening]:
+        lines: dict[int, Listening] = {}
         for at, record in enumerate(self.records):
             match record:
-                case Said() | Told() | Gap():
-                    if record.line in self.lines:
-                        self.lines[record.line].heard.append((at, record))
-                case Send():
-                    self.sends[record.ref] = at, record
-                case Ack():
-                    self.acks.append((at, record))
-                    sent = self.sends.get(record.ref)
-                    if sent is not None and sent[1].line in self.lines:
-                        self.lines[sent[1].line].acked.append((at, record))
-                case Mark():
-                    self.marks[record.ref] = at, record
                 case Opened():
-                    self.lines[record.line] = Listening(record, at)
-                case Shut():
-                    if record.line in self.lines:
-                        self.lines[record.line].shut = at, record
-                case _ if type(record) in lists:
-                    lists[type(record)].append((at, record))
+                    lines[record.line] = Listening(record, at)
+                case Said() | Told() | Gap() if record.line in lines:
+                    lines[record.line].heard.append((at, record))
+                case Ack() if (sent := self.sends.get(record.ref)) is not None and sent[1].line in lines:
+                    lines[sent[1].line].acked.append((at, record))
+                case Shut() if record.line in lines:
+                    lines[record.line].shut = at, record
+        return lines
 
     # --- the database
 

@@ -5,19 +5,16 @@ In every other case the process that is not told stands still meanwhile, and wak
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-
-import psutil  # type: ignore[import-untyped]
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 
 from proof.lab.crowd import Client, sign_in
-from proof.lab.processes import AWAY
-from proof.lab.waiting import running
+from proof.lab.processes import AWAY, frozen
+from proof.lab.waiting import at_most, running
 from proof.torture.journal import Ended
 from proof.torture.plan import DOOR, Fault
 from proof.torture.scenario import OWN_CHAT, Scenario
 from proof.torture.speakers import Requester, Speaker
-from proof.torture.witnesses import ask_page
 
 LONG_ENOUGH = 1.0  # a fault of more seconds than that comes with a process that stands still
 PATIENCE = 15.0
@@ -32,19 +29,15 @@ async def kick(scenario: Scenario, fault: Fault) -> tuple[Sequence[int], float]:
     speaker.give(scenario.own(DOOR, 60, "removed"))
     leafing = [leaf(scenario, guest, process, chat) for process in range(2)]
     async with running(speaker.run(), *leafing) as (_, *leaving):
-        with suppress(TimeoutError):
-            async with asyncio.timeout(fault.seconds):
-                await speaker.settled.wait()
-        async with standing_still(scenario, fault):
+        await at_most(fault.seconds, speaker.settled.wait())
+        with standing_still(scenario, fault):
             await scenario.let_guest(into=False, process=fault.process)
             since = time.monotonic()
             speaker.give(scenario.own(DOOR, 10, "removed"))
         await asyncio.gather(*leaving)
         for process in range(2):
-            await ask_page(guest, scenario.journal, scenario.doors, process, chat, first=1, limit=1000, reader="")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                await speaker.settled.wait()
+            await scenario.read(guest, process, chat, first=1, limit=1000)
+        await at_most(PATIENCE, speaker.settled.wait())
     return (0, 1), since
 
 
@@ -52,7 +45,7 @@ async def leaf(scenario: Scenario, guest: Client, process: int, chat: int) -> No
     """The whole chat again and again, until the door is shut."""
     until = time.monotonic() + PATIENCE
     while scenario.is_guest_in and time.monotonic() < until:
-        await ask_page(guest, scenario.journal, scenario.doors, process, chat, first=1, limit=1000, reader="")
+        await scenario.read(guest, process, chat, first=1, limit=1000)
         await asyncio.sleep(0.02)
 
 
@@ -73,15 +66,13 @@ async def log_out(scenario: Scenario, fault: Fault) -> tuple[Sequence[int], floa
             async with asyncio.timeout(PATIENCE):
                 while not all(one.acked >= ENOUGH_ACKED for one in speakers):
                     await asyncio.sleep(0.005)
-        async with standing_still(scenario, fault):
+        with standing_still(scenario, fault):
             await say_goodbye(scenario, client, fault.process, speakers[0].session)
             ended = time.monotonic()
             for one in speakers:
                 one.give(scenario.own(OWN_CHAT, 20, "ended"))
         await knock(scenario, client, speakers[0].session)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                await asyncio.gather(*tasks)
+        await at_most(PATIENCE, asyncio.gather(*tasks))
     return (0, 1), ended
 
 
@@ -106,15 +97,5 @@ async def knock(scenario: Scenario, client: Client, session: int) -> None:
             await asker.say(saying, process)
 
 
-@asynccontextmanager
-async def standing_still(scenario: Scenario, fault: Fault) -> AsyncIterator[None]:
-    still = scenario.topology.processes[1 - fault.process].workers() if fault.seconds > LONG_ENOUGH else []
-    for one in still:
-        with suppress(psutil.NoSuchProcess):
-            one.suspend()
-    try:
-        yield
-    finally:
-        for one in still:
-            with suppress(psutil.NoSuchProcess):
-                one.resume()
+def standing_still(scenario: Scenario, fault: Fault) -> AbstractContextManager[None]:
+    return frozen(scenario.topology.processes[1 - fault.process].workers() if fault.seconds > LONG_ENOUGH else [])

@@ -21,22 +21,10 @@ FLAWS = ("stranger", "too long", "empty", "conflict")
 
 KILLS = ("kill worker", "kill server", "kill postgres")
 EVERYWHERE = (
-    *KILLS,
-    "stop worker",
-    "stop backends",
-    "slow line",
-    "cut line",
-    "silent line",
-    "swallowed answers",
-    "slow database",
-    "cut database",
-    "silent database",
-    "swallowed commits",
-    "rolling restart",
-    "kick",
-    "logout",
-    "ambiguous",
-)
+    *KILLS, "stop worker", "stop backends", "slow line", "cut line", "silent line", "swallowed answers",
+    "slow database", "cut database", "silent database", "swallowed commits", "rolling restart",
+    "kick", "logout", "ambiguous",
+)  # fmt: skip
 OF_A_WIRE = {
     "none": (),  # its doorbells are all lost, always
     "postgres": ("lost doorbells",),

@@ -75,7 +75,7 @@ async def play(plan: Plan, bounds: Bounds, folder: Path, tell: Callable[[str], N
             except TimeoutError:
                 broken = broken or "the last words could not be said"
             dropped = sum(one.dropped for one in (scenario.topology.base, scenario.topology.redis) if one is not None)
-            found: Ledger = await read_ledger(scenario.topology.cluster.dsn)
+            found: Ledger = await read_ledger(scenario.topology.cluster)
             found.save(record.ledger)
     finally:
         writing.close()

@@ -95,8 +95,10 @@ class Scenario:
     async def _witness(self, name: str, person: str, way: str) -> Witness:
         client = self.topology.client(person)
         cursor = await client.cursor(self.topology.processes[0])
-        choice = self.plan.random(f"doors of {name}")
-        return Witness.of(client, way, cursor, name, self.journal, self.doors, choice, self.chats[DOOR])
+        return Witness(
+            client, way, cursor, name=name, journal=self.journal, doors=self.doors,
+            choice=self.plan.random(f"doors of {name}"), last_chat=self.chats[DOOR],
+        )  # fmt: skip
 
     def speaker(self, person: str, purpose: str, doors: Sequence[Proxy] = ()) -> Speaker:
         actor, choice = self.topology.people[person], self.plan.random(purpose)
@@ -127,8 +129,10 @@ class Scenario:
     async def _look(self, actor: Actor, chat: int, seq: int) -> None:
         """What was just acknowledged is read at once, on either process."""
         for process in range(2):
-            client = Client(self.topology.http, actor)
-            await ask_page(client, self.journal, self.doors, process, chat, first=seq, limit=1, reader="")
+            await self.read(Client(self.topology.http, actor), process, chat, first=seq, limit=1)
+
+    async def read(self, client: Client, process: int, chat: int, *, first: int, limit: int) -> None:
+        await ask_page(client, self.journal, self.doors, process, chat, first=first, limit=limit)
 
     def own(self, chat: int, many: int, flaw: str = "") -> list[Saying]:
         """Drafts of no plan; `chat` by its place in the plan."""

@@ -3,17 +3,16 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
 import pytest
 
 from messenger.db.private import keeper
 from proof.lab.cluster import Cluster
 from proof.lab.crowd import Actor, Client, Reply, clients, new_name
-from proof.lab.processes import Process, family
+from proof.lab.processes import Process, family, frozen
 from proof.lab.proxy import Mood, Proxy, to_file
 from proof.lab.waiting import happens
 
@@ -30,18 +29,9 @@ async def stopped(cluster: Cluster, *, with_postmaster: bool) -> AsyncIterator[t
 
     @contextmanager
     def silence() -> Iterator[None]:
-        pid = int((cluster.database_folder / "postmaster.pid").read_text().split()[0])
-        *children, postmaster = family(psutil.Process(pid))
-        still = [postmaster, *children] if with_postmaster else children
-        for one in still:
-            with suppress(psutil.NoSuchProcess):
-                one.suspend()
-        try:
+        *children, postmaster = family(cluster.postmaster())
+        with frozen([postmaster, *children] if with_postmaster else children):
             yield
-        finally:
-            for one in still:
-                with suppress(psutil.NoSuchProcess):
-                    one.resume()
 
     yield here, silence
 

@@ -44,9 +44,8 @@ async def measure(
     cluster: Cluster, families: dict[str, list[int]], clients: int, seconds: float, cores: tuple[int, ...]
 ) -> dict[str, Any]:
     """`cores`: of the client; where PostgreSQL runs was decided when it was started."""
-    connection = await asyncpg.connect(cluster.dsn)
-    await connection.execute(TABLE)
-    await connection.close()
+    async with cluster.connected() as connection:
+        await connection.execute(TABLE)
     pgbench = find_pgbench(cluster)
     meter = Meter(families)
     if pgbench is None:

@@ -99,8 +99,7 @@ async def fill(
     """So many messages, spread over the chats; the first person is in some of them, the second in all."""
     choice = random.Random(seed)
     asker, speaker = people[:2]
-    connection = await asyncpg.connect(cluster.dsn)
-    try:
+    async with cluster.connected() as connection:
         rows = await connection.fetch(CHATS, "group", "archive", [speaker.user_id] * chats)
         archive = Archive(asker, [int(row["id"]) for row in rows])
         own = set(choice.sample(archive.chats, mine))
@@ -111,8 +110,6 @@ async def fill(
         await connection.execute(HEADS, archive.chats)
         await _index(connection)
         await connection.execute("vacuum analyze")
-    finally:
-        await connection.close()
     return archive
 
 

@@ -4,9 +4,9 @@ import asyncio
 from time import perf_counter
 from typing import Any
 
-from proof.bench.load import frames
 from proof.bench.load.sockets import Socket, open_all
 from proof.bench.load.tally import Tally, settled, told
+from proof.lab import frames
 
 WORDS = frames.masked(b"e" * 200)
 

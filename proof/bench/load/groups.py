@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Any, Protocol
 
-from proof.bench.load import frames
 from proof.bench.load.sends import ACK, NEW_MESSAGE, TEXT_BYTES, template
 from proof.bench.load.sockets import Socket, open_all
 from proof.bench.load.tally import Bins, Tally, settled, told
+from proof.lab import frames
 
 ERROR = b'{"type":"error"'
 FORGET_EVERY = 4096
@@ -115,7 +115,7 @@ class Member(Socket):
     def _is_next(self, data: bytes, at: int, place: int, start: int, end: int) -> bool:
         group = self.group
         if data[at] == frames.PING:
-            self.transport.write(frames.PONG)
+            self.transport.write(frames.EMPTY_PONG)
         if not data.startswith(NEW_MESSAGE, start):
             return False
         if place < len(group.frames):

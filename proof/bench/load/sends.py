@@ -7,9 +7,9 @@ import secrets
 from time import perf_counter
 from typing import Any
 
-from proof.bench.load import frames
 from proof.bench.load.sockets import Socket, open_all
 from proof.bench.load.tally import Tally, settled, told
+from proof.lab import frames
 
 ACK = b'{"type":"ack"'
 NEW_MESSAGE = b'{"type":"new_message"'

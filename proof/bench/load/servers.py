@@ -12,8 +12,6 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import asyncpg
-
 from messenger.settings import Config
 from proof.bench.load import profile
 from proof.bench.load.people import Person, gather, invite, pair_up, reminisce
@@ -130,17 +128,14 @@ class Server:
         return self.past
 
     async def _is_indexed(self) -> bool:
-        connection = await asyncpg.connect(self.cluster.dsn)
-        try:
+        async with self.cluster.connected() as connection:
             return bool(await connection.fetchval(INDEXED))
-        finally:
-            await connection.close()
 
     def families(self) -> dict[str, list[int]]:
         """Roots of what is counted: the server with its workers, PostgreSQL with its keeper."""
         assert self.process.popen is not None
         mine = {self.process.popen.pid, *(worker.pid for worker in self.process.workers())}
-        postmaster = int((self.cluster.database_folder / "postmaster.pid").read_text().split()[0])
+        postmaster = self.cluster.postmaster().pid
         others = [one.pid for one in processes_of(self.cluster.folder) if one.pid not in mine and one.pid != postmaster]
         return {**family(self.process), "postgres": [postmaster, *others]}
 

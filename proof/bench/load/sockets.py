@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
-from proof.bench.load import frames
+from proof.lab import frames
 
 WAVE = 50  # sockets that are opened at the same time
 OPENING = 60.0
@@ -37,7 +37,7 @@ class Socket(asyncio.Protocol):
             if data[at] == frames.TEXT:
                 self.hear(data, start, end)
             elif data[at] == frames.PING:
-                self.transport.write(frames.PONG)
+                self.transport.write(frames.EMPTY_PONG)
             at = end
         if at < len(data):
             self.rest = data[at:]

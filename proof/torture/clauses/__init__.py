@@ -40,7 +40,7 @@ CLAUSES = (
     Clause("D3", "One order without a hole, the same for everybody, and nothing in it comes late.", holes),
     Clause("D4", "Order follows cause: what was written or known first is first.", disorder),
     Clause("D5", "A key is one message, however often it is sent, and a repeat is told so.", doubles),
-    Clause("D6", "Who keeps a cursor hears the log of his chats: all of it, once, in order.", undelivered),
+    Clause("D6", "A client that keeps a cursor hears the log of its chats: all of it, once, in order.", undelivered),
     Clause("D7", "What is left out is named; nothing is skipped in silence.", silent_gaps),
     Clause("D8", "Read markers never go back.", rewound),
     Clause("D9", "A session that ended sends nothing and hears nothing.", outlived),

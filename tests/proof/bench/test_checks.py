@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from proof.bench import __main__ as bench
-from proof.bench.load import frames
 from proof.bench.load.groups import Group, Member, Speaker
 from proof.bench.load.journal import judged
 from proof.bench.load.plan import Part
@@ -16,6 +15,7 @@ from proof.bench.load.tally import Bins, Tally, settled
 from proof.bench.report import tables
 from proof.bench.report.goals import judge
 from proof.bench.report.results import Results
+from proof.lab import frames
 
 RUN = b"0123abcd"
 
