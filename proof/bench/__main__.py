@@ -35,16 +35,14 @@ SCENARIOS = ("S1", "S2", "S4", "S5")
 def main() -> None:
     options = parser().parse_args()
     options.results.mkdir(parents=True, exist_ok=True)
-    if options.what == ["soak"]:
+    if options.what in (["soak"], ["search"]):
+        (name,) = options.what
         with open_servers(options) as servers:
-            found = {"about": about(options), **asyncio.run(soak(servers, options.minutes))}
-        said = soaks.everything(found)
-        keep(options.results, "soak", found, said)
-    elif options.what == ["search"]:
-        with open_servers(options) as servers:
-            found = {"about": about(options), **asyncio.run(search(servers, options.messages))}
-        said = searches.everything(found)
-        keep(options.results, "search", found, said)
+            work = soak(servers, options.minutes) if name == "soak" else search(servers, options.messages)
+            found = {"about": about(options), **asyncio.run(work)}
+        said = (soaks if name == "soak" else searches).everything(found)
+        (options.results / f"{name}.json").write_text(json.dumps(found, indent=1))
+        (options.results / f"{name}.md").write_text(said + "\n")
     else:
         parts = chosen(options.what)
         with open_servers(options) as servers:
@@ -55,11 +53,6 @@ def main() -> None:
         draw(results, options.results)
     print(said)
     print(f"\nWritten to {options.results}: the figures as JSON, these tables, pictures.")
-
-
-def keep(folder: Path, name: str, found: dict[str, Any], said: str) -> None:
-    (folder / f"{name}.json").write_text(json.dumps(found, indent=1))
-    (folder / f"{name}.md").write_text(said + "\n")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -80,6 +81,13 @@ class History:
                 case Shut() if record.line in lines:
                     lines[record.line].shut = at, record
         return lines
+
+    def said(self) -> Iterator[tuple[int, Listening, Said]]:
+        """Every message that was heard, when and where."""
+        for line in self.lines.values():
+            for at, one in line.heard:
+                if isinstance(one, Said):
+                    yield at, line, one
 
     # --- the database
 

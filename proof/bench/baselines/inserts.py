@@ -75,26 +75,12 @@ async def with_pgbench(
         script.write_text(SCRIPT)
         own_log = ["--log", f"--log-prefix={place}/times"] if clients == 1 else []
         process = await asyncio.create_subprocess_exec(
-            "taskset",
-            "-c",
-            ",".join(map(str, cores)),
-            pgbench,
-            "--no-vacuum",
-            "--protocol=prepared",
-            f"--client={clients}",
-            f"--jobs={min(clients, len(cores))}",
-            f"--time={max(1, round(seconds))}",
-            "--define=n=0",
-            f"--file={script}",
-            *own_log,
-            f"--host={cluster.socket_folder}",
-            f"--port={keeper.PORT}",
-            "--username=messenger",
-            "messenger",
-            env=clean_environment(),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
+            "taskset", "-c", ",".join(map(str, cores)),
+            pgbench, "--no-vacuum", "--protocol=prepared", f"--client={clients}", f"--jobs={min(clients, len(cores))}",
+            f"--time={max(1, round(seconds))}", "--define=n=0", f"--file={script}", *own_log,
+            f"--host={cluster.socket_folder}", f"--port={keeper.PORT}", "--username=messenger", "messenger",
+            env=clean_environment(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
         out, _ = await process.communicate()
         found = TPS.search(out.decode())
         assert process.returncode == 0 and found is not None, out.decode()

@@ -174,9 +174,8 @@ async def keep_pace(senders: Sequence[Sends], per_second: float) -> None:
 async def measure(spec: dict[str, Any]) -> dict[str, Any]:
     group = Group(spec["chat_id"])
     tokens, speakers = spec["tokens"], spec["speakers"]
-    host, port = spec["host"], spec["port"]
-    group.members = await open_all(host, port, tokens[speakers:], lambda number: Member(group))
-    group.speakers = await open_all(host, port, tokens[:speakers], lambda number: Speaker(group))
+    group.members = await open_all(spec, tokens[speakers:], lambda number: Member(group))
+    group.speakers = await open_all(spec, tokens[:speakers], lambda number: Speaker(group))
     await asyncio.sleep(spec["settle"])
     found = {"saturated": await one_phase(group, spec, None), "paced": await one_phase(group, spec, spec["pace"])}
     for socket in (*group.members, *group.speakers):

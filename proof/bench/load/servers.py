@@ -169,42 +169,26 @@ class Servers:
     @asynccontextmanager
     async def fresh(self, name: str) -> AsyncIterator[Process]:
         """A process that has done nothing yet: what others have freed would hide what these take."""
-        if name == "bare":
-            process: Process = Bare(self.folder, {})
-        else:
-            process = (await self.named(name)).new_process()
+        process = Bare(self.folder, {}) if name == "bare" else (await self.named(name)).new_process()
         try:
             yield await started(process)
         finally:
             process.kill()
 
     async def load(
-        self,
-        kind: str,
-        process: Process,
-        families: dict[str, list[int]],
-        cores: Sequence[int] = TOOL_CORES,
-        patience: float = PATIENCE,
-        **spec: Any,
-    ) -> dict[str, Any]:
+        self, kind: str, process: Process, families: dict[str, list[int]], cores: Sequence[int] = TOOL_CORES,
+        patience: float = PATIENCE, **spec: Any,
+    ) -> dict[str, Any]:  # fmt: skip
         whole = {
-            "kind": kind,
-            "host": "127.0.0.1",
-            "port": process.port,
-            "warm": min(WARM, self.seconds / 2),
-            "settle": SETTLE,
-            "seconds": self.seconds,
-            "families": families,
-            "watchers": [],
-            **spec,
-        }
+            "kind": kind, "host": "127.0.0.1", "port": process.port, "families": families, "watchers": [],
+            "warm": min(WARM, self.seconds / 2), "settle": SETTLE, "seconds": self.seconds, **spec,
+        }  # fmt: skip
         if not self.profiles:
             return await generate(whole, cores, patience)
         # The workers, one by one; after the warm-up, so without the opening of the sockets.
         pids = [one.pid for one in process.workers()] or families["server"]
-        found = await generate(
-            {**whole, "watchers": profile.watchers(pids, self.seconds, self.folder)}, cores, patience
-        )
+        whole["watchers"] = profile.watchers(pids, self.seconds, self.folder)
+        found = await generate(whole, cores, patience)
         print(profile.told(self.folder), file=sys.stderr)
         return found
 
@@ -218,14 +202,10 @@ class Servers:
 async def generate(spec: dict[str, Any], cores: Sequence[int], patience: float) -> dict[str, Any]:
     """One run of the load generator."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "proof.bench.load.generator",
-        cwd=ROOT,
+        sys.executable, "-m", "proof.bench.load.generator", cwd=ROOT,
         env={**clean_environment(), "PYTHONPATH": str(ROOT)},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
     try:
         async with asyncio.timeout(patience):
             out, _ = await process.communicate(json.dumps({**spec, "cores": list(cores)}).encode())

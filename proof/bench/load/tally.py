@@ -5,12 +5,16 @@ import subprocess
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from proof.bench.load.meter import Meter, Used
 
 TOOL_BOUND = 0.9
 SETTLING = 10.0
+
+
+class Asker(Protocol):
+    is_waiting: bool
 
 
 @dataclass
@@ -41,6 +45,12 @@ class Tally:
         for watcher in watching:
             watcher.wait(SETTLING)
         return used
+
+    async def finish(self, askers: Sequence[Asker], fault: str) -> None:
+        """Nothing new is asked; what was asked is still answered."""
+        self.is_going = False
+        if not await settled(lambda: not any(one.is_waiting for one in askers)):
+            self.fault(fault)
 
 
 async def settled(is_so: Callable[[], bool], patience: float = SETTLING) -> bool:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from proof.bench.report.results import Results
 
@@ -18,13 +17,7 @@ class Round:
     number: int
 
     def __call__(self, key: str, *path: str) -> float | None:
-        rounds = self.results.rounds.get(key, [])
-        found: Any = rounds[self.number] if self.number < len(rounds) else None
-        if found is None or found.get("void"):
-            return None
-        for name in path:
-            found = found.get(name) if isinstance(found, dict) else None
-        return None if found is None else float(found)
+        return self.results.figure(key, self.number, *path)
 
 
 Value = Callable[[Round], float | None]
