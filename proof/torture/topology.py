@@ -70,9 +70,9 @@ async def running_topology(wire: str, folder: Path, names: list[str]) -> AsyncIt
         signing_up = asyncio.gather(*(sign_up(here, [name]) for name in names))
         await there.ready()
         signed_up = await signing_up
-        first, second = [(to_port(one.port), number) for number, one in enumerate((here, there))]
-        doors = await proxy(first[0], number=first[1]), await proxy(second[0], number=second[1])
-        swallowing = await proxy(first[0], number=first[1]), await proxy(second[0], number=second[1])
+        doors, swallowing = [
+            (await proxy(to_port(here.port)), await proxy(to_port(there.port), number=1)) for _ in range(2)
+        ]
         connector = aiohttp.TCPConnector(limit=0)
         http = await stack.enter_async_context(
             aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())

@@ -124,16 +124,11 @@ async def ask_page(
 def rows_of(answer: Reply) -> list[Row]:
     if answer.status != 200:
         return []
-    return [
-        (
-            one["seq"],
-            int(one["message_id"]),
-            int(one["sender_id"]),
-            digest(one["text"]),
-            one["deleted"] or one["edited_at"] is not None,
-        )
-        for one in answer.json["messages"]
-    ]
+    rows = []
+    for one in answer.json["messages"]:
+        changed = one["deleted"] or one["edited_at"] is not None
+        rows.append((one["seq"], int(one["message_id"]), int(one["sender_id"]), digest(one["text"]), changed))
+    return rows
 
 
 @dataclass(eq=False)
