@@ -21,7 +21,7 @@ async def play(scenario: Scenario, act: Act) -> None:
     sayings = [[Saying(draft, scenario.chats[draft.chat]) for draft in drafts] for drafts in act.drafts]
     for speaker, some in zip(scenario.speakers, sayings, strict=False):
         speaker.give(some)
-    aside = [asyncio.create_task(scenario.do_asides(act))]
+    aside = [asyncio.create_task(scenario.act_beside(act))]
     for requester, some in zip(scenario.requesters, sayings[len(scenario.speakers) :], strict=True):
         aside.append(asyncio.create_task(requester.say_all(some)))
     wanted = before + act.fault.after * sum(not draft.flaw for drafts in act.drafts for draft in drafts)

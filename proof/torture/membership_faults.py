@@ -27,8 +27,8 @@ async def kick(scenario: Scenario, fault: Fault) -> tuple[Sequence[int], float]:
         await scenario.let_guest(into=True)
     speaker = scenario.speaker("guest", f"guest {scenario.journal.lines}")
     speaker.give(scenario.own(DOOR, 60, "removed"))
-    leafing = [leaf(scenario, guest, process, chat) for process in range(2)]
-    async with running(speaker.run(), *leafing) as (_, *leaving):
+    reading = [read_on(scenario, guest, process, chat) for process in range(2)]
+    async with running(speaker.run(), *reading) as (_, *leaving):
         await at_most(fault.seconds, speaker.settled.wait())
         with standing_still(scenario, fault):
             await scenario.let_guest(into=False, process=fault.process)
@@ -41,7 +41,7 @@ async def kick(scenario: Scenario, fault: Fault) -> tuple[Sequence[int], float]:
     return (0, 1), since
 
 
-async def leaf(scenario: Scenario, guest: Client, process: int, chat: int) -> None:
+async def read_on(scenario: Scenario, guest: Client, process: int, chat: int) -> None:
     """The whole chat again and again, until the door is shut."""
     until = time.monotonic() + PATIENCE
     while scenario.is_guest_in and time.monotonic() < until:
@@ -67,16 +67,16 @@ async def log_out(scenario: Scenario, fault: Fault) -> tuple[Sequence[int], floa
                 while not all(one.acked >= ENOUGH_ACKED for one in speakers):
                     await asyncio.sleep(0.005)
         with standing_still(scenario, fault):
-            await say_goodbye(scenario, client, fault.process, speakers[0].session)
+            await end_session(scenario, client, fault.process, speakers[0].session)
             ended = time.monotonic()
             for one in speakers:
                 one.give(scenario.own(OWN_CHAT, 20, "ended"))
-        await knock(scenario, client, speakers[0].session)
+        await try_ended_session(scenario, client, speakers[0].session)
         await at_most(PATIENCE, asyncio.gather(*tasks))
     return (0, 1), ended
 
 
-async def say_goodbye(scenario: Scenario, client: Client, process: int, session: int) -> None:
+async def end_session(scenario: Scenario, client: Client, process: int, session: int) -> None:
     """Until somebody has answered that it is over."""
     since = scenario.journal.lines
     while True:
@@ -88,7 +88,7 @@ async def say_goodbye(scenario: Scenario, client: Client, process: int, session:
         await asyncio.sleep(0.1)
 
 
-async def knock(scenario: Scenario, client: Client, session: int) -> None:
+async def try_ended_session(scenario: Scenario, client: Client, session: int) -> None:
     """Nobody opens, at either process."""
     for process in range(2):
         await scenario.ask(client, process, "GET", "/v1/chats", None, what="look", session=session)

@@ -16,15 +16,15 @@ from proof.torture.journal import Asked, Journal, Membership
 from proof.torture.plan import CHATS, DOOR, REQUESTS, SOCKETS, Act, Draft, LastWords, Plan
 from proof.torture.speakers import Reading, Requester, Result, Saying, Speaker
 from proof.torture.topology import Topology, running_topology
-from proof.torture.witnesses import WAYS, Leafer, Witness, ask_page
+from proof.torture.witnesses import WAYS, PageReader, Witness, ask_page
 
 READER_CHATS = (0, 6)
-LEAFED_CHATS = (0, 3)
+PAGED_CHATS = (0, 3)
 OWN_CHAT = 1  # where those speak who come and go by sessions, and those whose sends are made ambiguous
 SPEAKING = [f"speaker {number}" for number in range(len(SOCKETS))]
 ASKING = [f"requester {number}" for number in range(len(REQUESTS))]
 HEARING = [f"witness by {way}" for way in WAYS]
-OTHERS = ["host", "reader", "sleeper", "guest", "leaver", "ambiguous sender", "leafer", "prober"]
+OTHERS = ["host", "reader", "sleeper", "guest", "leaver", "ambiguous sender", "page reader", "prober"]
 READY_LIMIT = 60.0
 PROBE = 1.0
 END_PATIENCE = 60.0
@@ -45,7 +45,7 @@ class Scenario:
     requesters: list[Requester] = field(default_factory=list)
     witnesses: list[Witness] = field(default_factory=list)
     devices: list[Speaker] = field(default_factory=list)  # of the reader
-    leafers: list[Leafer] = field(default_factory=list)
+    page_readers: list[PageReader] = field(default_factory=list)
     is_guest_in: bool = False
     _recent: dict[int, deque[tuple[Actor, Result]]] = field(default_factory=dict)
     _last: int = 0  # the furthest position that was acknowledged
@@ -76,11 +76,11 @@ class Scenario:
         self.speakers = [self.speaker(name, name) for name in SPEAKING]
         self.devices = [self.speaker("reader", f"device {number}") for number in range(2)]
         self.requesters = [self.requester(name, name) for name in ASKING]
-        leafer = self.topology.client("leafer")
-        for process, number in enumerate(LEAFED_CHATS):
-            one = Leafer(leafer, self.journal, self.doors, process, self.chats[number], f"leafer {process}")
-            self.leafers.append(one)
-        running = [one.run() for one in (*self.speakers, *self.devices)] + [one.run() for one in self.leafers]
+        reader = self.topology.client("page reader")
+        for process, number in enumerate(PAGED_CHATS):
+            one = PageReader(reader, self.journal, self.doors, process, self.chats[number], f"page reader {process}")
+            self.page_readers.append(one)
+        running = [one.run() for one in (*self.speakers, *self.devices)] + [one.run() for one in self.page_readers]
         self._tasks += map(asyncio.create_task, running)
         for witness in self.witnesses:
             self._tasks.append(asyncio.create_task(witness.follow(self.plan.cuts(witness.name))))
@@ -89,7 +89,7 @@ class Scenario:
         names = [*HEARING, "sleeper", "prober"]
         names += [name for name, chats in zip(SPEAKING, SOCKETS, strict=True) if number in chats]
         names += [name for name, chats in zip(ASKING, REQUESTS, strict=True) if number in chats]
-        names += ["reader"] * (number in READER_CHATS) + ["leafer"] * (number in LEAFED_CHATS)
+        names += ["reader"] * (number in READER_CHATS) + ["page reader"] * (number in PAGED_CHATS)
         return names + ["ambiguous sender", "leaver"] * (number == OWN_CHAT)
 
     async def _witness(self, name: str, person: str, way: str) -> Witness:
@@ -169,7 +169,7 @@ class Scenario:
                 _, result = choice.choice(self._recent[chat])
                 self.devices[number % 2].give([Reading(chat, int(result.message_id), result.seq)])
 
-    async def do_asides(self, act: Act) -> None:
+    async def act_beside(self, act: Act) -> None:
         """Whatever else happens in chats, so that the log holds more than messages."""
         choice = self.plan.random(f"asides {act.number}")
         for number in range(ASIDES_PER_ACT):
@@ -240,8 +240,8 @@ class Scenario:
                 while not all(one.is_at_end for one in self.witnesses):
                     await asyncio.sleep(0.02)
                 await self.wake_sleeper()
-                for leafer in self.leafers:
-                    while await leafer.look():
+                for reader in self.page_readers:
+                    while await reader.look():
                         pass
         for witness in self.witnesses:
             await witness.read_owed()

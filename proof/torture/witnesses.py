@@ -132,7 +132,7 @@ def rows_of(answer: Reply) -> list[Row]:
 
 
 @dataclass(eq=False)
-class Leafer:
+class PageReader:
     """Reads a chat page by page from its beginning while it is being written, and never looks back."""
 
     client: Client

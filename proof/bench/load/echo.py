@@ -5,7 +5,7 @@ from time import perf_counter
 from typing import Any
 
 from proof.bench.load.sockets import Socket, open_all
-from proof.bench.load.tally import Tally, told
+from proof.bench.load.tally import Tally, figures_of
 from proof.lab import frames
 
 WORDS = frames.masked(b"e" * 200)
@@ -42,4 +42,4 @@ async def measure(spec: dict[str, Any]) -> dict[str, Any]:
     await tally.finish(callers, "an echo did not come")
     for caller in callers:
         caller.transport.abort()
-    return {**told(tally, used), "echoes_per_s": len(tally.latencies) / used.seconds}
+    return {**figures_of(tally, used), "echoes_per_s": len(tally.latencies) / used.seconds}

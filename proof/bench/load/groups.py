@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from proof.bench.load.sends import ACK, NEW_MESSAGE, TEXT_BYTES, template
 from proof.bench.load.sockets import Socket, open_all
-from proof.bench.load.tally import Bins, Tally, settled, told
+from proof.bench.load.tally import Bins, Tally, figures_of, settled
 from proof.lab import frames
 
 ERROR = b'{"type":"error"'
@@ -205,7 +205,7 @@ async def one_phase(group: Group, spec: dict[str, Any], per_second: float | None
     (acked_before, heard_before), (acked_after, heard_after) = marks
     sends, deliveries = acked_after - acked_before, heard_after - heard_before
     return {
-        **told(group.tally, used, group.bins),
+        **figures_of(group.tally, used, group.bins),
         "members": len(group.members) + len(group.speakers),
         "text_bytes": TEXT_BYTES,
         "sends": sends,

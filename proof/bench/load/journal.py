@@ -1,4 +1,4 @@
-"""The journal of a soak against the database: each acknowledged key is one row, with the id and number it was told."""
+"""The journal of a soak against the database: each acknowledged key is one row, with the acknowledged id and number."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -5,7 +5,7 @@ import random
 from time import perf_counter
 from typing import Any
 
-from proof.bench.load.tally import SETTLING, Tally, told
+from proof.bench.load.tally import SETTLING, Tally, figures_of
 
 END = b"\r\n\r\n"
 LENGTH = b"Content-Length: "
@@ -102,7 +102,7 @@ async def measure(spec: dict[str, Any]) -> dict[str, Any]:
         reader.transport.abort()
     pages = len(tally.latencies)
     return {
-        **told(tally, used),
+        **figures_of(tally, used),
         "pages": pages,
         "pages_per_s": pages / used.seconds,
         "bytes_a_page": sum(reader.bytes for reader in readers) / max(pages, 1),

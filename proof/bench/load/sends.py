@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from proof.bench.load.sockets import Socket, open_all
-from proof.bench.load.tally import Tally, settled, told
+from proof.bench.load.tally import Tally, figures_of, settled
 from proof.lab import frames
 
 ACK = b'{"type":"ack"'
@@ -102,7 +102,7 @@ async def measure(spec: dict[str, Any]) -> dict[str, Any]:
     sends = len(tally.latencies)
     thousands = max(sends, 1) / 1000
     return {
-        **told(tally, used),
+        **figures_of(tally, used),
         "sends": sends,
         "acked_per_s": sends / used.seconds,
         "deliveries": tally.deliveries,

@@ -189,7 +189,7 @@ class Servers:
         pids = [one.pid for one in process.workers()] or families["server"]
         whole["watchers"] = profile.watchers(pids, self.seconds, self.folder)
         found = await generate(whole, cores, patience)
-        print(profile.told(self.folder), file=sys.stderr)
+        print(profile.table(self.folder), file=sys.stderr)
         return found
 
     def close(self) -> None:

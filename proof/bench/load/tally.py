@@ -1,4 +1,4 @@
-"""What was counted while it counted, and how it is told."""
+"""What was counted while it counted, and the figures of it."""
 
 import asyncio
 import subprocess
@@ -88,7 +88,7 @@ class Bins:
         return float("nan")
 
 
-def told(tally: Tally, used: Used, bins: Bins | None = None) -> dict[str, Any]:
+def figures_of(tally: Tally, used: Used, bins: Bins | None = None) -> dict[str, Any]:
     """One measured part as plain numbers. What is void says so here and nowhere else."""
     ordered = sorted(tally.latencies)
 
