@@ -91,7 +91,7 @@ setup(
         "console_scripts": [
             "messenger-api = messenger.run.api:main",
             "messenger-consumer = messenger.run.consumer:main",
-            "messenger-db = messenger.db.__main__:main",
+            "messenger-db = messenger.run.db:main",
             "messenger-admin = messenger.run.admin.__main__:main",
         ],
         "messenger.apps": [],

@@ -6,14 +6,14 @@ from aiohttp import web
 
 from messenger.db.database import Database
 from messenger.db.liveness import Liveness
-from messenger.log.append import append
-from messenger.log.entries import Entry, Fields, Render
+from messenger.log.entries import Entry, Fields, Render, render_nothing
 from messenger.log.log import Log
+from messenger.log.store import append
 from messenger.settings import Config
 from messenger.subapp import Placed, load
 from messenger.web import access, middlewares
+from messenger.web.app_keys import ARRANGED, CONFIG, DATABASE, LIVENESS, LOG
 from messenger.web.body import BODY_LIMIT
-from messenger.web.keys import ARRANGED, CONFIG, DATABASE, LIVENESS, LOG
 
 
 def create_app(config: Config, dsn: str, *, placed: list[Placed] | None = None) -> web.Application:
@@ -22,16 +22,16 @@ def create_app(config: Config, dsn: str, *, placed: list[Placed] | None = None) 
     root[CONFIG] = config
     root[ARRANGED] = placed
     direct = str(config.database.direct_url) or dsn
-    watch = root[LIVENESS] = Liveness(direct)
+    liveness = root[LIVENESS] = Liveness(direct)
     pooled = bool(config.database.direct_url)
-    root[DATABASE] = Database(dsn, append=append, pool_size=config.database.pool_size, pooled=pooled, watch=watch)
+    root[DATABASE] = Database(dsn, append=append, pool_size=config.database.pool_size, pooled=pooled, liveness=liveness)
     root[LOG] = Log(
         direct,
         wire=config.wire,
         redis_url=str(config.redis_url),
         retention_days=config.log_retention_days,
         render=renderer(root, placed),
-        watch=watch,
+        liveness=liveness,
     )
     root[DATABASE].on_news = root[LOG].heard_commit
     root.cleanup_ctx.append(_database)
@@ -48,11 +48,11 @@ def create_app(config: Config, dsn: str, *, placed: list[Placed] | None = None) 
 
 
 def renderer(root: web.Application, placed: Sequence[Placed]) -> Render:
-    """Every kind of entry by the sub-app that owns it."""
-    event_renderers = {kind: show for one in placed for kind, show in one.app.event_renderers.items()}
+    """Each kind of entry is rendered by the sub-app that owns it."""
+    renderers = {kind: renderer for one in placed for kind, renderer in one.app.event_renderers.items()}
 
     async def render(kind: str, entries: Sequence[Entry]) -> Sequence[Fields]:
-        return await event_renderers[kind](root, entries) if kind in event_renderers else [None for _ in entries]
+        return await renderers[kind](root, entries) if kind in renderers else await render_nothing(kind, entries)
 
     return render
 

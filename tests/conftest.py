@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -168,22 +168,28 @@ async def server(dsn: str, config: Config) -> AsyncIterator[Server]:
         yield running
 
 
+def present(server: Server, name: str) -> AbstractAsyncContextManager[Person]:
+    from tests.people import present  # noqa: PLC0415  (sub-apps are not loaded where a test shows that they are not)
+
+    return present(server, name)
+
+
 @pytest.fixture
 async def alice(server: Server) -> AsyncIterator[Person]:
-    async with Person.registered(server, "alice") as person:
+    async with present(server, "alice") as person:
         yield person
 
 
 @pytest.fixture
 async def bob(server: Server) -> AsyncIterator[Person]:
-    async with Person.registered(server, "bob") as person:
+    async with present(server, "bob") as person:
         yield person
 
 
 @pytest.fixture
 async def mallory(server: Server) -> AsyncIterator[Person]:
     """Signed in like everybody, and up to no good."""
-    async with Person.registered(server, "mallory") as person:
+    async with present(server, "mallory") as person:
         yield person
 
 

@@ -87,7 +87,7 @@ def test_without_rabbitmq_and_redis_their_drivers_are_not_loaded(tmp_path: Path)
         "from messenger.settings import read\n"
         "config = read({})\n"
         "db = Database('postgresql://')\n"
-        "engines.make(config, db, results.make(config), Index(db.lines))\n"
+        "engines.make(config, db, results.make(config), Index(db.connections))\n"
         "print(sorted({'aio_pika', 'redis'} & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""A direct connection to PostgreSQL that comes back by itself: for the sender, the tail and the replays.
+"""Direct connections to PostgreSQL that reconnect by themselves: for the appender, the tail, the replays, the index.
 
 One statement at a time. A statement is never repeated here: only the caller knows whether that is safe.
 """
@@ -10,8 +10,8 @@ from typing import Any
 
 import asyncpg
 
-from messenger.db.driver import LOST, Connection, connect
-from messenger.db.liveness import Liveness
+from messenger.db.driver import LOST, Connection
+from messenger.db.liveness import Liveness, connect_watched
 from messenger.errors import Unavailable
 
 STATEMENT_TIMEOUT = 5.0
@@ -27,11 +27,11 @@ class ConnectionLost(Unavailable):
 
 class ReconnectingConnection:
     def __init__(
-        self, dsn: str, settings: Mapping[str, str] = PLAIN, *, pooled: bool = False, watch: Liveness | None = None
+        self, dsn: str, settings: Mapping[str, str] = PLAIN, *, pooled: bool = False, liveness: Liveness | None = None
     ) -> None:
         """`pooled`: a transaction pooler stands in between, so nothing may be prepared or set."""
         self._dsn = dsn
-        self._watch = watch
+        self._liveness = liveness
         self._options = {"statement_cache_size": 0} if pooled else {}
         self._settings = {} if pooled else {"application_name": "messenger", "timezone": "UTC", **settings}
         self._connection: Connection | None = None
@@ -46,7 +46,7 @@ class ReconnectingConnection:
                 self._forget()
                 raise ConnectionLost from error
             except asyncio.CancelledError:
-                self._forget()  # its answer may still come: the next statement must not read it
+                self._forget()  # its answer may still come, and the next statement must not read it
                 raise
 
     async def row(self, statement: str, *arguments: Any) -> asyncpg.Record:
@@ -54,16 +54,14 @@ class ReconnectingConnection:
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
-            if self._watch is not None:
-                self._watch.refuse_silence()
-            self._connection = await connect(self._dsn, server_settings=self._settings, **self._options)
-            if self._watch is not None:
-                self._watch.admit(self._connection)
+            self._connection = await connect_watched(
+                self._liveness, self._dsn, server_settings=self._settings, **self._options
+            )
         return self._connection
 
     def _forget(self) -> None:
         if self._connection is not None:
-            self._connection.terminate()  # a polite goodbye to a server that is gone would hang
+            self._connection.terminate()  # an orderly close would hang when the server is gone
             self._connection = None
 
     def close(self) -> None:
@@ -71,7 +69,7 @@ class ReconnectingConnection:
 
 
 class ConnectionSet:
-    """A few of them for reads that are frequent; the one that spoke last is asked first, so idle ones stay idle."""
+    """A few of them for frequent reads. The one used last is used first, so idle ones stay idle."""
 
     def __init__(
         self,
@@ -80,23 +78,23 @@ class ConnectionSet:
         settings: Mapping[str, str] = PLAIN,
         *,
         pooled: bool = False,
-        watch: Liveness | None = None,
+        liveness: Liveness | None = None,
     ) -> None:
-        self._all = [ReconnectingConnection(dsn, settings, pooled=pooled, watch=watch) for _ in range(size)]
+        self._all = [ReconnectingConnection(dsn, settings, pooled=pooled, liveness=liveness) for _ in range(size)]
         self._free: asyncio.LifoQueue[ReconnectingConnection] = asyncio.LifoQueue()
-        for line in self._all:
-            self._free.put_nowait(line)
+        for connection in self._all:
+            self._free.put_nowait(connection)
 
     async def rows(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
-        line = await self._free.get()
+        connection = await self._free.get()
         try:
-            return await line.rows(statement, *arguments)
+            return await connection.rows(statement, *arguments)
         finally:
-            self._free.put_nowait(line)
+            self._free.put_nowait(connection)
 
     async def row(self, statement: str, *arguments: Any) -> asyncpg.Record:
         return (await self.rows(statement, *arguments))[0]
 
     def close(self) -> None:
-        for line in self._all:
-            line.close()
+        for connection in self._all:
+            connection.close()

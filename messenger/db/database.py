@@ -19,16 +19,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.pool import QueuePool
 
 from messenger.db import driver
-from messenger.db.compiled import CompiledQuery
 from messenger.db.connection import ConnectionSet
-from messenger.db.liveness import Liveness
+from messenger.db.liveness import Liveness, connect_watched
 from messenger.db.news import News
+from messenger.db.statements import CompiledQuery
 from messenger.errors import BadParameters, Unavailable
 
 T = TypeVar("T")
 
 COMMAND_TIMEOUT = 5.0
-LINES = 4  # for frequent reads, beside the pool
+CONNECTIONS = 4  # for frequent reads, beside the pool
 # Every default of PostgreSQL here is "wait for ever".
 SESSION_LIMITS = {
     "application_name": "messenger",
@@ -52,7 +52,7 @@ AWAY = (
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """What a store needs to speak to the database: one statement after the other, all or nothing."""
+    """What a store executes its statements in: one after the other, all or nothing."""
 
     session: AsyncSession
     news: list[News] = field(default_factory=list)
@@ -68,14 +68,12 @@ class Transaction:
 
 
 Writer = Callable[[Transaction, list[Any]], Awaitable[None]]
-
-
-# Writes a transaction's news as the last thing before its commit; answers the last position.
+# Writes a transaction's news as the last thing before its commit; returns the last position.
 Append = Callable[[AsyncSession, Sequence[News]], Awaitable[int]]
 
 
 async def refuse_news(session: AsyncSession, news: Sequence[News]) -> int:
-    raise RuntimeError(f"this Database was made without a log, so nobody can be told of {news[0].kind}")
+    raise RuntimeError(f"this Database was made without a log, so {news[0].kind} cannot be written to it")
 
 
 class Database:
@@ -86,28 +84,20 @@ class Database:
         append: Append = refuse_news,
         pool_size: int = 10,
         pooled: bool = False,
-        watch: Liveness | None = None,
+        liveness: Liveness | None = None,
     ) -> None:
         """`pooled`: a transaction pooler (pgbouncer) stands in between, so nothing may be prepared."""
         self.dsn = dsn
         self._append = append
-        self._watch = watch
-        self.on_news: Callable[[int], None] = lambda position: None  # told after the commit
+        self._liveness = liveness
+        self.on_news: Callable[[int], None] = lambda position: None  # called after the commit
         caches = {"statement_cache_size": 0} if pooled else {}
 
         async def connect(**options: Any) -> driver.Connection:
-            if watch is not None:
-                watch.refuse_silence()
-            connection = await driver.connect(
-                dsn,
-                command_timeout=COMMAND_TIMEOUT,
-                server_settings={} if pooled else SESSION_LIMITS,
-                **caches,
-                **options,
+            settings = {} if pooled else SESSION_LIMITS
+            return await connect_watched(
+                liveness, dsn, command_timeout=COMMAND_TIMEOUT, server_settings=settings, **caches, **options
             )
-            if watch is not None:
-                watch.admit(connection)
-            return connection
 
         self.engine: AsyncEngine = create_async_engine(
             "postgresql+asyncpg://",
@@ -120,14 +110,14 @@ class Database:
         )
         event.listen(self.engine.sync_engine, "checkout", _refuse_dead_connection)
         event.listen(self.engine.sync_engine, "handle_error", _leave_standby)
-        self.lines = ConnectionSet(dsn, LINES, SESSION_LIMITS, pooled=pooled, watch=watch)
+        self.connections = ConnectionSet(dsn, CONNECTIONS, SESSION_LIMITS, pooled=pooled, liveness=liveness)
         # Made once: an engine with options is an engine of its own, for the price of two statements.
         self._for_reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._for_snapshots = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        async with self._speaking(self.engine) as tx:
+        async with self._session(self.engine) as tx:
             yield tx
             for write, rows in tx.last.items():
                 await write(tx, rows)
@@ -138,47 +128,46 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Transaction]:
-        """Each statement on its own: no BEGIN and COMMIT to wait for."""
-        async with self._speaking(self._for_reading) as tx:
+        """Each statement on its own, without BEGIN and COMMIT."""
+        async with self._session(self._for_reading) as tx:
             yield tx
 
-    async def look(self, look: CompiledQuery, **given: Any) -> Any:
-        """The row, or None."""
+    async def find_row(self, query: CompiledQuery, **given: Any) -> Any:
+        """The first row, or None."""
         with translated():
-            rows = await self.lines.rows(look.text, *look.arguments(given))
+            rows = await self.connections.rows(query.text, *query.arguments(given))
         return rows[0] if rows else None
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Transaction]:
-        """Several statements that see the database at one and the same moment, and change nothing."""
-        async with self._speaking(self._for_snapshots) as tx:
+        """Several statements that see the same state of the database, and change nothing."""
+        async with self._session(self._for_snapshots) as tx:
             yield tx
 
     @asynccontextmanager
-    async def _speaking(self, engine: AsyncEngine) -> AsyncIterator[Transaction]:
+    async def _session(self, engine: AsyncEngine) -> AsyncIterator[Transaction]:
         with translated():
-            if self._watch is not None:
-                self._watch.refuse_silence()
+            if self._liveness is not None:
+                self._liveness.refuse_silence()
             async with AsyncSession(engine, expire_on_commit=False) as session:
                 yield Transaction(session)
 
     @property
     def in_use(self) -> int:
-        """Connections lent out at this moment."""
+        """Connections of the pool in use at this moment."""
         pool = self.engine.pool
         return pool.checkedout() if isinstance(pool, QueuePool) else 0
 
     async def close(self) -> None:
-        self.lines.close()
-        # A connection whose server is gone would wait for a polite goodbye.
+        self.connections.close()
+        # A connection to a server that is gone would wait for an orderly close.
         await asyncio.wait_for(self.engine.dispose(), COMMAND_TIMEOUT)
 
 
 class translated:  # noqa: N801  (reads as a word in `with translated():`)
     """Turns the driver's failures into what they mean."""
 
-    def __enter__(self) -> None:
-        return None
+    def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         original = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig is not None else error
@@ -196,6 +185,6 @@ def _leave_standby(met: ExceptionContext) -> None:
 
 
 def _refuse_dead_connection(connection: Any, record: object, proxy: object) -> None:
-    """The pool asks before it lends; asyncpg knows of a closed socket without a round trip."""
+    """Before the pool gives it out; asyncpg knows of a closed socket without a round trip."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError

@@ -1,14 +1,14 @@
-"""Notices a database that is there and says nothing: stopped, or behind a line on which nothing passes any more.
+"""Notices a database that is connected and silent: its process stands still, or the network drops every packet.
 
-A connection to it breaks by itself only after minutes, and each statement would wait for its own deadline. So one
-connection asks the simplest of questions all the time; when that is not answered, every connection of this process is
-cut, all who wait on one are told at once, and nobody begins to wait until the question is answered again. A
-statement that takes long while the database answers is left alone.
+TCP would notice after minutes, and each statement would wait for its own deadline. So one connection sends `select 1`
+all the time. When no answer comes, every connection of this process is closed, their callers fail at once, and new
+calls are refused until an answer comes again. A slow statement is left alone while the database answers.
 """
 
 import asyncio
 import logging
 from contextlib import suppress
+from typing import Any
 from weakref import WeakSet
 
 from messenger.db.driver import FAILED, Connection, connect
@@ -16,7 +16,7 @@ from messenger.db.driver import FAILED, Connection, connect
 log = logging.getLogger(__name__)
 
 BEAT = 0.25
-PATIENCE = 0.75  # with the beat: a second, which is what the contract promises
+PATIENCE = 0.75  # with the beat a second, as the contract promises
 SLICE = 0.125
 AGAIN = 0.1
 
@@ -39,11 +39,11 @@ class Liveness:
                 await self._task
 
     def admit(self, connection: Connection) -> None:
-        """This one is cut as well when the database falls silent."""
+        """This one is closed as well when the database falls silent."""
         self._connections.add(connection)
 
     def refuse_silence(self) -> None:
-        """Before anybody begins to wait."""
+        """Called before anything waits for the database."""
         if self.is_silent:
             raise ConnectionError("the database is silent")
 
@@ -53,7 +53,7 @@ class Liveness:
                 await self._listen()
             except TimeoutError:
                 self._fall_silent()
-            except FAILED:  # it is gone or refuses us: every other connection meets the same by itself
+            except FAILED:  # gone, or it refuses us: every other connection finds that out by itself
                 self.is_silent = False
             await asyncio.sleep(AGAIN)
 
@@ -80,7 +80,7 @@ class Liveness:
             if done:
                 question.result()
                 return
-            # A loop that is late itself says nothing about the database: the answer may lie there.
+            # When the loop itself is late, the answer may be here and unread.
             late = asyncio.get_running_loop().time() - before - SLICE
             silent += SLICE if late < SLICE else 0
         raise TimeoutError
@@ -93,3 +93,12 @@ class Liveness:
         for connection in list(self._connections):
             connection.terminate()
         self._connections.clear()
+
+
+async def connect_watched(liveness: Liveness | None, dsn: str, **options: Any) -> Connection:
+    if liveness is None:
+        return await connect(dsn, **options)
+    liveness.refuse_silence()
+    connection = await connect(dsn, **options)
+    liveness.admit(connection)
+    return connection

@@ -1,9 +1,9 @@
-"""The group commit: what is handed in while a batch is being written is the next batch.
+"""The group commit: drafts submitted while a batch is being written are the next batch.
 
-No timer delays anybody: a lone draft goes out at once. A batch is one round trip and one commit. A draft can be written
-again without harm (its key finds what is stored already), so a batch whose outcome is unknown is simply tried again.
+A single draft is written at once. A batch is one round trip and one commit. Writing a draft twice does no harm (its key
+finds what is stored already), so a batch whose outcome is unknown is tried again.
 
-Nothing here knows what a draft says: its owner writes the batch with one statement, reads the answers and gives them.
+Nothing here knows what a draft contains: its owner writes the batch with one statement and answers each draft.
 """
 
 import asyncio
@@ -12,15 +12,13 @@ from collections import deque
 from collections.abc import Coroutine, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import asyncpg
 
 from messenger.db.connection import ConnectionLost, ReconnectingConnection
+from messenger.db.liveness import Liveness
 from messenger.errors import BadParameters, InternalError, MessengerError, Unavailable
-
-if TYPE_CHECKING:
-    from messenger.db.liveness import Liveness
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +26,10 @@ MOST_IN_BATCH = 100
 ENOUGH = 32  # drafts that share a commit; more of them make it hardly cheaper
 LINGER, LONGEST_LINGER = 0.5, 0.001  # of the last commit's time, and in seconds at most
 MOST_WAITING = 20_000
-PATIENCE = 1.0  # whatever the database does, a draft is answered within a second (its key makes another try safe)
-LOCKED_PATIENCE = 10.0  # a chat that a stranger keeps locked delays its own drafts only
-SWEEP = 0.02  # seconds between two looks for drafts whose time is over
-LATE = 0.25  # a loop that is late itself says nothing about the database: the answers may lie there unread
+PATIENCE = 1.0  # a draft is answered within a second, whatever the database does (its key makes another try safe)
+LOCKED_PATIENCE = 10.0  # for drafts of a chat that another application keeps locked
+SWEEP = 0.02  # seconds between two checks for overdue drafts, at least
+LATE = 0.25  # when the loop itself is so late, the answers may be here and unread
 PAUSE = 0.05  # before another try
 MOST_LOCKED = 8  # locked chats that are tried at the same time
 # The plans must not depend on what the planner happens to believe about fresh tables.
@@ -43,31 +41,31 @@ PLANS = {
     "jit": "off",
     "statement_timeout": "5s",
 }
-# Which chats are not locked, and whether commits hang (a synchronous standby is frozen): their locks are no stranger's.
+# Which chats are not locked, and whether commits hang (a synchronous standby is frozen): then the locks are our own.
 FREE = """
     select array(select id from chats where id = any($1) order by id for no key update skip locked) as chats,
            exists(select from pg_stat_activity
                    where datname = current_database() and wait_event = 'SyncRep'
                      and query_start < clock_timestamp() - interval '250 ms') as is_stuck
 """
-UNSTORABLE = frozenset({"22000", "22021", "22P05"})  # text that the driver or PostgreSQL itself does not take
-# Nothing was stored, and the next try may find the rival gone.
+UNSTORABLE = frozenset({"22000", "22021", "22P05"})  # text that the driver or PostgreSQL refuses
+# Nothing was stored, and another try may succeed.
 AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Queued:
-    """Something on its way into the log."""
+    """A draft on its way into the log."""
 
     chat_id: int
-    due: float = 0.0  # by then it is answered, whatever becomes of its batch
+    due: float = 0.0  # it is answered by then, whatever happens to its batch
     is_answered: bool = False
-    is_uncertain: bool = False  # a try was lost sight of: it may be stored
+    is_uncertain: bool = False  # the outcome of a try is unknown: it may be stored
     goes_alone: bool = False  # it was in a batch that cannot be stored as a whole
 
     @property
     def repeats(self) -> Hashable | None:
-        """What another copy of it would have in common; two copies never share a batch."""
+        """The same for every copy of it; two copies never share a batch."""
         return None
 
 
@@ -76,30 +74,30 @@ D_contra = TypeVar("D_contra", bound=Queued, contravariant=True)
 
 
 class Owner(Protocol[D_contra]):
-    """Knows what the drafts say."""
+    """Knows what the drafts contain."""
 
-    async def write(self, line: ReconnectingConnection, batch: Sequence[D_contra]) -> None:
-        """One statement; then each draft has its answer."""
+    async def write(self, connection: ReconnectingConnection, batch: Sequence[D_contra]) -> None:
+        """Executes one statement, then answers each draft."""
 
     def refuse(self, draft: D_contra, error: MessengerError) -> None:
-        """Answers the draft, unless it has its answer."""
+        """Answers the draft, unless it is answered."""
 
 
 class Queue(Generic[D]):
-    """Drafts in their order, and the connection by which they are written, batch after batch."""
+    """Drafts in their order, and the connection that writes them, batch after batch."""
 
-    def __init__(self, owner: Owner[D], line: ReconnectingConnection) -> None:
+    def __init__(self, owner: Owner[D], connection: ReconnectingConnection) -> None:
         self._owner = owner
-        self._line = line
+        self._connection = connection
         self.waiting: deque[D] = deque()
         self.under_way: Sequence[D] = ()
 
     async def write_next(self) -> int:
-        """One batch: each of its drafts is answered then, or stands in front again. How many they were."""
+        """Writes one batch and returns its size. Each draft is then answered, or at the front of the queue again."""
         batch = self.under_way = take_batch(self.waiting)
         try:
-            await self._owner.write(self._line, batch)
-        except Exception as error:  # none of them may end the sending
+            await self._owner.write(self._connection, batch)
+        except Exception as error:  # nothing may end the sending
             await self._recover(batch, error)
         self.under_way = ()
         return len(batch)
@@ -111,7 +109,7 @@ class Queue(Generic[D]):
             await self._try_again_later(batch)
         elif isinstance(error, AGAIN):
             self.put_back(batch)
-        elif len(batch) > 1:  # something in it cannot be stored at all: its neighbours must not suffer
+        elif len(batch) > 1:  # one draft in it cannot be stored: the others must not fail with it
             for draft in batch:
                 draft.goes_alone = True
             self.put_back(batch)
@@ -141,7 +139,7 @@ class Queue(Generic[D]):
         return [draft for some in (self.under_way, self.waiting) for draft in some if not draft.is_answered]
 
     def refuse_overdue(self, now: float) -> float | None:
-        """Drafts whose time is over are told so. When is the time of the next one over?"""
+        """Refuses the overdue drafts; returns when the next one is due."""
         left = self.unanswered()
         for draft in left:
             if draft.due <= now:
@@ -151,25 +149,17 @@ class Queue(Generic[D]):
         return min((draft.due for draft in left if not draft.is_answered), default=None)
 
     def close(self) -> None:
-        self._line.close()
-
-
-class LockedChatQueue(Queue[D]):
-    """What waits for a chat that a stranger keeps locked."""
-
-    async def empty(self) -> None:
-        while self.waiting:
-            await self.write_next()
+        self._connection.close()
 
 
 class Appender(Queue[D]):
-    def __init__(self, owner: Owner[D], dsn: str, watch: "Liveness | None" = None) -> None:
-        super().__init__(owner, ReconnectingConnection(dsn, {"lock_timeout": "250ms", **PLANS}, watch=watch))
+    def __init__(self, owner: Owner[D], dsn: str, liveness: Liveness | None = None) -> None:
         self._dsn = dsn
-        self._watch = watch
-        self._locked: dict[int, LockedChatQueue[D]] = {}
+        self._liveness = liveness
+        super().__init__(owner, self._new_connection("250ms"))
+        self._locked: dict[int, Queue[D]] = {}  # by chats that another application keeps locked
         self._tasks: set[asyncio.Task[None]] = set()
-        self._turn = asyncio.Semaphore(MOST_LOCKED)
+        self._locked_turns = asyncio.Semaphore(MOST_LOCKED)
         self._news = asyncio.Event()
         self._sweep: asyncio.TimerHandle | None = None
 
@@ -177,7 +167,7 @@ class Appender(Queue[D]):
         self._begin(self._run())
 
     async def stop(self) -> None:
-        """What waits is still written; then nothing is any more."""
+        """Writes what waits, for a second at most, and ends."""
         deadline = asyncio.get_running_loop().time() + PATIENCE
         while (self.under_way or self.waiting or self._locked) and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)
@@ -192,7 +182,7 @@ class Appender(Queue[D]):
         self.close()
 
     def submit(self, draft: D) -> None:
-        """Never waits; the draft is answered once, whatever becomes of it."""
+        """Does not wait. The draft is answered once, whatever happens."""
         queue: Queue[D] = self._locked.get(draft.chat_id, self)
         if len(queue.waiting) >= MOST_WAITING:
             self._owner.refuse(draft, Unavailable("Too much is waiting to be stored.", retry_after=1))
@@ -205,7 +195,7 @@ class Appender(Queue[D]):
         self._news.set()
 
     def _refuse_overdue(self) -> None:
-        """One timer for all drafts: while they are answered in time it rings once a second."""
+        """Called by one timer for all drafts: once a second while they are answered in time."""
         loop = asyncio.get_running_loop()
         now, timer, self._sweep = loop.time(), self._sweep, None
         if timer is not None and now - timer.when() > LATE:
@@ -235,12 +225,12 @@ class Appender(Queue[D]):
             await self._news.wait()
             self._news.clear()
 
-    async def _gather(self, company: int, seconds: float) -> None:
-        """Those who have just been answered are likely to go on talking: wait a moment for them, if the others are few.
+    async def _gather(self, senders: int, seconds: float) -> None:
+        """Senders who have just been answered are likely to send again: wait a moment for them while few drafts wait.
 
-        Otherwise people who talk at the same time fall into two halves that wait for each other, at twice the cost.
+        Otherwise concurrent senders split into two halves that commit in turns, at twice the cost.
         """
-        wanted = min(company, ENOUGH)
+        wanted = min(senders, ENOUGH)
         until = asyncio.get_running_loop().time() + min(seconds, LONGEST_LINGER)
         with suppress(TimeoutError):
             async with asyncio.timeout_at(until):
@@ -251,7 +241,7 @@ class Appender(Queue[D]):
     async def _recover(self, batch: Sequence[D], error: Exception) -> None:
         if isinstance(error, asyncpg.LockNotAvailableError):
             try:
-                row = await self._line.row(FREE, sorted({draft.chat_id for draft in batch}))
+                row = await self._connection.row(FREE, sorted({draft.chat_id for draft in batch}))
             except Exception as other:
                 error = other
             else:
@@ -261,29 +251,31 @@ class Appender(Queue[D]):
         await super()._recover(batch, error)
 
     def _set_aside(self, batch: Sequence[D], free: frozenset[int]) -> None:
-        """The drafts for chats that a stranger has locked go on in queues of their own, all others at once."""
+        """Drafts of chats that another application has locked get a queue per chat; the others are written at once."""
         locked = [draft for draft in batch if draft.chat_id not in free]
         self.put_back([draft for draft in batch if draft.chat_id in free])
         for chat_id in {draft.chat_id for draft in locked}:
-            queue = LockedChatQueue(
-                self._owner, ReconnectingConnection(self._dsn, {"lock_timeout": "2s", **PLANS}, watch=self._watch)
-            )
+            queue = Queue(self._owner, self._new_connection("2s"))
             queue.waiting.extend(draft for draft in locked if draft.chat_id == chat_id and not draft.is_answered)
-            queue.waiting.extend(self.take_chat(chat_id))  # what waits already must not overtake
+            queue.waiting.extend(self.take_chat(chat_id))  # they must not overtake those
             for draft in queue.waiting:
                 draft.due += LOCKED_PATIENCE - PATIENCE
             self._locked[chat_id] = queue
             self._begin(self._empty(chat_id, queue))
 
-    async def _empty(self, chat_id: int, queue: LockedChatQueue[D]) -> None:
+    async def _empty(self, chat_id: int, queue: Queue[D]) -> None:
         try:
-            async with self._turn:
-                await queue.empty()
+            async with self._locked_turns:
+                while queue.waiting:
+                    await queue.write_next()
         finally:
             del self._locked[chat_id]
             self.put_back(queue.unanswered())
             queue.close()
             self._news.set()
+
+    def _new_connection(self, lock_timeout: str) -> ReconnectingConnection:
+        return ReconnectingConnection(self._dsn, {"lock_timeout": lock_timeout, **PLANS}, liveness=self._liveness)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -292,18 +284,18 @@ class Appender(Queue[D]):
 
 
 def take_batch(waiting: deque[D]) -> list[D]:
-    """The next ones in their order. A second copy waits for the next batch, where the first is found stored."""
+    """The next drafts in their order. A second copy waits for the next batch, which finds the first one stored."""
     batch: list[D] = []
     taken: set[Hashable] = set()
     while waiting and len(batch) < MOST_IN_BATCH:
         draft = waiting[0]
         if draft.goes_alone and batch:
             break
-        copies = draft.repeats
-        if copies is not None:
-            if copies in taken:
+        key = draft.repeats
+        if key is not None:
+            if key in taken:
                 break
-            taken.add(copies)
+            taken.add(key)
         batch.append(waiting.popleft())
         if draft.goes_alone:
             break

@@ -1,10 +1,10 @@
-"""An entry: one position of the log, what it is about, and its event, encoded once for every listener."""
+"""An entry: one position of the log, what it is about, and its event, encoded once for all listeners."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -31,6 +31,16 @@ class Entry:
     def audience(self) -> Sequence[int] | None:
         """The only members it is for; None: everybody who hears its topics."""
         return self.data.get("to") if isinstance(self.data, dict) else None
+
+
+class Listener(Protocol):
+    user_id: int
+    session_id: int
+
+    def hear(self, entry: Entry) -> None: ...
+    def hear_note(self, note: bytes) -> None: ...
+    def session_ended(self) -> None: ...
+    def log_restarted(self) -> None: ...
 
 
 # What an event says beside its kind, chat and cursor. None: nobody is told of this entry.

@@ -1,45 +1,35 @@
-"""The listeners of this process, and who of them hears what. Pure: no clock, no socket, no database.
+"""The listeners of this process, and which of them hears which entry. Pure: no clock, no socket, no database.
 
-Entries come in position order, so admission is ordered too: `member_added` admits a person's listeners to the chat at
-that position, `member_removed` and `chat_deleted` are the last thing heard of it, `session_revoked` ends the session.
+Entries come in position order, so joining and leaving are ordered too: from `member_added` on a person's listeners hear
+the chat, `member_removed` and `chat_deleted` are the last they hear of it, `session_revoked` ends the listeners of that
+session.
 """
 
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
-from typing import Protocol
 
-from messenger.log.entries import Entry
+from messenger.log.entries import Entry, Listener
 
 log = logging.getLogger(__name__)
 
 
-class Listener(Protocol):
-    user_id: int
-    session_id: int
-
-    def hear(self, entry: Entry) -> None: ...
-    def hear_note(self, note: bytes) -> None: ...
-    def session_ended(self) -> None: ...
-    def log_restarted(self) -> None: ...
-
-
 class Hub:
     def __init__(self) -> None:
-        self.position = 0  # everything up to here has been published
-        self._of_user: dict[int, tuple[Listener, ...]] = {}  # few each, and as small as that
+        self.position = 0  # everything up to here is published
+        self._of_user: dict[int, tuple[Listener, ...]] = {}  # a tuple: a person has few
         self._in_chat: defaultdict[int, set[Listener]] = defaultdict(set)
         self._chats_of: dict[Listener, set[int]] = {}
         self._unadmitted: dict[Listener, list[tuple[int, int, bool]]] = {}
 
     def attach(self, listener: Listener) -> None:
-        """From now on it hears what is about its person; chats follow with `admit`."""
+        """From now on it hears what concerns its person; chats follow with `admit`."""
         self._of_user[listener.user_id] = (*self._others(listener), listener)
         self._chats_of[listener] = set()
         self._unadmitted[listener] = []
 
     def admit(self, listener: Listener, chats: Iterable[int], as_of: int) -> None:
-        """The memberships as they were at a position; what was published since is applied on top."""
+        """The memberships at a position; changes published since are applied on top."""
         if listener not in self._chats_of:
             return
         for chat_id in chats:
@@ -79,13 +69,13 @@ class Hub:
                     self._tell(listener, listener.session_ended)
 
     def restart(self, position: int) -> None:
-        """The log goes on from an earlier position: everybody comes back with a cursor and finds out what holds."""
+        """The log continues from an earlier position: every client resumes with its cursor."""
         self.position = position
         for listener in self.listeners():
             self._tell(listener, listener.log_restarted)
 
     def note(self, chat_id: int, note: bytes, author: int) -> None:
-        """Passing news without a position (typing, presence): for the others in the chat."""
+        """An event without a position (typing, presence), for the others in the chat."""
         for listener in tuple(self._in_chat.get(chat_id, ())):
             if listener.user_id != author:
                 try:
@@ -94,7 +84,7 @@ class Hub:
                     self._end(listener)
 
     def is_heard(self, entry: Entry) -> bool:
-        """Might a listener here hear it? One that has just come may be in any chat."""
+        """May a listener here hear it? One not yet admitted may be in any chat."""
         if self._unadmitted or (entry.user_id is not None and entry.user_id in self._of_user):
             return True
         return entry.chat_id is not None and entry.chat_id in self._in_chat
@@ -106,7 +96,7 @@ class Hub:
         return {chat for listener in self._of_user.get(user_id, ()) for chat in self._chats_of[listener]}
 
     def sessions(self) -> set[int]:
-        """Of everybody who listens."""
+        """Of all listeners."""
         return {listener.session_id for listener in self._chats_of}
 
     def end_sessions(self, ended: Collection[int]) -> None:
@@ -118,7 +108,7 @@ class Hub:
         return tuple(self._chats_of)
 
     def _end(self, listener: Listener) -> None:
-        """It failed just now: its client comes back with its cursor, and the others hear everything."""
+        """After a failure: its client resumes with its cursor, and the others go on."""
         log.exception("a listener failed user=%s position=%s", listener.user_id, self.position)
         self.detach(listener)
         self._tell(listener, listener.log_restarted)

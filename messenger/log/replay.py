@@ -1,7 +1,7 @@
-"""From a cursor to the live stream without a hole: what a listener reads before, and where it joins.
+"""From a cursor to the live stream without a gap: what a listener missed is read first, then it goes live.
 
-The order makes it safe: attach to the hub, read the memberships, read pages up to a head S, then go live after S and
-drop what the hub brought at or below it.
+The order makes it safe: attach to the hub, read the memberships, read pages up to a head S, go live after S, and drop
+what the hub delivered at or below S.
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -16,7 +16,7 @@ from messenger.log.tail import Tail, read_entry
 PAGE = 500
 MOST_IN_A_CHAT = 5_000
 MOST_IN_ALL = 10_000
-MOST_EARLY = 200  # heard while a page was read, and sent in one go; more than that, and the next page brings it
+MOST_EARLY = 200  # entries kept while a page is read; when more come, another page is read
 
 MEMBERSHIPS = """
     select h.position as head, h.epoch,
@@ -41,7 +41,7 @@ IS_GOOD = """
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """Too much was missed in this chat: the client reads these pages by itself."""
+    """Too much was missed in this chat: the client reads these messages as pages of history."""
 
     chat_id: int
     from_seq: int
@@ -53,7 +53,7 @@ class Limited:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """What lies between a cursor and now; `resync`: too much, or not to be had any more."""
+    """What lies between a cursor and now. `resync`: why it cannot be replayed."""
 
     head: int
     resync: str = ""
@@ -61,49 +61,49 @@ class Missed:
 
 
 class Reader:
-    """Reads the log for those who come back."""
+    """Reads the log for clients that resume."""
 
-    def __init__(self, lines: ConnectionSet, tail: Tail) -> None:
-        self._lines = lines
+    def __init__(self, connections: ConnectionSet, tail: Tail) -> None:
+        self._connections = connections
         self._tail = tail
 
     async def memberships(self, user_id: int, session_id: int) -> tuple[int, Sequence[int], bool]:
-        row = await self._lines.row(MEMBERSHIPS, user_id, session_id)
-        await self._tail.is_in(row["epoch"])
+        row = await self._connections.row(MEMBERSHIPS, user_id, session_id)
+        await self._tail.reach_epoch(row["epoch"])
         return row["head"], row["chats"], row["is_signed_in"]
 
     async def missed(self, user_id: int, cursor: Cursor) -> Missed:
-        state = await self._lines.row(IS_GOOD, cursor.epoch, cursor.position)
-        await self._tail.is_in(state["epoch"])
+        state = await self._connections.row(IS_GOOD, cursor.epoch, cursor.position)
+        await self._tail.reach_epoch(state["epoch"])
         if not state["good"]:
             return Missed(state["head"], resync="This cursor is unknown or older than what is kept.")
-        rows = await self._lines.rows(MISSED, user_id, cursor.position)
+        rows = await self._connections.rows(MISSED, user_id, cursor.position)
         chats = [row for row in rows if row["chat_id"] is not None]
         limited = [
             Limited(row["chat_id"], row["first_seq"], row["last_seq"])
             for row in chats
             if row["last_seq"] - row["first_seq"] + 1 > MOST_IN_A_CHAT
         ]
-        apart = {one.chat_id for one in limited}
-        messages = sum(row["last_seq"] - row["first_seq"] + 1 for row in chats if row["chat_id"] not in apart)
-        others = await self._lines.row(ENTRIES_AFTER, user_id, cursor.position, MOST_IN_ALL + 1)
+        limited_chats = {one.chat_id for one in limited}
+        messages = sum(row["last_seq"] - row["first_seq"] + 1 for row in chats if row["chat_id"] not in limited_chats)
+        others = await self._connections.row(ENTRIES_AFTER, user_id, cursor.position, MOST_IN_ALL + 1)
         if messages + others["n"] > MOST_IN_ALL:
             return Missed(rows[0]["head"], resync=f"More than {MOST_IN_ALL} events were missed.")
         return Missed(rows[0]["head"], limited=limited)
 
     async def page(self, user_id: int, after: int, passed: Sequence[int], passed_upto: int) -> tuple[list[Entry], int]:
-        """The next entries, shown, and the position they are complete up to."""
-        rows = await self._lines.rows(PAGE_AFTER, user_id, after, PAGE, list(passed), passed_upto)
+        """The next entries with their events, and the position they are complete up to."""
+        rows = await self._connections.rows(PAGE_AFTER, user_id, after, PAGE, list(passed), passed_upto)
         if rows[0]["kept"] > after:
-            raise ConnectionLost  # pruned meanwhile: the client comes back with this cursor and is told so
-        await self._tail.is_in(rows[0]["epoch"])
+            raise ConnectionLost  # pruned meanwhile: the client resumes with this cursor and gets a resync
+        await self._tail.reach_epoch(rows[0]["epoch"])
         entries = [read_entry(row) for row in rows if row["position"] is not None]
-        await self._tail.show(entries)
+        await self._tail.add_events(entries)
         return entries, entries[-1].position if len(entries) == PAGE else rows[0]["head"]
 
 
 class Sink(Protocol):
-    """Where a subscription's entries go. `take` never waits and never raises."""
+    """Receives a subscription's entries. `take` does not wait and does not raise."""
 
     def take(self, entry: Entry) -> None: ...
     def take_note(self, note: bytes) -> None: ...
@@ -113,14 +113,14 @@ class Sink(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Subscription:
-    """One listener's place in the log: reading what it missed, then live."""
+    """One listener and its position: it reads what it missed, then it is live."""
 
     hub: Hub
     reader: Reader
     user_id: int
     session_id: int
     sink: Sink
-    position: int = 0  # everything up to here has been handed on
+    position: int = 0  # everything up to here went to the sink
     is_live: bool = False
     _early: list[Entry] = field(default_factory=list)
     _overrun: bool = False
@@ -147,11 +147,11 @@ class Subscription:
         self.sink.restart()
 
     async def attach(self) -> int:
-        """Start to listen; answers the head that the memberships were read at."""
+        """Start to listen. Returns the head at which the memberships were read."""
         self.hub.attach(self)
         head, chats, is_signed_in = await self.reader.memberships(self.user_id, self.session_id)
         self.hub.admit(self, chats, head)
-        if not is_signed_in:  # it ended between the request's check and our listening: nobody else would tell us
+        if not is_signed_in:  # it ended after the request's check and before the hub knew this listener
             self.sink.end()
         return head
 
@@ -162,9 +162,9 @@ class Subscription:
     async def catch_up(
         self, after: int, *, passed: Sequence[int] = (), passed_upto: int = 0, at_end: Callable[[], None] | None = None
     ) -> AsyncGenerator[list[Entry], None]:
-        """Pages from `after` on, pulled as fast as the reader of them likes; at their end the listener is live.
+        """Pages after a position, read when the caller asks for the next; after the last one the listener is live.
 
-        `at_end` is called when nothing more will come from the pages, before the first live entry.
+        `at_end` is called after the last page, before the first live entry.
         """
         self.is_live = False
         while True:
@@ -177,7 +177,7 @@ class Subscription:
             self.position = after
             if at_end is not None:
                 at_end()
-            self.is_live = True  # nothing is awaited from the check on, so nothing slips in between
+            self.is_live = True  # no await since the check above, so no entry came in between
             for entry in self._early:
                 self.hear(entry)
             self._early.clear()

@@ -1,7 +1,7 @@
-"""Follows the log in position order and publishes it to this process' listeners.
+"""Follows the log in position order and publishes its entries to the listeners of this process.
 
-Own commits and the wire bring positions early; whatever is missing is read from the database before anything later
-goes out. Losing every doorbell costs time (the poll), never an entry.
+Own commits are handed in directly, doorbells say how far the log reaches. Entries that are missing in between are read
+from the database before any later one is published. A lost doorbell costs time (the poll), never an entry.
 """
 
 import asyncio
@@ -13,18 +13,18 @@ import msgspec
 
 from messenger.db.connection import ConnectionLost, ReconnectingConnection
 from messenger.errors import Unavailable
-from messenger.log.entries import Entry, Render, encode
-from messenger.log.hub import Hub, Listener
+from messenger.log.entries import Entry, Listener, Render, encode
+from messenger.log.hub import Hub
 from messenger.log.recent import Recent
 
 log = logging.getLogger(__name__)
 
-QUIET_POLL = 0.25  # when no position came for so long
+QUIET_POLL = 0.25  # the log is read after so long without a doorbell
 FETCH = 1000
 EPOCH_PATIENCE, EPOCH_STEP = 1.0, 0.01
-AT_ONCE = 200  # published before the listeners get a turn: less than what one of them may have waiting
+AT_ONCE = 200  # published before other tasks run: fewer than a listener may have waiting
 HEAD = "select position, epoch from log_head order by position desc limit 1"
-# Head and entries in one snapshot: after it the tail stands at the head, whatever rows there were.
+# Head and entries in one snapshot, so the tail is at the head afterwards even where positions are missing.
 FETCH_AFTER = """
     select h.position as head, h.epoch, l.position, l.kind, l.topic_chat, l.topic_user, l.actor_id, l.subject_id,
            l.data, l.at
@@ -33,8 +33,7 @@ FETCH_AFTER = """
         on l.position <= h.position
      order by l.position
 """
-
-# Where the log that was followed until now ended; an epoch that nobody knows shares nothing with it.
+# Where the log of this epoch ended. An unknown epoch has nothing in common with the present one.
 PARTED = """
     select coalesce((select min(later.after_position) from log_epochs mine
                        join log_epochs later on later.number > mine.number where mine.epoch = $1), 0) as at
@@ -42,15 +41,15 @@ PARTED = """
 
 
 class Tail:
-    def __init__(self, line: ReconnectingConnection, hub: Hub, render: Render) -> None:
-        self._line = line
+    def __init__(self, connection: ReconnectingConnection, hub: Hub, render: Render) -> None:
+        self._connection = connection
         self._hub = hub
         self._render = render
         self.recent = Recent()
-        self._early: dict[int, Entry] = {}  # own commits that wait for what lies before them
-        self._answered: dict[int, Listener] = {}  # who has the answer to its own send and must not hear it as well
-        self._target = 0  # the furthest position heard of
-        self._news = asyncio.Event()
+        self._early: dict[int, Entry] = {}  # own entries that wait for the ones before them
+        self._answered: dict[int, Listener] = {}  # by position: the sender, which has its answer
+        self._target = 0  # the furthest position known
+        self._news = asyncio.Event()  # the log has to be read
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self.epoch = ""
         self.ready = asyncio.Event()
@@ -60,70 +59,70 @@ class Tail:
         return self._hub.position
 
     async def start(self) -> None:
-        head = await self._line.row(HEAD)
+        head = await self._connection.row(HEAD)
         self._hub.position, self.epoch = head["position"], head["epoch"]
         self.recent.begin(self._hub.position)
         self.ready.set()
 
-    async def is_in(self, epoch: str) -> None:
-        """What was just read is of this epoch; cursors made of it would be wrong while the tail is still elsewhere."""
+    async def reach_epoch(self, epoch: str) -> None:
+        """Wait until the tail follows the epoch of what was just read: else cursors made of it would be wrong."""
         until = asyncio.get_running_loop().time() + EPOCH_PATIENCE
         while epoch != self.epoch:
             if asyncio.get_running_loop().time() > until:
                 raise ConnectionLost
-            self.look()
+            self.fetch_soon()
             await asyncio.sleep(EPOCH_STEP)
 
     async def run(self) -> None:
-        """For as long as the process lives."""
+        """As long as the process lives."""
         while True:
             try:
                 if not self.ready.is_set():
                     await self.start()
                 await self._follow()
-            except Unavailable:  # to this connection, or to what renders an entry
+            except Unavailable:  # the database, for this connection or for a renderer
                 await asyncio.sleep(QUIET_POLL)
             except Exception:
                 log.exception("the tail stumbled and goes on at position=%s", self.position)
                 await asyncio.sleep(QUIET_POLL)
 
     def committed(self, entries: Sequence[Entry]) -> None:
-        """Own entries, shown already. In order they go out at once, without a read and without a task."""
+        """Own entries, with their events. The next ones in order are published at once, without a read or a task."""
         for entry in entries:
             if entry.position == self._hub.position + 1:
                 self._publish(entry)
             elif entry.position > self._hub.position:
                 self._early[entry.position] = entry
         self._publish_early()
-        self._tell_waiters()
+        self._wake_waiters()
         if entries:
             self.heard(entries[-1].position)
 
     def answered(self, position: int, origin: Listener) -> None:
-        """Only the database told of this own entry, and its sender has the answer: no event for it as well."""
+        """This entry will be read from the database, and its sender has the answer: it gets no event as well."""
         if position > self._hub.position:
             self._answered[position] = origin
 
     def heard(self, position: int) -> None:
-        """A doorbell: the log reaches at least so far."""
+        """The log reaches at least so far."""
         self._target = max(self._target, position)
         if self._target > self._hub.position:
             self._news.set()
 
-    def look(self) -> None:
-        """Something is not as it was: fetch now."""
+    def fetch_soon(self) -> None:
+        """Without waiting for a doorbell: something may have been missed."""
         self._news.set()
 
     async def reach(self, position: int) -> None:
-        """Wait until everything up to a position has been published here."""
+        """Wait until everything up to this position is published."""
         if self._hub.position < position:
             reached = asyncio.get_running_loop().create_future()
             self._waiting.append((position, reached))
             self.heard(position)
             await reached
 
-    async def passed(self, position: int) -> None:
-        """Wait until something beyond a position has been published here, without asking for it."""
+    async def pass_by(self, position: int) -> None:
+        """Wait until something after this position is published; nothing is read for it."""
         if self._hub.position <= position:
             moved = asyncio.get_running_loop().create_future()
             self._waiting.append((position + 1, moved))
@@ -141,40 +140,38 @@ class Tail:
                 pass
 
     async def _fetch(self) -> bool:
-        """Read and publish what is missing; is there perhaps more?"""
-        before, rung = self._hub.position, self._target
-        rows = await self._line.rows(FETCH_AFTER, before, FETCH)
+        """Read and publish what is missing. True: there may be more."""
+        before, target = self._hub.position, self._target
+        rows = await self._connection.rows(FETCH_AFTER, before, FETCH)
         head, epoch = rows[0]["head"], rows[0]["epoch"]
-        if head < rung == self._target:
-            self._target = head  # that doorbell was mistaken; nobody looks for what is not there again and again
+        if head < target == self._target:
+            self._target = head  # that doorbell was wrong: do not read for it again and again
         entries = [read_entry(row) for row in rows if row["position"] is not None]
         if epoch != self.epoch:
             await self._change_epoch(epoch)
             return True
         upto = entries[-1].position if len(entries) == FETCH else head
-        # Nobody here hears most of what others write; who joins a chat in these very entries will hear what follows.
+        # Most entries have no listener here, and need no event. A person added in these entries hears the later ones.
         joined = {entry.chat_id for entry in entries if entry.kind == "member_added"}
         heard = [entry for entry in entries if entry.chat_id in joined or self._hub.is_heard(entry)]
-        await self.show([entry for entry in heard if entry.position not in self._early])
+        await self.add_events([entry for entry in heard if entry.position not in self._early])
         for number, entry in enumerate(entries, 1):
-            # While this was read, own commits may have come by the short way.
+            # Own commits may have been published meanwhile.
             if entry.position > self._hub.position:
                 self._publish(self._early.pop(entry.position, entry))
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
-        self._hub.position = max(
-            self._hub.position, upto
-        )  # what lies between was pruned or erased: a hole stops nobody
+        self._hub.position = max(self._hub.position, upto)  # positions between are pruned or erased
         self._publish_early()
-        self._tell_waiters()
+        self._wake_waiters()
         return len(entries) == FETCH or self._target > self._hub.position
 
     async def _change_epoch(self, epoch: str) -> None:
-        """Another server writes the log now. What was published beyond the point where the two part never happened."""
-        parted = (await self._line.row(PARTED, self.epoch))["at"]
+        """Another server writes the log now. Entries after the point where the two logs part are void."""
+        parted = (await self._connection.row(PARTED, self.epoch))["at"]
         log.warning("a new epoch of the log begins: %s after position=%s", epoch, parted)
         self.epoch = epoch
-        # Own commits that wait may have gone down with the server that took them.
+        # Own commits that wait here may be lost with the old server.
         self._early.clear()
         self._answered.clear()
         self._target = 0
@@ -182,8 +179,8 @@ class Tail:
             self._hub.restart(parted)
         self.recent.begin(self._hub.position)
 
-    async def show(self, entries: Sequence[Entry]) -> None:
-        """Fill in the events; a kind that nobody renders stays silent."""
+    async def add_events(self, entries: Sequence[Entry]) -> None:
+        """Entries of a kind without a renderer get none, and nobody hears them."""
         by_kind: dict[str, list[Entry]] = {}
         for entry in entries:
             by_kind.setdefault(entry.kind, []).append(entry)
@@ -207,7 +204,7 @@ class Tail:
             entry.skip = self._answered.pop(entry.position, entry.skip)
         self._hub.publish(entry)
 
-    def _tell_waiters(self) -> None:
+    def _wake_waiters(self) -> None:
         if not self._waiting:
             return
         for position, reached in self._waiting:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK = 1.0  # seconds between looks after the private database
+POLL = 1.0  # seconds between two checks of the private database
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -86,18 +86,18 @@ async def _work(config: "Config", dsn: str, private: "PrivatePostgres | None") -
     from messenger.db.database import Database  # noqa: PLC0415
     from messenger.db.liveness import Liveness  # noqa: PLC0415
     from messenger.log import wires  # noqa: PLC0415
-    from messenger.log.append import append  # noqa: PLC0415
+    from messenger.log.store import append  # noqa: PLC0415
 
     stop = _stop_signal()
     direct = str(config.database.direct_url) or dsn
-    watch = Liveness(direct)
+    liveness = Liveness(direct)
     pooled = bool(config.database.direct_url)
-    db = Database(dsn, append=append, pool_size=config.database.pool_size, pooled=pooled, watch=watch)
+    db = Database(dsn, append=append, pool_size=config.database.pool_size, pooled=pooled, liveness=liveness)
     wire = wires.make(config.wire, direct, str(config.redis_url))
     store = results.make(config)
     consumer = Consumer(str(config.rmq_url), db, store, config.search_delay)
     db.on_news = wire.ring  # the one who asked hears at once how it goes on
-    watch.start()
+    liveness.start()
     await wire.start(lambda position: None, lambda note: None)
     consumer.start()
     log.info("ready")
@@ -106,7 +106,7 @@ async def _work(config: "Config", dsn: str, private: "PrivatePostgres | None") -
     await consumer.stop()
     await wire.stop()
     await store.close()
-    await watch.stop()
+    await liveness.stop()
     await db.close()
 
 
@@ -126,24 +126,13 @@ def _stop_signal() -> asyncio.Event:
 
 
 async def _until(stop: asyncio.Event, private: "PrivatePostgres | None") -> None:
-    """Meanwhile the private database is looked after, as the server does it."""
-    from messenger.db.private.cluster import EmbeddedError  # noqa: PLC0415
-
-    trouble = ""
+    """Meanwhile the private database is watched, as the server does it."""
     while not stop.is_set():
         with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK):
+            async with asyncio.timeout(POLL):
                 await stop.wait()
-        if private is None or stop.is_set():
-            continue
-        found = ""
-        try:
-            await asyncio.to_thread(private.watch)
-        except EmbeddedError as error:
-            found = str(error).replace("\n", " ")
-        if found and found != trouble:
-            log.error("the private PostgreSQL is away: %s", found)
-        trouble = found
+        if private is not None and not stop.is_set():
+            await asyncio.to_thread(private.watch_and_log)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from messenger.errors import MessengerError
 from messenger.identity import Identity
-from messenger.log.hub import Listener
+from messenger.log.entries import Listener
 
 
 @dataclass(slots=True, eq=False)

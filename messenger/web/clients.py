@@ -15,7 +15,7 @@ from aiohttp import web
 from multidict import istr
 
 from messenger.identity import Caller
-from messenger.web.keys import ADDRESS, REQUEST_ID, root_of
+from messenger.web.app_keys import ADDRESS, REQUEST_ID, root_of
 
 UNIX = "unix"
 IPV6_PREFIX = 64  # one household or server owns a whole /64

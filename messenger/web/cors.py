@@ -3,7 +3,7 @@
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from messenger.web.keys import CONFIG, root_of
+from messenger.web.app_keys import CONFIG, root_of
 
 PREFLIGHT_SECONDS = "600"
 READABLE_ELSEWHERE = (

@@ -8,8 +8,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from messenger.errors import Unavailable
+from messenger.web.app_keys import REQUEST_ID
 from messenger.web.body import BODY_SECONDS
-from messenger.web.keys import REQUEST_ID
 from messenger.web.recording import template
 
 log = logging.getLogger(__name__)

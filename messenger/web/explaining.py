@@ -22,8 +22,8 @@ from messenger.errors import (
 )
 from messenger.web import reply
 from messenger.web.access import is_stream
+from messenger.web.app_keys import CONFIG, REQUEST_ID, root_of
 from messenger.web.deadlines import in_time
-from messenger.web.keys import CONFIG, REQUEST_ID, root_of
 from messenger.web.recording import template
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from messenger.errors import CsrfFailed
-from messenger.web.keys import CONFIG, root_of
+from messenger.web.app_keys import CONFIG, root_of
 
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

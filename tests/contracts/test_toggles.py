@@ -20,7 +20,7 @@ from messenger.web.server import make_runner
 from tests.actors import Person, Server
 from tests.conftest import configured
 from tests.contract import CONTRACT
-from tests.contracts.test_access import described, filled, required
+from tests.contracts.test_access import described, filled, has_example
 
 EVERYTHING = Config().apps
 NOWHERE = "postgresql://nobody@localhost:1/nowhere"
@@ -59,7 +59,7 @@ async def test_a_sub_app_that_is_left_out_is_gone_and_the_others_work(start: Sta
                         pass
                 elif method == "GET" and "{" not in path:
                     parameters = CONTRACT.inlined(described(method, path).get("parameters", []))
-                    query = {one["name"]: one["example"] for one in parameters if required(one)}
+                    query = {one["name"]: one["example"] for one in parameters if has_example(one)}
                     assert (await person.get(path, params=query)).status == 200, path
 
 

@@ -17,7 +17,7 @@ HEAD = sorted((Path(__file__).parents[2] / "messenger/db/migrations/versions").g
 def messenger_db(*arguments: str, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "DATA_DIR": str(folder / "data"), **settings}
     return subprocess.run(
-        [sys.executable, "-m", "messenger.db", *arguments],
+        [sys.executable, "-m", "messenger.run.db", *arguments],
         cwd=folder,
         env={**environment, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,

@@ -18,7 +18,7 @@ from proof.lab.crowd import Actor, Client, Follower, clients, ends, new_name
 from proof.lab.processes import AWAY, Process
 from proof.lab.redis import Valkey
 from proof.lab.waiting import happens, running
-from tests.faults.sizes import sized
+from tests.sizes import sized
 
 MESSAGES = sized(5_000)
 CUTS = sized(20, least=16)  # of each of the three ways

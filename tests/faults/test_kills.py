@@ -13,7 +13,7 @@ from proof.lab.cluster import Cluster
 from proof.lab.crowd import Actor, Client, Follower, Journal, clients, ends, new_name, send_until_known
 from proof.lab.processes import AWAY, Process
 from proof.lab.waiting import PATIENCE, happens, running
-from tests.faults.sizes import sized
+from tests.sizes import sized
 
 KILLS = sized(10, least=6)
 SENDS = 150  # begun around each kill

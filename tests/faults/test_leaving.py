@@ -14,7 +14,7 @@ from proof.lab.cluster import Cluster
 from proof.lab.crowd import Actor, Client, Follower, clients, cut, new_name, sign_in, sign_up
 from proof.lab.processes import AWAY, Process
 from proof.lab.waiting import running
-from tests.faults.sizes import sized
+from tests.sizes import sized
 
 ROUNDS = sized(100, least=15)
 WAYS = ("socket", "sse", "poll")

@@ -9,7 +9,7 @@ import asyncpg
 
 from proof.lab.crowd import Actor, Client, Follower, clients, ends, new_name
 from proof.lab.processes import Process
-from tests.faults.sizes import sized
+from tests.sizes import sized
 
 SENDERS = 20
 MESSAGES = sized(10_000)

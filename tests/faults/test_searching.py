@@ -12,7 +12,7 @@ from proof.lab.crowd import Client, clients, new_name, sign_up
 from proof.lab.processes import AWAY, Process
 from proof.lab.waiting import happens, running
 from tests.apps.search.finding import indexed, is_true
-from tests.faults.sizes import sized
+from tests.sizes import sized
 
 KILLS = sized(10, least=3)
 FOLLOWED_WITHIN = 10.0  # bound of the test; the figure is printed

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from messenger.errors import Unavailable
-from messenger.web.keys import LOG
+from messenger.web.app_keys import LOG
 from tests.apps.talk import fill
 
 
@@ -32,13 +32,13 @@ async def test_behind_the_barrier_everything_written_elsewhere_is_known(server, 
 async def test_one_look_serves_all_who_came_before_it_began(server, sql):
     log = server.runner.app[LOG]
     looks = []
-    read = log._looking.row
+    read = log._head_connection.row
 
     async def counted(*arguments):
         looks.append(time.monotonic())
         return await read(*arguments)
 
-    log._looking.row = counted
+    log._head_connection.row = counted
     await asyncio.gather(*(log.barrier() for _ in range(50)))
     assert len(looks) == 1
 
@@ -62,7 +62,7 @@ async def test_without_the_database_nobody_waits_behind_the_barrier_for_ever(ser
     async def hangs(*arguments):
         await asyncio.sleep(60)
 
-    monkeypatch.setattr(log._looking, "row", hangs)
+    monkeypatch.setattr(log._head_connection, "row", hangs)
 
     with pytest.raises(Unavailable):
         await asyncio.wait_for(log.barrier(), 10)

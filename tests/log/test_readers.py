@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 
 from messenger.log.retention import prune
-from messenger.web.keys import LOG
+from messenger.web.app_keys import LOG
 from proof.lab.waiting import happens
 from tests.actors import Person, Server
 

@@ -21,7 +21,7 @@ from messenger.log.entries import Entry, encode
 from messenger.log.hub import Hub
 from messenger.log.tail import Tail
 from messenger.log.wires import Wire
-from messenger.web.keys import LOG
+from messenger.web.app_keys import LOG
 
 SOON = 5.0
 
@@ -294,13 +294,13 @@ async def test_a_server_to_which_nothing_happens_hardly_reads_the_log(server):
 
 def count_looks(tail: Tail) -> list[str]:
     looks: list[str] = []
-    read = tail._line.rows
+    read = tail._connection.rows
 
     async def counted(statement: str, *arguments: object) -> list[asyncpg.Record]:
         looks.append(statement)
         return await read(statement, *arguments)
 
-    tail._line.rows = counted
+    tail._connection.rows = counted
     return looks
 
 

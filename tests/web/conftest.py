@@ -14,7 +14,7 @@ from messenger.errors import AuthFailed
 from messenger.settings import read
 from messenger.web import body, middlewares, reply
 from messenger.web.access import streaming
-from messenger.web.keys import CONFIG
+from messenger.web.app_keys import CONFIG
 from messenger.web.server import Deadlines, Runner, make_runner
 
 # What every answer carries, whoever gives it.

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from messenger.web.keys import DRAINING
+from messenger.web.app_keys import DRAINING
 from messenger.web.server import Deadlines
 from tests.web.conftest import SAFE, SHORT, Cluster, request
 

@@ -13,7 +13,7 @@ from messenger.apps.auth.renewal import keep_renewing
 from messenger.apps.auth.secret_keys import load_keys
 from messenger.apps.auth.sweep import keep_sweeping
 from messenger.subapp import SubApp
-from messenger.web.keys import ACCOUNT_DELETED, CONFIG, DATABASE, LOG, NAME_CHANGED
+from messenger.web.app_keys import ACCOUNT_DELETED, CONFIG, DATABASE, LOG, NAME_CHANGED
 
 
 async def serving(root: web.Application) -> AsyncIterator[None]:

@@ -13,7 +13,7 @@ from messenger.apps.auth.memory import Memory
 from messenger.errors import AuthFailed, OriginNotAllowed
 from messenger.web import origins, reply
 from messenger.web.access import is_public, is_rechecked
-from messenger.web.keys import CAME, IDENTITY, root_of
+from messenger.web.app_keys import CAME, IDENTITY, root_of
 
 MEMORY: web.AppKey[Memory] = web.AppKey("session_memory", Memory)
 COOKIE: web.AppKey[SessionCookie] = web.AppKey("session_cookie", SessionCookie)

@@ -14,7 +14,7 @@ from aiohttp import web
 from redis.exceptions import RedisError
 
 from messenger.apps.cache.backends import BoundedMemory, CheckedRedis
-from messenger.web.keys import CONFIG
+from messenger.web.app_keys import CONFIG
 from messenger.web.page_cache import PAGE_CACHE
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from messenger.apps.chats import events, handlers, members
 from messenger.subapp import SubApp
-from messenger.web.keys import ACCOUNT_DELETED, NAME_CHANGED
+from messenger.web.app_keys import ACCOUNT_DELETED, NAME_CHANGED
 
 
 def setup(root: web.Application) -> None:

@@ -12,7 +12,7 @@ from messenger.apps.chats import service, views
 from messenger.apps.chats.schemas import ChatAndPerson
 from messenger.log.entries import Entry
 from messenger.subapp import EventRenderer
-from messenger.web.keys import DATABASE
+from messenger.web.app_keys import DATABASE
 
 Fields = dict[str, Any] | None
 

@@ -19,9 +19,9 @@ from messenger.errors import ChatNotFound, GroupNotFound, UserNotFound
 from messenger.identity import MAX_ID, UserId
 from messenger.web import paging, reply
 from messenger.web.access import me
+from messenger.web.app_keys import DATABASE, IDENTITY
 from messenger.web.body import read
 from messenger.web.clients import caller_of
-from messenger.web.keys import DATABASE, IDENTITY
 
 PAGE, LONGEST_PAGE = 50, 100
 LONGEST_PAGE_OF_MEMBERS = 1000

@@ -8,10 +8,11 @@ from aiohttp import web
 from messenger.apps.classic import closing, service, views
 from messenger.apps.classic.connection import Asker, Connection, Dialect, SocketContext
 from messenger.apps.classic.schemas import Read, ReadHere, Say, SayHere
+from messenger.apps.messages.service import HISTORY, SENDER
 from messenger.web import paging, quota
-from messenger.web.access import by_token, charged, me, streaming
+from messenger.web.access import LIMITS, by_token, charged, me, streaming
+from messenger.web.app_keys import LOG
 from messenger.web.body import convert
-from messenger.web.keys import LIMITS, LOG
 from messenger.web.sockets.link import Pace
 from messenger.web.sockets.outbox import Post
 from messenger.web.sockets.upgrade import upgraded
@@ -56,22 +57,23 @@ async def hold(request: web.Request, dialect: Dialect, chat_id: int | None) -> w
 @charged("send")
 async def say(asker: Asker, frame: dict[str, Any]) -> None:
     said = convert(frame, Say)
-    await service.say(asker.root, asker.me, int(said.chat_id), said.text)
+    await service.say(asker.root[SENDER], asker.me, int(said.chat_id), said.text)
 
 
 async def read(asker: Asker, frame: dict[str, Any]) -> None:
     mark = convert(frame, Read)
-    await service.read(asker.root, asker.me, int(mark.chat_id), int(mark.id))
+    await service.read(asker.root[SENDER], asker.me, int(mark.chat_id), int(mark.id))
 
 
 @charged("send")
 async def say_here(asker: Asker, frame: dict[str, Any]) -> None:
     said = convert(frame, SayHere)
-    await service.say_named(asker.root, asker.me, asker.chat_id, said.message_id, said.text)
+    await service.say_named(asker.root[SENDER], asker.me, asker.chat_id, said.message_id, said.text)
 
 
 async def read_here(asker: Asker, frame: dict[str, Any]) -> None:
-    await service.read_named(asker.root, asker.me, asker.chat_id, convert(frame, ReadHere).message_id)
+    sender, history = asker.root[SENDER], asker.root[HISTORY]
+    await service.read_named(sender, history, asker.me, asker.chat_id, convert(frame, ReadHere).message_id)
 
 
 def dialects() -> tuple[Dialect, Dialect]:

@@ -9,7 +9,7 @@ from messenger.apps.docs import contract, pages
 from messenger.errors import NotFound
 from messenger.subapp import Placed
 from messenger.web.access import free, public
-from messenger.web.keys import ARRANGED
+from messenger.web.app_keys import ARRANGED
 
 STATIC = Path(__file__).parent / "static"
 INDEX = STATIC / "index.html"

@@ -11,7 +11,7 @@ from messenger.errors import BadParameters, Flaw, Unavailable
 from messenger.log.entries import Cursor
 from messenger.web import paging, quota, reply
 from messenger.web.access import me, streaming
-from messenger.web.keys import DRAINING, LOG
+from messenger.web.app_keys import DRAINING, LOG
 
 LONGEST_WAIT = 60
 ENOUGH_EVENTS, ENOUGH_BYTES = 1000, 1 << 20  # for one answer to a poll; the next one goes on from its cursor

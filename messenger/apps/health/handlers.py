@@ -10,7 +10,7 @@ from messenger.apps.health.pulse import Beat, Pulse
 from messenger.errors import Unavailable
 from messenger.web import reply
 from messenger.web.access import free, public
-from messenger.web.keys import CONFIG, DATABASE, DRAINING
+from messenger.web.app_keys import CONFIG, DATABASE, DRAINING
 
 PULSES: web.AppKey[dict[str, Pulse]] = web.AppKey("pulses")  # of what nobody can be served without
 HELPERS: web.AppKey[dict[str, Pulse]] = web.AppKey("helpers")  # of what is only shown

@@ -1,7 +1,7 @@
 """What only a server that leads can say."""
 
 from messenger.db.database import Transaction
-from messenger.db.sql import text
+from messenger.db.statements import text
 
 
 async def is_standby(tx: Transaction) -> bool:

@@ -19,9 +19,9 @@ from messenger.apps.messages.schemas import (
 from messenger.apps.messages.sending import SENDER, Sent
 from messenger.errors import MessengerError
 from messenger.web.access import charged
+from messenger.web.app_keys import DATABASE
 from messenger.web.body import convert
 from messenger.web.call import Call
-from messenger.web.keys import DATABASE
 
 
 @charged("send")

@@ -14,8 +14,8 @@ from messenger.errors import BadParameters, ChatNotFound, Flaw, GroupNotFound, M
 from messenger.identity import UserId
 from messenger.web import paging, reply
 from messenger.web.access import charged, me, rechecked
+from messenger.web.app_keys import CAME, DATABASE, IDENTITY
 from messenger.web.body import convert, parse, read, read_bytes
-from messenger.web.keys import CAME, DATABASE, IDENTITY
 
 PAGE = 1000
 PLACES = ("from", "before", "after", "around", "anchor")

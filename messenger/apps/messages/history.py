@@ -20,7 +20,7 @@ from messenger.db.connection import ConnectionSet
 from messenger.errors import ChatNotFound, MessageNotFound
 from messenger.identity import Identity
 from messenger.log.log import Log
-from messenger.web.keys import DATABASE, LOG, MESSAGES_NOW
+from messenger.web.app_keys import DATABASE, LOG
 from messenger.web.page_cache import PAGE_CACHE, PageCache
 from messenger.web.reply import ENCODER
 
@@ -219,6 +219,5 @@ HISTORY: web.AppKey[History] = web.AppKey("history", History)
 
 
 async def context(root: web.Application) -> AsyncIterator[None]:
-    history = root[HISTORY] = History(root[DATABASE].lines, root[LOG], root.get(PAGE_CACHE))
-    root[MESSAGES_NOW] = history.current
+    root[HISTORY] = History(root[DATABASE].connections, root[LOG], root.get(PAGE_CACHE))
     yield

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from messenger.db.connection import ConnectionLost, ReconnectingConnection
 from messenger.log.log import Log
-from messenger.web.keys import CONFIG, DATABASE, LIVENESS, LOG
+from messenger.web.app_keys import CONFIG, DATABASE, LIVENESS, LOG
 
 log = logging.getLogger(__name__)
 
@@ -22,10 +22,10 @@ MOST = 100
 DRAIN = "select case when exists (select from inbox_drafts) then log_drain_inbox($1) end as last"
 
 
-async def keep_taking(line: ReconnectingConnection, stream: Log) -> None:
+async def keep_taking(connection: ReconnectingConnection, stream: Log) -> None:
     while True:
         try:
-            last = (await line.row(DRAIN, MOST))["last"]
+            last = (await connection.row(DRAIN, MOST))["last"]
         except (ConnectionLost, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             last = None  # nothing was taken: the transaction is all or nothing
         except Exception:
@@ -39,10 +39,10 @@ async def keep_taking(line: ReconnectingConnection, stream: Log) -> None:
 
 async def context(root: web.Application) -> AsyncIterator[None]:
     dsn = str(root[CONFIG].database.direct_url) or root[DATABASE].dsn
-    line = ReconnectingConnection(dsn, {"lock_timeout": "250ms"}, watch=root[LIVENESS])
-    task = asyncio.create_task(keep_taking(line, root[LOG]))
+    connection = ReconnectingConnection(dsn, {"lock_timeout": "250ms"}, liveness=root[LIVENESS])
+    task = asyncio.create_task(keep_taking(connection, root[LOG]))
     yield
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
-    line.close()
+    connection.close()

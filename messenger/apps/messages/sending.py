@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -19,6 +19,7 @@ from aiohttp import web
 from messenger.apps.messages.history import HISTORY
 from messenger.apps.messages.schemas import Message, Outgoing, Shown, key_prefix
 from messenger.db.connection import ReconnectingConnection
+from messenger.db.liveness import Liveness
 from messenger.errors import (
     ChatNotFound,
     IdempotencyConflict,
@@ -28,15 +29,11 @@ from messenger.errors import (
     Unavailable,
 )
 from messenger.log.appender import PATIENCE, Appender, Queued
-from messenger.log.entries import Entry, encode
-from messenger.log.hub import Listener
+from messenger.log.entries import Entry, Listener, encode
 from messenger.log.log import Log
 from messenger.text import rfc3339
-from messenger.web.keys import CONFIG, DATABASE, LIMITS, LIVENESS, LOG
-
-if TYPE_CHECKING:
-    from messenger.apps.throttling.limits import Limit
-    from messenger.db.liveness import Liveness
+from messenger.web.access import LIMITS, Limit
+from messenger.web.app_keys import CONFIG, DATABASE, LIVENESS, LOG
 
 log = logging.getLogger(__name__)
 
@@ -108,10 +105,10 @@ class Sender:
         stream: Log,
         look_up: LookUp,
         operation_window: float,
-        watch: "Liveness | None" = None,
-        limit: "Limit | None" = None,
+        liveness: Liveness | None = None,
+        limit: Limit | None = None,
     ) -> None:
-        self._appender: Appender[Draft | Mark] = Appender(self, dsn, watch)
+        self._appender: Appender[Draft | Mark] = Appender(self, dsn, liveness)
         self._limit = limit
         self._stream = stream
         self._look_up = look_up
@@ -179,10 +176,10 @@ class Sender:
 
     # --- a batch: an Owner of the appender
 
-    async def write(self, line: ReconnectingConnection, batch: Sequence[Draft | Mark]) -> None:
+    async def write(self, connection: ReconnectingConnection, batch: Sequence[Draft | Mark]) -> None:
         sends = [draft for draft in batch if isinstance(draft, Draft)]
         marks = [draft for draft in batch if isinstance(draft, Mark)] if len(sends) < len(batch) else []
-        row = await self._append(line, sends, marks)
+        row = await self._append(connection, sends, marks)
         entries = self._answer_sends(row, sends) if sends else []
         for mark, status, seq in zip(marks, row["r_status"] or (), row["r_seq"] or (), strict=True):
             self._settle(mark, seq if status == "read" else REFUSALS[status]())
@@ -192,14 +189,14 @@ class Sender:
         if sends:
             await self._answer_replays(row, sends)
 
-    async def _append(self, line: ReconnectingConnection, sends: Sequence[Draft], marks: Sequence[Mark]) -> Any:
+    async def _append(self, connection: ReconnectingConnection, sends: Sequence[Draft], marks: Sequence[Mark]) -> Any:
         if len(sends) == 1 and not marks:  # most of what people say
             one, content = sends[0], sends[0].content
             if content.operation_id is None and content.reply_to is None:
-                return await line.row(
+                return await connection.row(
                     APPEND_LONE, one.chat_id, one.sender_id, one.session_id, one.key, content.text, one.copy_id
                 )
-        return await line.row(
+        return await connection.row(
             APPEND,
             [draft.chat_id for draft in sends],
             [draft.sender_id for draft in sends],

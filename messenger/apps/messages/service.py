@@ -16,7 +16,7 @@ from messenger.errors import BadParameters, Flaw, Forbidden, MessageNotFound, Me
 from messenger.identity import Identity, UserId
 from messenger.text import has_content
 
-__all__ = ["HISTORY", "NAMED", "PLAIN", "SENDER", "SPOKEN", "Outgoing"]  # for other sub-apps
+__all__ = ["HISTORY", "NAMED", "PLAIN", "SENDER", "SPOKEN", "History", "Outgoing", "Sender"]  # for other sub-apps
 
 MOST_REACTIONS = 50  # different ones on a message
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from messenger.db.database import Transaction
-from messenger.db.sql import text
+from messenger.db.statements import text
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from messenger.apps.metrics.registry import METRICS, SHARED
-from messenger.web.access import free, public
-from messenger.web.keys import DATABASE, LIMITS, LIVENESS, LOG
+from messenger.web.access import LIMITS, free, public
+from messenger.web.app_keys import DATABASE, LIVENESS, LOG
 
 
 @free

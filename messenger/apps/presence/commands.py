@@ -6,9 +6,9 @@ import msgspec
 from msgspec import Meta
 
 from messenger.errors import ChatNotFound
+from messenger.web.app_keys import LOG
 from messenger.web.body import convert
 from messenger.web.call import Call
-from messenger.web.keys import LOG
 
 Id = Annotated[int, Meta(ge=1, le=2**53 - 1)] | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,15}$")]
 

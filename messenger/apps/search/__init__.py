@@ -7,7 +7,7 @@ from aiohttp import web
 
 from messenger.apps.search import engines, events, handlers, index, results, tasks
 from messenger.subapp import SubApp
-from messenger.web.keys import ACCOUNT_DELETED, CONFIG, DATABASE
+from messenger.web.app_keys import ACCOUNT_DELETED, CONFIG, DATABASE
 
 
 async def engine(root: web.Application) -> AsyncIterator[None]:

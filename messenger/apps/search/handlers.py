@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from messenger.apps.messages import service as messages
 from messenger.apps.search import service, tasks
 from messenger.apps.search.engines import Engine
 from messenger.apps.search.index import INDEX
@@ -13,8 +14,8 @@ from messenger.apps.search.schemas import LONGEST, NewSearch, PageEnd, SearchReq
 from messenger.errors import BadCursor, TaskNotFound
 from messenger.identity import MAX_ID
 from messenger.web import paging, reply
+from messenger.web.app_keys import DATABASE, IDENTITY
 from messenger.web.body import read
-from messenger.web.keys import DATABASE, IDENTITY, MESSAGES_NOW
 
 ENGINE: web.AppKey[Engine] = web.AppKey("search_engine")
 RESULTS: web.AppKey[Results] = web.AppKey("search_results")
@@ -27,7 +28,7 @@ ASKED = ("q", "chat_id", "sender_id", "since", "until", "order", "limit", "from"
 
 async def search(request: web.Request) -> web.Response:
     asked = read_request(paging.query(request, ASKED))
-    db, show = request.app[DATABASE], request.app[MESSAGES_NOW]
+    db, show = request.app[DATABASE], request.app[messages.HISTORY].current
     page = await service.search(db, request.app[INDEX], show, request.get(IDENTITY), asked)
     iterator = f"{page.next.rank!r}~{page.next.message_id}" if page.next is not None else None
     answer = {
@@ -60,7 +61,7 @@ async def fetch(request: web.Request) -> web.Response:
         raise paging.bad_parameter("limit", "is required")
     limit = paging.whole_number(given, "limit", 0, least=1, most=TASK_PAGE)
     first = paging.whole_number(given, "from", 1, least=0, most=MAX_ID)
-    db, results, show = request.app[DATABASE], request.app[RESULTS], request.app[MESSAGES_NOW]
+    db, results, show = request.app[DATABASE], request.app[RESULTS], request.app[messages.HISTORY].current
     page = await tasks.fetch(db, results, show, request.get(IDENTITY), task_id, start=first, limit=limit)
     answer = {"messages": page.hits, "next": {"iterator": str(page.next)}, "complete": page.is_complete}
     return reply.json(answer, headers=reply.PRIVATE)

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from messenger.db.connection import ConnectionLost, ConnectionSet, ReconnectingConnection
 from messenger.log.log import Log
-from messenger.web.keys import CONFIG, DATABASE, LIVENESS, LOG
+from messenger.web.app_keys import CONFIG, DATABASE, LIVENESS, LOG
 
 log = logging.getLogger(__name__)
 
@@ -95,11 +95,11 @@ async def keep_following(index: Index, stream: Log) -> None:
 
 async def context(root: web.Application) -> AsyncIterator[None]:
     dsn = str(root[CONFIG].database.direct_url) or root[DATABASE].dsn
-    line = ReconnectingConnection(dsn, watch=root[LIVENESS])
-    index = root[INDEX] = Index(line)
+    connection = ReconnectingConnection(dsn, liveness=root[LIVENESS])
+    index = root[INDEX] = Index(connection)
     task = asyncio.create_task(keep_following(index, root[LOG]), name="search index")
     yield
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await index.close()
-    line.close()
+    connection.close()

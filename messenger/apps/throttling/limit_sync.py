@@ -14,9 +14,10 @@ from typing import TypeVar
 from aiohttp import web
 
 from messenger.apps.throttling.limits import Limits, Who
+from messenger.apps.throttling.middleware import COUNTS
 from messenger.apps.throttling.stores import Spending, Store, StoreLost
 from messenger.db.connection import ReconnectingConnection
-from messenger.web.keys import CONFIG, DATABASE, LIMITS, LIVENESS
+from messenger.web.app_keys import CONFIG, DATABASE, LIVENESS
 
 T = TypeVar("T")
 
@@ -144,12 +145,12 @@ def make_store(root: web.Application) -> Store | None:
     from messenger.apps.throttling.stores.postgres import PostgresStore  # noqa: PLC0415
 
     return PostgresStore(
-        ReconnectingConnection(str(config.database.direct_url) or root[DATABASE].dsn, watch=root[LIVENESS])
+        ReconnectingConnection(str(config.database.direct_url) or root[DATABASE].dsn, liveness=root[LIVENESS])
     )
 
 
 async def context(root: web.Application) -> AsyncIterator[None]:
-    limits, store = root[LIMITS], make_store(root)
+    limits, store = root[COUNTS], make_store(root)
     waits = root[CONFIG].server.workers_num > 1
     work = keep_sweeping(limits) if store is None else LimitSync(limits, store, waits=waits).run()
     task = asyncio.create_task(work, name="limits")

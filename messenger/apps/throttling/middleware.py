@@ -8,11 +8,12 @@ from aiohttp.typedefs import Handler
 from messenger.apps.throttling.limits import Limit, Limits, Who
 from messenger.errors import AuthFailed, MessengerError, SessionExpired, SessionRevoked, TokenInvalid, TooManyRequests
 from messenger.web import reply
-from messenger.web.access import action_of
+from messenger.web.access import LIMITS, action_of
+from messenger.web.app_keys import CONFIG, IDENTITY, root_of
 from messenger.web.clients import address_of, network_of
 from messenger.web.explaining import explained
-from messenger.web.keys import CONFIG, IDENTITY, LIMITS, root_of
 
+COUNTS: web.AppKey[Limits] = web.AppKey("counts", Limits)  # LIMITS, with all that is known here about them
 COUNTED: web.RequestKey[tuple[Limit, Who]] = web.RequestKey("counted", tuple)
 STRANGERS = (AuthFailed, SessionExpired, SessionRevoked, TokenInvalid)
 
@@ -23,7 +24,7 @@ def limited(request: web.Request, handler: Handler) -> Awaitable[web.StreamRespo
     action = action_of(request.match_info.handler)
     if not action:
         return handler(request)
-    limits = root_of(request)[LIMITS]
+    limits = root_of(request)[COUNTS]
     limit = limits.send if action == "send" else limits.default
     identity = request.get(IDENTITY)
     who: Who = identity.user_id if identity is not None else network_of(address_of(request))
@@ -59,7 +60,7 @@ async def limited_strangers(request: web.Request, handler: Handler) -> web.Strea
         return await handler(request)
     except STRANGERS:
         if COUNTED not in request:
-            limit, who = root_of(request)[LIMITS].default, network_of(address_of(request))
+            limit, who = root_of(request)[COUNTS].default, network_of(address_of(request))
             request[COUNTED] = limit, who
             await limit.enter(who)
         raise
@@ -73,6 +74,6 @@ async def tell(request: web.Request, answer: web.StreamResponse) -> None:
 
 
 def setup(root: web.Application) -> None:
-    root[LIMITS] = Limits.of(root[CONFIG].throttling)
+    root[LIMITS] = root[COUNTS] = Limits.of(root[CONFIG].throttling)
     root.middlewares.insert(root.middlewares.index(explained) + 1, limited_strangers)
     root.on_response_prepare.append(tell)

@@ -17,8 +17,8 @@ from messenger.identity import Identity
 from messenger.log.entries import Cursor, Entry
 from messenger.log.log import Log
 from messenger.web.access import Limit
+from messenger.web.app_keys import REQUEST_ID
 from messenger.web.body import BODY_LIMIT
-from messenger.web.keys import REQUEST_ID
 from messenger.web.sockets.closing import SESSION_ENDED, Closing
 from messenger.web.sockets.frames import framed
 from messenger.web.sockets.link import Link, Pace

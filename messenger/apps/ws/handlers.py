@@ -9,8 +9,8 @@ from messenger.apps.ws import closing, protocol
 from messenger.apps.ws.connection import Connection, SocketContext
 from messenger.apps.ws.dispatcher import Command
 from messenger.web import paging, quota
-from messenger.web.access import me, streaming
-from messenger.web.keys import ARRANGED, LIMITS, LOG
+from messenger.web.access import LIMITS, me, streaming
+from messenger.web.app_keys import ARRANGED, LOG
 from messenger.web.sockets.link import Pace
 from messenger.web.sockets.outbox import Post
 from messenger.web.sockets.upgrade import upgraded

@@ -16,8 +16,8 @@ from messenger.db.connection import ConnectionSet
 from messenger.db.database import Database
 from messenger.db.private.cluster import PrivatePostgres
 from messenger.identity import Caller
-from messenger.log.append import append
 from messenger.log.log import Log
+from messenger.log.store import append
 from messenger.run.checks import check_database, check_schema
 from messenger.settings import Config, read
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from messenger.db.database import Transaction
-from messenger.db.sql import text
+from messenger.db.statements import text
 
 HEAD_LOCK = 7236837  # the same that log_take takes
 

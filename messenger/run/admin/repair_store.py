@@ -6,7 +6,7 @@ The chats are locked in the order in which everybody locks them.
 from collections.abc import Sequence
 
 from messenger.db.database import Transaction
-from messenger.db.sql import text
+from messenger.db.statements import text
 
 
 async def lock_chats(tx: Transaction, chats: Sequence[int]) -> None:

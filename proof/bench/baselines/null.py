@@ -16,7 +16,7 @@ from messenger.run import api as messenger_api
 
 
 class NoDatabase(ReconnectingConnection):
-    """The appender's line. Only where the log stands is asked, once."""
+    """The appender's connection. Only where the log stands is asked, once."""
 
     position = 0
     epoch = ""

@@ -8,7 +8,7 @@ import pytest
 
 from messenger.apps.auth.context import AUTH
 from messenger.apps.auth.renewal import renew
-from messenger.web.keys import LOG
+from messenger.web.app_keys import LOG
 from tests.actors import Person, Server
 from tests.sockets import Form
 

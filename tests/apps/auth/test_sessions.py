@@ -160,7 +160,7 @@ async def test_no_use_puts_the_last_day_off(alice, sql):
 
 async def test_what_is_long_over_is_swept_away(server, alice, bob, sql):
     from messenger.apps.auth.sweep import sweep
-    from messenger.web.keys import DATABASE
+    from messenger.web.app_keys import DATABASE
 
     await alice.post("/v1/auth/ws-ticket")
     await sql.execute(
@@ -276,14 +276,16 @@ class TestRefresh:
         assert late.expecting(401).code == "session-expired"
 
 
-async def test_the_audit_tells_the_story_and_cannot_be_rewritten(alice, nobody, sql):
+async def test_the_audit_tells_the_story_and_cannot_be_rewritten(server, nobody, sql):
     import asyncpg
 
-    await nobody.post("/v1/auth/login", {"user_name": "alice", "password": "wrong"}, headers={"X-Request-ID": "x-1"})
-    await alice.post("/v1/auth/password", TestPassword.CHANGE)
-    await alice.signs_out()
-    await alice.signs_in(password="a new horse")
-    await alice.asks("DELETE", ME)
+    async with Person.registered(server, "alice") as alice:
+        wrong = {"user_name": "alice", "password": "wrong"}
+        await nobody.post("/v1/auth/login", wrong, headers={"X-Request-ID": "x-1"})
+        await alice.post("/v1/auth/password", TestPassword.CHANGE)
+        await alice.signs_out()
+        await alice.signs_in(password="a new horse")
+        await alice.asks("DELETE", ME)
 
     rows = await sql.fetch("select event, user_id, address, request_id from audit order by id")
     story = "registered login login_failed password_changed logout session_ended login account_deleted session_ended"

@@ -18,15 +18,16 @@ from messenger.apps.cache.backends import LARGEST, PREFIX, BoundedMemory, Checke
 from messenger.apps.messages.history import HISTORY, History, Where
 from messenger.errors import ChatNotFound
 from messenger.identity import Identity, SessionId, UserId
-from messenger.web.keys import LOG
+from messenger.web.app_keys import LOG
 from messenger.web.server import make_runner
 from proof.lab.postgres import Postgres
 from tests.actors import Person, Server
 from tests.apps.talk import says
 from tests.conftest import configured
 from tests.log.test_wires import running_valkey
+from tests.sizes import sized
 
-PROBES, CHANGES = 5_000, 250  # in each of the two
+PROBES, CHANGES = sized(5_000), sized(250)  # in each of the two
 
 
 def page(chat: str, limit: int = 50) -> str:

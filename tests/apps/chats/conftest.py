@@ -8,8 +8,9 @@ import asyncpg
 import pytest
 
 from messenger.log.entries import Entry
-from messenger.web.keys import LOG
+from messenger.web.app_keys import LOG
 from tests.actors import Person, Server
+from tests.people import present
 
 APPEND = """
     select * from log_append($1::bigint[], $2::bigint[], array_fill(null::bigint, array[cardinality($1::bigint[])]),
@@ -27,7 +28,7 @@ Event = dict[str, Any]
 
 @pytest.fixture
 async def carol(server: Server) -> AsyncIterator[Person]:
-    async with Person.registered(server, "carol") as person:
+    async with present(server, "carol") as person:
         yield person
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from messenger.log.append import append
 
 from messenger.apps.chats import door, service
 from messenger.db.database import Database
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("floors_are_true")
 
 @pytest.fixture
 async def db(dsn: str) -> AsyncIterator[Database]:
-    database = Database(dsn)
+    database = Database(dsn, append=append)
     yield database
     await database.close()
 

@@ -9,7 +9,7 @@ import pytest
 
 from messenger.apps.chats.events import event_renderers
 from messenger.log.entries import Entry
-from messenger.web.keys import LOG
+from messenger.web.app_keys import LOG
 from tests.actors import Person, Server
 from tests.apps.chats.conftest import Ear, Event, Read, Say, missed, synced
 

@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 from sqlalchemy import event
 
-from messenger.web.keys import DATABASE
+from messenger.web.app_keys import DATABASE
 from tests.actors import Person
 from tests.apps.chats.conftest import Crowd, synced
 

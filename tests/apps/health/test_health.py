@@ -17,7 +17,7 @@ from messenger.apps.health.pulse import Beat, Pulse
 from messenger.db.private.cluster import PrivatePostgres
 from messenger.db.schema import revisions, upgrade
 from messenger.errors import Unavailable
-from messenger.web.keys import DATABASE
+from messenger.web.app_keys import DATABASE
 from messenger.web.server import make_runner
 from tests.actors import Answer, Person, Server
 from tests.conftest import configured

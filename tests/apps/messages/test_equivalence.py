@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from messenger.web.keys import LOG
+from messenger.web.app_keys import LOG
 from tests.actors import Person
 from tests.apps.messages.reference import ReferenceClient
 from tests.apps.talk import says
@@ -136,7 +136,10 @@ class History:
         return await self.ask(who, server, "DELETE", f"/v1/chats/{chat}") if len(self.chats) > 3 else 0
 
 
-@pytest.mark.parametrize("seed", [0, 2, 10, 12, 31, 34, 40, 41])
+LONG = [pytest.param(seed, marks=pytest.mark.long) for seed in (2, 10, 12, 40, 41)]
+
+
+@pytest.mark.parametrize("seed", [0, 31, 34, *LONG])
 async def test_a_state_and_the_events_after_it_are_a_later_state(start, seed):
     dice = random.Random(seed)
     servers = [await start(THROTTLE_DEFAULT="100000/1s"), await start(THROTTLE_DEFAULT="100000/1s")]

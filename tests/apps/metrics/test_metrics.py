@@ -81,7 +81,7 @@ async def test_strangers_cannot_make_new_labels(nobody: Person) -> None:
 
 
 async def test_database_connections_in_use_are_seen(nobody: Person) -> None:
-    from messenger.web.keys import DATABASE
+    from messenger.web.app_keys import DATABASE
 
     db = nobody.server.runner.app[DATABASE]
     assert value(await scraped(nobody), "messenger_db_pool_in_use") == 0
@@ -94,7 +94,7 @@ async def test_database_connections_in_use_are_seen(nobody: Person) -> None:
 
 
 async def test_what_the_wires_and_the_watch_over_the_database_count_is_told(nobody: Person) -> None:
-    from messenger.web.keys import LIVENESS, LOG
+    from messenger.web.app_keys import LIVENESS, LOG
 
     wire, watch = nobody.server.runner.app[LOG].wire, nobody.server.runner.app[LIVENESS]
     for rung, heard in ((3, 0), (3, 2), (7, 2)):

@@ -17,7 +17,7 @@ from messenger.apps.search.engines import broker
 from messenger.apps.search.engines.consumer import Consumer
 from messenger.apps.search.results.postgres import PostgresResults
 from messenger.db.database import Database
-from messenger.log.append import append
+from messenger.log.store import append
 from proof.lab.processes import Process
 from proof.lab.rabbit import Rabbit, needs_rabbit
 from proof.lab.redis import Valkey

@@ -9,7 +9,7 @@ from messenger.apps.search.index import Index
 from messenger.apps.search.results.postgres import PostgresResults
 from messenger.apps.search.schemas import Work
 from messenger.db.database import Database
-from messenger.log.append import append
+from messenger.log.store import append
 from tests.actors import Person
 from tests.apps.search.finding import PATIENCE, begins, ends, fetches, indexed, page, state
 from tests.apps.talk import says
@@ -189,7 +189,7 @@ async def test_a_worker_that_comes_late_finishes_nothing(bob, lunch, dsn, sql) -
     late = Work(int(task), int(bob.user_id), "pizza", row["attempts"] - 1)
     db = Database(dsn, append=append)
 
-    await tasks.do(db, PostgresResults(), Index(db.lines), late, 0)
+    await tasks.do(db, PostgresResults(), Index(db.connections), late, 0)
 
     await db.close()
     assert len(await fetches(bob, task)) == 5
@@ -205,7 +205,7 @@ async def test_when_another_worker_takes_a_search_over_nothing_of_the_first_is_l
     db = Database(dsn)
     before = asyncio.all_tasks()
 
-    await tasks.do(db, PostgresResults(), Index(db.lines), Work(int(task), int(bob.user_id), "pizza", 0), 60)
+    await tasks.do(db, PostgresResults(), Index(db.connections), Work(int(task), int(bob.user_id), "pizza", 0), 60)
 
     left = [one for one in asyncio.all_tasks() - before if "_search" in repr(one)]
     await db.close()

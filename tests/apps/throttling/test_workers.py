@@ -8,8 +8,8 @@ import pytest
 
 from messenger.apps.throttling import limit_sync
 from messenger.apps.throttling.limits import Limits
+from messenger.apps.throttling.middleware import COUNTS
 from messenger.errors import TooManyRequests
-from messenger.web.keys import LIMITS
 from tests.actors import Person, Server
 from tests.log.test_wires import eventually, running_valkey
 
@@ -36,7 +36,7 @@ async def pair(request, start: Callable[..., Awaitable[Server]], tmp_path) -> As
 
 
 def limits_of(server: Server) -> Limits:
-    return server.runner.app[LIMITS]
+    return server.runner.app[COUNTS]
 
 
 async def says(person: Person, chat: str, server: Server) -> int:

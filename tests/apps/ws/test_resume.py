@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from messenger.web.keys import LOG
+from messenger.web.app_keys import LOG
 from tests.actors import Person
 from tests.apps.talk import fill, says, told
 from tests.apps.ws.raw import raw_socket

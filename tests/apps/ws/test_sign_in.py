@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from messenger.log.replay import Subscription
-from messenger.web.keys import LOG
+from messenger.web.app_keys import LOG
 from tests.actors import Person
 from tests.sockets import Refused
 

@@ -26,6 +26,7 @@ def options(*words: str) -> argparse.Namespace:
 
 
 @needs_two_cores
+@pytest.mark.long
 @pytest.mark.timeout(900)  # thirty parts, five servers
 async def test_every_scenario_and_limit_gives_a_figure_and_a_soak_loses_nothing(tmp_path: Path) -> None:
     given = options("--minutes", "0.05")

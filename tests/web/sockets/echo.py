@@ -12,7 +12,7 @@ from aiohttp import web
 from messenger.settings import read
 from messenger.web import body, middlewares, quota
 from messenger.web.access import streaming
-from messenger.web.keys import CONFIG
+from messenger.web.app_keys import CONFIG
 from messenger.web.server import Runner, make_runner
 from messenger.web.sockets.frames import framed
 from messenger.web.sockets.link import Link, Pace

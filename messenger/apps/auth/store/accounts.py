@@ -10,8 +10,8 @@ from sqlalchemy.exc import IntegrityError
 from messenger.apps.auth.limits import LoginAttempt
 from messenger.apps.auth.tables import LoginFailure, User
 from messenger.apps.auth.values import Account, Profile
-from messenger.db.compiled import CompiledQuery
 from messenger.db.database import Database, Transaction
+from messenger.db.statements import CompiledQuery
 from messenger.errors import UserAlreadyExists
 from messenger.identity import UserId
 
@@ -125,7 +125,7 @@ async def bury_user(tx: Transaction, user_id: UserId, name: str) -> None:
 
 
 async def find_profile(db: Database, user_id: UserId) -> Profile | None:
-    row = await db.look(PROFILE_OF, user_id=user_id)
+    row = await db.find_row(PROFILE_OF, user_id=user_id)
     return None if row is None else _profile(row)
 
 

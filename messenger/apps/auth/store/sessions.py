@@ -26,8 +26,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from messenger.apps.auth.tables import RefreshToken, Session
 from messenger.apps.auth.values import Device, SessionFilter, SessionInfo, SessionState
-from messenger.db.compiled import CompiledQuery
 from messenger.db.database import Database, Transaction
+from messenger.db.statements import CompiledQuery
 from messenger.identity import SessionId, UserId
 
 
@@ -81,7 +81,7 @@ BY_ID = CompiledQuery(state_of(Session.id == bindparam("name")))
 
 async def find_session(db: Database, name: bytes | SessionId) -> SessionState | None:
     """The one look at the row that every request begins with, named by the digest of its token or by its id."""
-    return read_state(await db.look(BY_TOKEN if isinstance(name, bytes) else BY_ID, name=name))
+    return read_state(await db.find_row(BY_TOKEN if isinstance(name, bytes) else BY_ID, name=name))
 
 
 async def touch_session(tx: Transaction, session_id: SessionId, step: float) -> None:

@@ -36,7 +36,7 @@ class Consumer:
         self._url = url
         self._db = db
         self._results = results
-        self._index = Index(db.lines)
+        self._index = Index(db.connections)
         self._delay = delay
         self._outbox = RabbitEngine(url, db, results, delay)  # what is put back here must be handed over again
         self._handling: set[asyncio.Task[None]] = set()

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from messenger.apps.search.schemas import Match, Result, Task, Work
 from messenger.db.database import Transaction
-from messenger.db.sql import text
+from messenger.db.statements import text
 
 KEEP = """
     insert into search_results (task_id, place, chat_id, message_id)

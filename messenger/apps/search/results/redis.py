@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from messenger.apps.search.schemas import LIFETIME, Match, Result, Task, Work
 from messenger.db.database import Transaction
-from messenger.db.sql import text
+from messenger.db.statements import text
 from messenger.errors import Unavailable
 
 TIMEOUT = 1.0

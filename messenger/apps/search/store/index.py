@@ -2,7 +2,7 @@
 
 from messenger.apps.search.schemas import Stretch
 from messenger.db.database import Transaction
-from messenger.db.sql import text
+from messenger.db.statements import text
 
 FOLLOWER_LOCK = 7236840  # the same that search_follow takes
 REBUILDING = "search rebuild"

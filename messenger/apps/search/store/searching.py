@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from messenger.apps.search.schemas import Match, Matches, SearchRequest
 from messenger.apps.search.words import Question
 from messenger.db.database import Transaction
-from messenger.db.sql import text
+from messenger.db.statements import text
 from messenger.errors import ChatNotFound
 
 OFTEN = 3  # times among the newest documents: see search_find

@@ -8,7 +8,7 @@ from typing import Any
 
 from messenger.apps.search.schemas import Task, Work
 from messenger.db.database import Transaction
-from messenger.db.sql import text
+from messenger.db.statements import text
 
 TASK = "id, status, progress, text, attempts, complete"
 

@@ -23,8 +23,8 @@ SWEEP = "delete from limits where full_at < extract(epoch from statement_timesta
 
 
 class PostgresStore:
-    def __init__(self, line: ReconnectingConnection) -> None:
-        self._line = line
+    def __init__(self, connection: ReconnectingConnection) -> None:
+        self._connection = connection
 
     async def spend(self, spent: Mapping[str, Spending]) -> Mapping[str, float]:
         if not spent:
@@ -37,10 +37,10 @@ class PostgresStore:
         await self._rows(SWEEP, KEPT)
 
     async def close(self) -> None:
-        self._line.close()
+        self._connection.close()
 
     async def _rows(self, statement: str, *arguments: object) -> list[Any]:
         try:
-            return await self._line.rows(statement, *arguments)
+            return await self._connection.rows(statement, *arguments)
         except (ConnectionLost, asyncpg.PostgresError) as error:
             raise StoreLost(str(error)) from error

@@ -1,7 +1,7 @@
-"""Typed places for what is shared through the application and the request."""
+"""Keys of what is shared through the application and the request."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -10,8 +10,6 @@ from messenger.identity import Caller, Identity, UserId
 from messenger.settings import Config
 
 if TYPE_CHECKING:
-    from messenger.apps.messages.schemas import Shown
-    from messenger.apps.throttling.limits import Limits
     from messenger.db.database import Database, Transaction
     from messenger.db.liveness import Liveness
     from messenger.log.log import Log
@@ -19,18 +17,13 @@ if TYPE_CHECKING:
 
 CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
 DATABASE: web.AppKey["Database"] = web.AppKey("database")
-LIVENESS: web.AppKey["Liveness"] = web.AppKey("watch")  # over the connections to the database
+LIVENESS: web.AppKey["Liveness"] = web.AppKey("liveness")  # of the database
 LOG: web.AppKey["Log"] = web.AppKey("log")
-# What else must happen in the transaction that deletes an account or changes its name; filled by the setup of the
-# sub-apps that keep traces of it, or show the name.
+# Called in the transaction that deletes an account or changes its name; sub-apps that show the person add to them.
 ACCOUNT_DELETED: web.AppKey["list[Callable[[Transaction, Identity, Caller], Awaitable[None]]]"] = web.AppKey(
     "account_deleted"
 )
 NAME_CHANGED: web.AppKey["list[Callable[[Transaction, UserId], Awaitable[None]]]"] = web.AppKey("name_changed")
-# Messages by their ids as they are now, the same for everybody; filled by the sub-app that keeps them.
-MESSAGES_NOW: web.AppKey["Callable[[Collection[int]], Awaitable[Mapping[int, Shown]]]"] = web.AppKey("messages_now")
-# How often what may be done; filled by the sub-app that counts, absent where nothing is limited.
-LIMITS: web.AppKey["Limits"] = web.AppKey("limits")
 ARRANGED: web.AppKey["list[Placed]"] = web.AppKey("arranged")  # the sub-apps in their order
 DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)  # set: not ready, about to stop
 
@@ -41,5 +34,5 @@ CAME: web.RequestKey[float] = web.RequestKey("came", float)  # when, by the mono
 
 
 def root_of(request: web.Request) -> web.Application:
-    """Where everything is kept, whichever application answers. (`config_dict` is a new map each time.)"""
+    """It holds all keys, also when a nested application answers. (`config_dict` is a new map each time.)"""
     return request.match_info.apps[0]
