@@ -51,9 +51,9 @@ fuzz: $(STAMP_DEV)  ## A hundred generated cases for every operation of swagger.
 torture: $(STAMP_DEV)  ## Kill, stop, cut and swallow for MINUTES=3; SEED= SENDS= FAULTS= WIRE=none|postgres|redis|all
 	@$(BIN)/python -m proof.torture --minutes $(or $(MINUTES),3) --wire $(or $(WIRE),all) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(SENDS),--sends $(SENDS)) $(if $(FAULTS),--faults $(FAULTS)) \
-	  $(if $(DOUBTS),--doubts $(DOUBTS)) $(if $(REPORT),--report $(REPORT))
+	  $(if $(DOUBTS),--ambiguous $(DOUBTS)) $(if $(REPORT),--report $(REPORT))
 
-bench: $(STAMP_DEV)  ## Measure the server and its limits, about eight minutes; BENCH="S1 --rounds 1" for a part
+bench: $(STAMP_DEV)  ## Measure the server beside its baselines, about eight minutes; BENCH="S1 --rounds 1" for a part
 	@$(BIN)/python -m proof.bench $(BENCH)
 
 docs: $(STAMP)  ## Write docs/settings.md and deploy/.env.example anew

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proof.lab.cluster import free_port, processes_of
+from proof.lab.processes import free_port, processes_of
 from tests.test_commands import PATIENCE, environment, refusal, wait_for
 
 NOBODY = "amqp://guest:planted@127.0.0.1:9/"

@@ -1,1 +1,1 @@
-"""What holds the claims of this product against the real thing: processes, crowds, torture, load."""
+"""The load: what the product does in a second and what it costs, beside baselines of the same minutes."""

@@ -1,4 +1,4 @@
-"""The load, its limits, and what the two say together.
+"""The load, its baselines, and what the two say together.
 
 python -m proof.bench                        all scenarios, three rounds
 python -m proof.bench S1 S5 --rounds 1 --seconds 2   some of them, quickly
@@ -24,7 +24,7 @@ import asyncpg
 
 from proof.bench.load.plan import Part, plan, soak
 from proof.bench.load.questions import search
-from proof.bench.load.stage import Stage
+from proof.bench.load.servers import Servers
 from proof.bench.report import searches, soaks, tables
 from proof.bench.report.pictures import draw
 from proof.bench.report.results import Results
@@ -35,31 +35,24 @@ SCENARIOS = ("S1", "S2", "S4", "S5")
 def main() -> None:
     options = parser().parse_args()
     options.results.mkdir(parents=True, exist_ok=True)
-    if options.what == ["soak"]:
-        with on_stage(options) as stage:
-            found = {"about": about(options), **asyncio.run(soak(stage, options.minutes))}
-        said = soaks.everything(found)
-        keep(options.results, "soak", found, said)
-    elif options.what == ["search"]:
-        with on_stage(options) as stage:
-            found = {"about": about(options), **asyncio.run(search(stage, options.messages))}
-        said = searches.everything(found)
-        keep(options.results, "search", found, said)
+    if options.what in (["soak"], ["search"]):
+        (name,) = options.what
+        with open_servers(options) as servers:
+            work = soak(servers, options.minutes) if name == "soak" else search(servers, options.messages)
+            found = {"about": about(options), **asyncio.run(work)}
+        said = (soaks if name == "soak" else searches).everything(found)
+        (options.results / f"{name}.json").write_text(json.dumps(found, indent=1))
+        (options.results / f"{name}.md").write_text(said + "\n")
     else:
         parts = chosen(options.what)
-        with on_stage(options) as stage:
-            results = asyncio.run(measured(options, parts, stage))
+        with open_servers(options) as servers:
+            results = asyncio.run(measured(options, parts, servers))
         results.write(options.results / "results.json")
         said = tables.everything(results)
         (options.results / "tables.md").write_text(said + "\n")
         draw(results, options.results)
     print(said)
     print(f"\nWritten to {options.results}: the figures as JSON, these tables, pictures.")
-
-
-def keep(folder: Path, name: str, found: dict[str, Any], said: str) -> None:
-    (folder / f"{name}.json").write_text(json.dumps(found, indent=1))
-    (folder / f"{name}.md").write_text(said + "\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -88,13 +81,13 @@ def chosen(scenarios: Sequence[str]) -> list[Part]:
     return [part for part in plan() if not scenarios or part.scenario in scenarios]
 
 
-async def measured(options: argparse.Namespace, parts: Sequence[Part], stage: Stage) -> Results:
+async def measured(options: argparse.Namespace, parts: Sequence[Part], servers: Servers) -> Results:
     results = Results(about(options))
     for number in range(1, options.rounds + 1):
         for part in parts:
             print(f"round {number} of {options.rounds}: {part.key()}", file=sys.stderr, flush=True)
             try:
-                found = await part.run(stage)
+                found = await part.run(servers)
             except (AssertionError, OSError, TimeoutError, asyncpg.PostgresError) as error:
                 # One part that cannot be measured is no reason to lose the others; it is named at the end.
                 fault = {"void": [f"could not be measured: {str(error) or type(error).__name__}"]}
@@ -105,15 +98,15 @@ async def measured(options: argparse.Namespace, parts: Sequence[Part], stage: St
 
 
 @contextmanager
-def on_stage(options: argparse.Namespace) -> Iterator[Stage]:
+def open_servers(options: argparse.Namespace) -> Iterator[Servers]:
     if (os.cpu_count() or 1) < 2:
         raise SystemExit("Two cores are needed: one for the server, one for the load.")
     folder = Path(tempfile.mkdtemp(prefix="messenger-bench-"))
-    stage = Stage(folder, options.seconds, scale=options.scale, profiles=options.profile)
+    servers = Servers(folder, options.seconds, scale=options.scale, profiles=options.profile)
     try:
-        yield stage
+        yield servers
     finally:
-        stage.close()
+        servers.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 

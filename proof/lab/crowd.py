@@ -19,7 +19,8 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
-from proof.lab.cluster import AWAY, PATIENCE
+from proof.lab.processes import AWAY
+from proof.lab.waiting import PATIENCE
 
 PASSWORD = "correct horse"
 CONTROL = {"hello", "ready", "resumed", "ack", "error", "pong", "typing", "presence"}

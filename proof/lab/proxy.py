@@ -233,7 +233,7 @@ class Proxy:
         return len(chosen)
 
     async def in_mood(self, mood: Mood, seconds: float) -> int:
-        """For so long; whoever lost bytes by it is cut at its end."""
+        """For so long; connections that lost bytes by it are cut at its end."""
         self.mood = mood
         try:
             await asyncio.sleep(seconds)

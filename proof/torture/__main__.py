@@ -29,7 +29,7 @@ def main() -> None:
     for wire in wires:
         # A few sends of every act are such that they have to be refused: those that count are as many as wished for.
         plan = Plan(
-            options.seed, wire, sends_per_act=int(per_act * 1.04) + len(SPEAKERS), doubts_per_act=options.doubts
+            options.seed, wire, sends_per_act=int(per_act * 1.04) + len(SPEAKERS), ambiguous_per_act=options.ambiguous
         )
         record = uvloop.run(play(plan, bounds, options.report, tell))
         summaries.append(judged(record))
@@ -49,7 +49,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the faults and the sends")
     parser.add_argument("--faults", type=int, help="so many faults a wire are enough, if the sends are")
     parser.add_argument("--sends", type=int, help="so many acknowledged sends a wire are enough, if the faults are")
-    parser.add_argument("--doubts", type=int, default=500, help="sends whose answer is swallowed, at each such fault")
+    parser.add_argument(
+        "--ambiguous", type=int, default=500, help="sends whose answer is swallowed, at each such fault"
+    )
     parser.add_argument("--report", type=Path, default=Path("torture-report"), help="folder")
     parser.add_argument("--keep", action="store_true", help="the journals, though nothing was broken; they are large")
     return parser.parse_args()

@@ -1,21 +1,20 @@
-"""What breaks. Each fault answers whom it hit, and since when these may acknowledge again."""
+"""What breaks. Each fault returns the processes that it hit, and since when they may acknowledge again."""
 
 import asyncio
-import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 
-import psutil  # type: ignore[import-untyped]
-
-from proof.lab.proxy import Mood
-from proof.torture.ambiguous_sends import doubt
+from proof.lab.processes import frozen
+from proof.lab.proxy import Mood, Proxy
+from proof.torture.ambiguous_sends import send_ambiguously
 from proof.torture.journal import Asked
 from proof.torture.membership_faults import kick, log_out
 from proof.torture.plan import Fault
 from proof.torture.scenario import Scenario
 
 Hit = tuple[Sequence[int], float]
+Strike = Callable[[Scenario, Fault], Awaitable[Hit]]
+Harm = Callable[[Proxy, float], Awaitable[None]]  # done to a connection, for so many seconds
 SLOW_LINE, SLOW_DATABASE = 0.2, 0.05
 # Long enough that those who wait are told `unavailable` although it was stored.
 SWALLOWED_COMMITS = 1.1
@@ -23,157 +22,130 @@ SILENCE = 4  # times as long: some of these reach the product's own deadlines fo
 STOP_PATIENCE = 30
 
 
-async def kill_worker(stage: Scenario, fault: Fault) -> Hit:
-    stage.ground.processes[fault.process].kill_workers()
+async def kill_worker(scenario: Scenario, fault: Fault) -> Hit:
+    scenario.topology.processes[fault.process].kill_workers()
     return (fault.process,), time.monotonic()
 
 
-async def kill_server(stage: Scenario, fault: Fault) -> Hit:
-    process, since = stage.ground.processes[fault.process], time.monotonic()
+async def kill_server(scenario: Scenario, fault: Fault) -> Hit:
+    process, since = scenario.topology.processes[fault.process], time.monotonic()
     await asyncio.to_thread(process.kill)
     process.start()
     return (fault.process,), since
 
 
-async def kill_postgres(stage: Scenario, fault: Fault) -> Hit:
+async def kill_postgres(scenario: Scenario, fault: Fault) -> Hit:
     since = time.monotonic()
-    await asyncio.to_thread(stage.ground.house.kill_postgres)
+    await asyncio.to_thread(scenario.topology.cluster.kill_postgres)
     return (0, 1), since
 
 
-async def stop_worker(stage: Scenario, fault: Fault) -> Hit:
-    await stopped(stage.ground.processes[fault.process].workers(), fault.seconds)
+async def stop_worker(scenario: Scenario, fault: Fault) -> Hit:
+    with frozen(scenario.topology.processes[fault.process].workers()):
+        await asyncio.sleep(fault.seconds)
     return (fault.process,), time.monotonic()
 
 
-async def stop_backends(stage: Scenario, fault: Fault) -> Hit:
+async def stop_backends(scenario: Scenario, fault: Fault) -> Hit:
     """Half of what serves clients there, whatever it holds at that moment."""
-    note = stage.ground.house.cluster / "postmaster.pid"
-    postmaster = psutil.Process(int(note.read_text().split()[0]))
-    backends = [one for one in postmaster.children() if any("messenger messenger" in word for word in one.cmdline())]
-    stage.choice.shuffle(backends)
-    await stopped(backends[: (len(backends) + 1) // 2], fault.seconds)
+    children = scenario.topology.cluster.postmaster().children()
+    backends = [one for one in children if any("messenger messenger" in word for word in one.cmdline())]
+    scenario.choice.shuffle(backends)
+    with frozen(backends[: (len(backends) + 1) // 2]):
+        await asyncio.sleep(fault.seconds)
     return (0, 1), time.monotonic()
 
 
-async def stopped(processes: Sequence[psutil.Process], seconds: float) -> None:
-    """SIGSTOP, and SIGCONT whatever happens."""
-    for one in processes:
-        with suppress(psutil.NoSuchProcess):
-            one.send_signal(signal.SIGSTOP)
-    try:
-        await asyncio.sleep(seconds)
-    finally:
-        for one in processes:
-            with suppress(psutil.NoSuchProcess):
-                one.send_signal(signal.SIGCONT)
+async def cut(proxy: Proxy, seconds: float) -> None:
+    proxy.cut()
 
 
-async def slow_line(stage: Scenario, fault: Fault) -> Hit:
-    await stage.doors[fault.process].slowly(SLOW_LINE, fault.seconds)
-    return (fault.process,), time.monotonic()
+async def be_silent(proxy: Proxy, seconds: float) -> None:
+    await proxy.in_mood(Mood.SILENT, seconds)
 
 
-async def cut_line(stage: Scenario, fault: Fault) -> Hit:
-    stage.doors[fault.process].cut()
-    return (fault.process,), time.monotonic()
+async def swallow(proxy: Proxy, seconds: float) -> None:
+    await proxy.in_mood(Mood.SWALLOWING, seconds)
 
 
-async def silent_line(stage: Scenario, fault: Fault) -> Hit:
-    await stage.doors[fault.process].in_mood(Mood.SILENT, fault.seconds)
-    return (fault.process,), time.monotonic()
+def on_line(harm: Harm) -> Strike:
+    async def strike(scenario: Scenario, fault: Fault) -> Hit:
+        await harm(scenario.doors[fault.process], fault.seconds)
+        return (fault.process,), time.monotonic()
+
+    return strike
 
 
-async def swallow_answers(stage: Scenario, fault: Fault) -> Hit:
-    await stage.doors[fault.process].in_mood(Mood.SWALLOWING, fault.seconds)
-    return (fault.process,), time.monotonic()
+def on_database(harm: Harm) -> Strike:
+    async def strike(scenario: Scenario, fault: Fault) -> Hit:
+        await harm(scenario.topology.base, fault.seconds)
+        return (1,), time.monotonic()
+
+    return strike
 
 
-async def slow_database(stage: Scenario, fault: Fault) -> Hit:
-    await stage.ground.base.slowly(SLOW_DATABASE, fault.seconds)
-    return (1,), time.monotonic()
+def on_redis(harm: Harm) -> Strike:
+    async def strike(scenario: Scenario, fault: Fault) -> Hit:
+        assert scenario.topology.redis is not None
+        await harm(scenario.topology.redis, fault.seconds)
+        return (0, 1), time.monotonic()
+
+    return strike
 
 
-async def cut_database(stage: Scenario, fault: Fault) -> Hit:
-    stage.ground.base.cut()
-    return (1,), time.monotonic()
-
-
-async def silent_database(stage: Scenario, fault: Fault) -> Hit:
-    await stage.ground.base.in_mood(Mood.SILENT, fault.seconds * SILENCE)
-    return (1,), time.monotonic()
-
-
-async def swallow_commits(stage: Scenario, fault: Fault) -> Hit:
-    await stage.ground.base.in_mood(Mood.SWALLOWING, SWALLOWED_COMMITS + fault.seconds / 4)
-    return (1,), time.monotonic()
-
-
-async def lose_doorbells(stage: Scenario, fault: Fault) -> Hit:
-    carrier = stage.ground.redis or stage.ground.base
+async def lose_doorbells(scenario: Scenario, fault: Fault) -> Hit:
+    carrier = scenario.topology.redis or scenario.topology.base
     carrier.is_dropping = True
     await asyncio.sleep(fault.seconds)
     carrier.is_dropping = False
     return (0, 1), time.monotonic()
 
 
-async def cut_redis(stage: Scenario, fault: Fault) -> Hit:
-    assert stage.ground.redis is not None
-    stage.ground.redis.cut()
-    return (0, 1), time.monotonic()
-
-
-async def silent_redis(stage: Scenario, fault: Fault) -> Hit:
-    assert stage.ground.redis is not None
-    await stage.ground.redis.in_mood(Mood.SILENT, fault.seconds)
-    return (0, 1), time.monotonic()
-
-
-async def kill_redis(stage: Scenario, fault: Fault) -> Hit:
-    valkey, since = stage.ground.valkey, time.monotonic()
+async def kill_redis(scenario: Scenario, fault: Fault) -> Hit:
+    valkey, since = scenario.topology.valkey, time.monotonic()
     assert valkey is not None
     valkey.kill()
-    seconds = await stage.recovery((0, 1), since)
+    seconds = await scenario.recovery((0, 1), since)
     await asyncio.sleep(fault.seconds)  # without it, and acknowledging all the same
     valkey.start()
     return (), time.monotonic() - seconds
 
 
-async def restart_one_by_one(stage: Scenario, fault: Fault) -> Hit:
+async def restart_one_by_one(scenario: Scenario, fault: Fault) -> Hit:
     """As at an upgrade: a stop by SIGTERM, a start, and only then the next. The seconds are those of the slower one."""
     longest = 0.0
     for number in (fault.process, 1 - fault.process):
-        process, since = stage.ground.processes[number], time.monotonic()
+        process, since = scenario.topology.processes[number], time.monotonic()
         assert process.popen is not None
         process.popen.terminate()
         code = await asyncio.to_thread(process.popen.wait, STOP_PATIENCE)
-        journal = stage.journal
+        journal = scenario.journal
         journal.write(Asked(journal.now, journal.lines, 0, number, "stop", 0, f"exit {code}"))
         process.start()
-        longest = max(longest, await stage.recovery((number,), since))
+        longest = max(longest, await scenario.recovery((number,), since))
     return (), time.monotonic() - longest
 
 
-FAULTS: dict[str, Callable[[Scenario, Fault], Awaitable[Hit]]] = {
+FAULTS: dict[str, Strike] = {
     "kill worker": kill_worker,
     "kill server": kill_server,
     "kill postgres": kill_postgres,
     "stop worker": stop_worker,
     "stop backends": stop_backends,
-    "slow line": slow_line,
-    "cut line": cut_line,
-    "silent line": silent_line,
-    "swallowed answers": swallow_answers,
-    "slow database": slow_database,
-    "cut database": cut_database,
-    "silent database": silent_database,
-    "swallowed commits": swallow_commits,
+    "slow line": on_line(lambda proxy, seconds: proxy.slowly(SLOW_LINE, seconds)),
+    "cut line": on_line(cut),
+    "silent line": on_line(be_silent),
+    "swallowed answers": on_line(swallow),
+    "slow database": on_database(lambda proxy, seconds: proxy.slowly(SLOW_DATABASE, seconds)),
+    "cut database": on_database(cut),
+    "silent database": on_database(lambda proxy, seconds: be_silent(proxy, seconds * SILENCE)),
+    "swallowed commits": on_database(lambda proxy, seconds: swallow(proxy, SWALLOWED_COMMITS + seconds / 4)),
     "lost doorbells": lose_doorbells,
-    "cut redis": cut_redis,
-    "silent redis": silent_redis,
+    "cut redis": on_redis(cut),
+    "silent redis": on_redis(be_silent),
     "kill redis": kill_redis,
     "rolling restart": restart_one_by_one,
     "kick": kick,
     "logout": log_out,
-    "ambiguous": doubt,
+    "ambiguous": send_ambiguously,
 }

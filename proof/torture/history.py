@@ -2,29 +2,12 @@
 
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from proof.torture.journal import (
-    Ack,
-    Asked,
-    Ended,
-    Gap,
-    Mark,
-    Marked,
-    Membership,
-    Opened,
-    Page,
-    Record,
-    Refusal,
-    Said,
-    Send,
-    Shut,
-    Stored,
-    Told,
-    Unknown,
-)
+from proof.torture import journal
 from proof.torture.ledger import Entry, Ledger, Message
 
 
@@ -32,11 +15,11 @@ from proof.torture.ledger import Entry, Ledger, Message
 class Listening:
     """What came over one connection, in the order in which it came."""
 
-    opened: Opened
+    opened: journal.Opened
     at: int
-    heard: list[tuple[int, Said | Told | Gap]] = field(default_factory=list)
-    acked: list[tuple[int, Ack]] = field(default_factory=list)
-    shut: tuple[int, Shut] | None = None
+    heard: list[tuple[int, journal.Said | journal.Told | journal.Gap]] = field(default_factory=list)
+    acked: list[tuple[int, journal.Ack]] = field(default_factory=list)
+    shut: tuple[int, journal.Shut] | None = None
 
 
 class Interval(NamedTuple):
@@ -48,49 +31,45 @@ class Interval(NamedTuple):
 
 
 class History:
-    def __init__(self, records: list[Record], ledger: Ledger) -> None:
+    def __init__(self, records: list[journal.Record], ledger: Ledger) -> None:
         self.records = records
         self.ledger = ledger
-        self.sends: dict[int, tuple[int, Send]] = {}
-        self.acks: list[tuple[int, Ack]] = []
-        self.refusals: list[tuple[int, Refusal]] = []
-        self.unknowns: list[tuple[int, Unknown]] = []
-        self.stored: list[tuple[int, Stored]] = []
-        self.pages: list[tuple[int, Page]] = []
-        self.marks: dict[int, tuple[int, Mark]] = {}
-        self.marked: list[tuple[int, Marked]] = []
-        self.memberships: list[tuple[int, Membership]] = []
-        self.ended: list[tuple[int, Ended]] = []
-        self.asked: list[tuple[int, Asked]] = []
-        self.lines: dict[int, Listening] = {}
-        self._sort()
+        kinds: dict[type, list[Any]] = defaultdict(list)
+        for at, record in enumerate(records):
+            kinds[type(record)].append((at, record))
+        self.sends: dict[int, tuple[int, journal.Send]] = {sent.ref: (at, sent) for at, sent in kinds[journal.Send]}
+        self.marks: dict[int, tuple[int, journal.Mark]] = {mark.ref: (at, mark) for at, mark in kinds[journal.Mark]}
+        self.acks: list[tuple[int, journal.Ack]] = kinds[journal.Ack]
+        self.refusals: list[tuple[int, journal.Refusal]] = kinds[journal.Refusal]
+        self.unknowns: list[tuple[int, journal.Unknown]] = kinds[journal.Unknown]
+        self.stored: list[tuple[int, journal.Stored]] = kinds[journal.Stored]
+        self.pages: list[tuple[int, journal.Page]] = kinds[journal.Page]
+        self.marked: list[tuple[int, journal.Marked]] = kinds[journal.Marked]
+        self.memberships: list[tuple[int, journal.Membership]] = kinds[journal.Membership]
+        self.ended: list[tuple[int, journal.Ended]] = kinds[journal.Ended]
+        self.asked: list[tuple[int, journal.Asked]] = kinds[journal.Asked]
+        self.lines = self._lines()
 
-    def _sort(self) -> None:
-        lists: dict[type, list] = {  # type: ignore[type-arg]
-            Refusal: self.refusals, Unknown: self.unknowns, Stored: self.stored, Page: self.pages,
-            Marked: self.marked, Membership: self.memberships, Ended: self.ended, Asked: self.asked,
-        }  # fmt: skip
+    def _lines(self) -> dict[int, Listening]:
+        lines: dict[int, Listening] = {}
         for at, record in enumerate(self.records):
             match record:
-                case Said() | Told() | Gap():
-                    if record.line in self.lines:
-                        self.lines[record.line].heard.append((at, record))
-                case Send():
-                    self.sends[record.ref] = at, record
-                case Ack():
-                    self.acks.append((at, record))
-                    sent = self.sends.get(record.ref)
-                    if sent is not None and sent[1].line in self.lines:
-                        self.lines[sent[1].line].acked.append((at, record))
-                case Mark():
-                    self.marks[record.ref] = at, record
-                case Opened():
-                    self.lines[record.line] = Listening(record, at)
-                case Shut():
-                    if record.line in self.lines:
-                        self.lines[record.line].shut = at, record
-                case _ if type(record) in lists:
-                    lists[type(record)].append((at, record))
+                case journal.Opened():
+                    lines[record.line] = Listening(record, at)
+                case journal.Said() | journal.Told() | journal.Gap() if record.line in lines:
+                    lines[record.line].heard.append((at, record))
+                case journal.Ack() if (sent := self.sends.get(record.ref)) is not None and sent[1].line in lines:
+                    lines[sent[1].line].acked.append((at, record))
+                case journal.Shut() if record.line in lines:
+                    lines[record.line].shut = at, record
+        return lines
+
+    def said(self) -> Iterator[tuple[int, Listening, journal.Said]]:
+        """Every message that was heard, when and where."""
+        for line in self.lines.values():
+            for at, one in line.heard:
+                if isinstance(one, journal.Said):
+                    yield at, line, one
 
     # --- the database
 

@@ -5,7 +5,6 @@ One file for all, written by one process: the number of a line is its time. Noth
 
 import hashlib
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,15 @@ import msgspec
 Row = tuple[int, int, int, str, bool]  # seq, position, sender, digest of the text, changed since it was said?
 
 
-class Send(msgspec.Struct, frozen=True, array_like=True, tag="send", gc=False):
-    """Written to a connection (`line`; 0: a request of its own) of a session on a process."""
+class Line(msgspec.Struct, frozen=True, array_like=True, tag=str.lower, gc=False):
+    """Its kind comes first, then the microseconds since the beginning."""
 
     at: int
+
+
+class Send(Line, frozen=True):
+    """Written to a connection (`line`; 0: a request of its own) of a session on a process."""
+
     ref: int
     line: int
     session: int
@@ -29,8 +33,7 @@ class Send(msgspec.Struct, frozen=True, array_like=True, tag="send", gc=False):
     flaw: str = ""  # why it may be refused; "" must not be
 
 
-class Ack(msgspec.Struct, frozen=True, array_like=True, tag="ack", gc=False):
-    at: int
+class Ack(Line, frozen=True):
     ref: int
     chat: int
     seq: int
@@ -38,34 +41,30 @@ class Ack(msgspec.Struct, frozen=True, array_like=True, tag="ack", gc=False):
     replayed: bool
 
 
-class Refusal(msgspec.Struct, frozen=True, array_like=True, tag="refusal", gc=False):
-    at: int
+class Refusal(Line, frozen=True):
     ref: int
     status: int
     code: str
 
 
-class Unknown(msgspec.Struct, frozen=True, array_like=True, tag="unknown", gc=False):
+class Unknown(Line, frozen=True):
     """Nobody said what became of it: no answer, or `unavailable`."""
 
-    at: int
     ref: int
     why: str
 
 
-class Stored(msgspec.Struct, frozen=True, array_like=True, tag="stored", gc=False):
+class Stored(Line, frozen=True):
     """The database was seen to hold these keys of a sender, before anything that follows."""
 
-    at: int
     sender: int
     chat: int
     keys: list[str]
 
 
-class Opened(msgspec.Struct, frozen=True, array_like=True, tag="opened", gc=False):
+class Opened(Line, frozen=True):
     """A connection that hears events; `cursor` -1: from now on. Only a `listener` with a name keeps its cursor."""
 
-    at: int
     line: int
     listener: str
     way: str
@@ -75,16 +74,14 @@ class Opened(msgspec.Struct, frozen=True, array_like=True, tag="opened", gc=Fals
     cursor: int
 
 
-class Shut(msgspec.Struct, frozen=True, array_like=True, tag="shut", gc=False):
-    at: int
+class Shut(Line, frozen=True):
     line: int
     why: str
 
 
-class Said(msgspec.Struct, frozen=True, array_like=True, tag="said", gc=False):
+class Said(Line, frozen=True):
     """A message was heard."""
 
-    at: int
     line: int
     position: int
     chat: int
@@ -94,10 +91,9 @@ class Said(msgspec.Struct, frozen=True, array_like=True, tag="said", gc=False):
     changed: bool
 
 
-class Told(msgspec.Struct, frozen=True, array_like=True, tag="told", gc=False):
+class Told(Line, frozen=True):
     """Any other event was heard; `reads`: whose marker moved from where to where."""
 
-    at: int
     line: int
     position: int
     kind: str
@@ -106,10 +102,9 @@ class Told(msgspec.Struct, frozen=True, array_like=True, tag="told", gc=False):
     reads: list[tuple[int, int, int]] = []
 
 
-class Gap(msgspec.Struct, frozen=True, array_like=True, tag="gap", gc=False):
+class Gap(Line, frozen=True):
     """`limited`: these pages are to be read; `resync`: start anew at this position."""
 
-    at: int
     line: int
     kind: str
     position: int
@@ -118,10 +113,9 @@ class Gap(msgspec.Struct, frozen=True, array_like=True, tag="gap", gc=False):
     last: int = 0
 
 
-class Page(msgspec.Struct, frozen=True, array_like=True, tag="page", gc=False):
+class Page(Line, frozen=True):
     """A page of history, asked for when the journal had `since` lines; `reader`: one who never looks back."""
 
-    at: int
     since: int
     reader: str
     user: int
@@ -134,8 +128,7 @@ class Page(msgspec.Struct, frozen=True, array_like=True, tag="page", gc=False):
     rows: list[Row]
 
 
-class Mark(msgspec.Struct, frozen=True, array_like=True, tag="mark", gc=False):
-    at: int
+class Mark(Line, frozen=True):
     ref: int
     line: int
     session: int
@@ -144,16 +137,14 @@ class Mark(msgspec.Struct, frozen=True, array_like=True, tag="mark", gc=False):
     seq: int
 
 
-class Marked(msgspec.Struct, frozen=True, array_like=True, tag="marked", gc=False):
-    at: int
+class Marked(Line, frozen=True):
     ref: int
     read_seq: int
 
 
-class Membership(msgspec.Struct, frozen=True, array_like=True, tag="membership", gc=False):
+class Membership(Line, frozen=True):
     """Somebody was let in or removed: asked for when the journal had `since` lines, answered now."""
 
-    at: int
     since: int
     chat: int
     user: int
@@ -161,18 +152,16 @@ class Membership(msgspec.Struct, frozen=True, array_like=True, tag="membership",
     status: int
 
 
-class Ended(msgspec.Struct, frozen=True, array_like=True, tag="ended", gc=False):
+class Ended(Line, frozen=True):
     """The end of a session was answered."""
 
-    at: int
     since: int
     session: int
 
 
-class Asked(msgspec.Struct, frozen=True, array_like=True, tag="asked", gc=False):
+class Asked(Line, frozen=True):
     """Any other request and its status."""
 
-    at: int
     since: int
     session: int
     process: int
@@ -181,19 +170,17 @@ class Asked(msgspec.Struct, frozen=True, array_like=True, tag="asked", gc=False)
     code: str = ""
 
 
-class Struck(msgspec.Struct, frozen=True, array_like=True, tag="struck", gc=False):
+class Struck(Line, frozen=True):
     """A fault began."""
 
-    at: int
     number: int
     kind: str
     process: int
 
 
-class Recovered(msgspec.Struct, frozen=True, array_like=True, tag="recovered", gc=False):
-    """Whoever was hit acknowledges again: that many seconds after the fault was over."""
+class Recovered(Line, frozen=True):
+    """The processes that were hit acknowledge again: that many seconds after the fault was over."""
 
-    at: int
     number: int
     kind: str
     seconds: float
@@ -236,10 +223,6 @@ class Journal:
 
 def read(path: Path) -> list[Record]:
     return DECODER.decode_lines(path.read_bytes())
-
-
-def write_all(path: Path, records: Iterable[Record]) -> None:
-    path.write_bytes(b"".join(ENCODER.encode(record) + b"\n" for record in records))
 
 
 def digest(text: str) -> str:

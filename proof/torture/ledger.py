@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import asyncpg
 import msgspec
 
+from proof.lab.cluster import Cluster
 from proof.torture.journal import digest
 
 
@@ -47,9 +47,8 @@ class Ledger(msgspec.Struct):
         return msgspec.json.decode(path.read_bytes(), type=cls)
 
 
-async def read_ledger(dsn: str) -> Ledger:
-    connection = await asyncpg.connect(dsn)
-    try:
+async def read_ledger(cluster: Cluster) -> Ledger:
+    async with cluster.connected() as connection:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             head = await connection.fetchval("select max(position) from log_head")
             messages = [
@@ -61,8 +60,6 @@ async def read_ledger(dsn: str) -> Ledger:
                 for row in await connection.fetch(ENTRIES)
             ]
             members = [Member(*row) for row in await connection.fetch("select chat_id, user_id, read_seq from members")]
-    finally:
-        connection.terminate()
     return Ledger(head, messages, entries, members)
 
 

@@ -1,27 +1,12 @@
-"""A WebSocket by hand: many frames under way, written at once, nothing awaited. What no library need be asked for."""
+"""A WebSocket with many frames under way, written at once, nothing awaited."""
 
 import asyncio
 from collections.abc import Callable
 from typing import cast
 
-TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
-MASKED, LAST = 0x80, 0x80
-UPGRADE = (
-    "Connection: Upgrade",
-    "Upgrade: websocket",
-    "Sec-WebSocket-Version: 13",
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    "Sec-WebSocket-Protocol: messenger.v1",
-)
+from proof.lab import frames
+
 OPEN_PATIENCE = 3.0
-
-
-def frame(opcode: int, payload: bytes) -> bytes:
-    """Masked with zeros: a mask all the same, and nothing to compute."""
-    size = len(payload)
-    if size < 126:
-        return bytes((LAST | opcode, MASKED | size, 0, 0, 0, 0)) + payload
-    return bytes((LAST | opcode, MASKED | 126)) + size.to_bytes(2, "big") + bytes(4) + payload
 
 
 class NotOpened(OSError):
@@ -43,10 +28,8 @@ class Pipe(asyncio.Protocol):
         self.why = "cut"  # how it ended: a close code, or nothing was said
 
     @classmethod
-    async def open(cls, port: int, path: str, headers: dict[str, str], hear: Callable[[bytes], None]) -> "Pipe":
-        lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1", *UPGRADE]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        request = "\r\n".join([*lines, "", ""]).encode()
+    async def open(cls, port: int, path: str, session_id: str, hear: Callable[[bytes], None]) -> "Pipe":
+        request = frames.upgrade(path, session_id, protocol="messenger.v1")
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(OPEN_PATIENCE):
             _, pipe = await loop.create_connection(lambda: cls(request, hear), "127.0.0.1", port)
@@ -59,7 +42,7 @@ class Pipe(asyncio.Protocol):
 
     def say(self, payload: bytes) -> None:
         if self._transport is not None and not self.ended.is_set():
-            self._transport.write(frame(TEXT, payload))
+            self._transport.write(frames.masked(payload))
 
     def abort(self, why: str) -> None:
         """Without a goodbye."""
@@ -76,7 +59,7 @@ class Pipe(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.opened.done():
             self.opened.set_exception(ConnectionError("cut before the upgrade"))
-            self.opened.exception()  # whoever gave up waiting does not look any more
+            self.opened.exception()  # read once here: a caller that gave up waiting never reads it
         self.ended.set()
 
     def data_received(self, data: bytes) -> None:
@@ -95,25 +78,15 @@ class Pipe(asyncio.Protocol):
 
     def _frames(self, data: bytes) -> bytes:
         """Hear every whole frame; what is left is the beginning of the next."""
-        at, end = 0, len(data)
-        while end - at >= 2:
-            opcode, size, start = data[at] & 0x0F, data[at + 1], at + 2
-            if size == 126:
-                start = at + 4
-                size = int.from_bytes(data[at + 2 : start], "big")
-            elif size == 127:
-                start = at + 10
-                size = int.from_bytes(data[at + 2 : start], "big")
-            if start + size > end:
-                break
-            payload = data[start : start + size]
-            at = start + size
+        at = 0
+        while (span := frames.payload(data, at)) is not None:
+            opcode, payload, at = data[at], data[slice(*span)], span[1]
             if self.ended.is_set():
                 return b""
-            if opcode == TEXT:
+            if opcode == frames.TEXT:
                 self._hear(payload)
-            elif opcode == PING and self._transport is not None:
-                self._transport.write(frame(PONG, payload))
-            elif opcode == CLOSE:
+            elif opcode == frames.PING and self._transport is not None:
+                self._transport.write(frames.masked(payload, frames.PONG))
+            elif opcode == frames.CLOSE:
                 self.abort(str(int.from_bytes(payload[:2], "big")) if len(payload) >= 2 else "1005")
         return data[at:]

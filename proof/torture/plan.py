@@ -21,22 +21,10 @@ FLAWS = ("stranger", "too long", "empty", "conflict")
 
 KILLS = ("kill worker", "kill server", "kill postgres")
 EVERYWHERE = (
-    *KILLS,
-    "stop worker",
-    "stop backends",
-    "slow line",
-    "cut line",
-    "silent line",
-    "swallowed answers",
-    "slow database",
-    "cut database",
-    "silent database",
-    "swallowed commits",
-    "rolling restart",
-    "kick",
-    "logout",
-    "ambiguous",
-)
+    *KILLS, "stop worker", "stop backends", "slow line", "cut line", "silent line", "swallowed answers",
+    "slow database", "cut database", "silent database", "swallowed commits", "rolling restart",
+    "kick", "logout", "ambiguous",
+)  # fmt: skip
 OF_A_WIRE = {
     "none": (),  # its doorbells are all lost, always
     "postgres": ("lost doorbells",),
@@ -93,15 +81,15 @@ class Act:
     number: int
     fault: Fault
     drafts: tuple[tuple[Draft, ...], ...]  # by speaker
-    wakes: bool  # whoever sleeps for many acts looks in after this one
+    wakes: bool  # the sleeper, away for many acts, comes back after this one
 
 
 class Plan:
-    def __init__(self, seed: int, wire: str, *, sends_per_act: int, doubts_per_act: int = 500) -> None:
+    def __init__(self, seed: int, wire: str, *, sends_per_act: int, ambiguous_per_act: int = 500) -> None:
         self.seed = seed
         self.wire = wire
         self.sends_per_act = sends_per_act
-        self.doubts_per_act = doubts_per_act
+        self.ambiguous_per_act = ambiguous_per_act
 
     def random(self, purpose: str) -> Random:
         return Random(f"{self.seed} {self.wire} {purpose}")  # noqa: S311

@@ -49,7 +49,7 @@ def figures(one: Summary) -> list[tuple[str, str]]:
         ("messages sent / acknowledged", f"{one.planned:,} / {one.acked:,}"),
         ("tries / without an answer", f"{one.tries:,} / {one.unknowns:,}"),
         ("repeats that were told so", f"{one.repeated:,}"),
-        ("stored before told / said replayed", f"{one.doubted:,} / {one.doubted_replayed:,}"),
+        ("stored before told / said replayed", f"{one.ambiguous:,} / {one.ambiguous_replayed:,}"),
         ("refused, as they had to be", f"{one.refused:,}"),
         ("events heard / pages read / marks", f"{one.heard:,} / {one.pages:,} / {one.marks:,}"),
         ("cuts: " + ", ".join(one.cuts), ", ".join(map(str, one.cuts.values()))),

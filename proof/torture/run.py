@@ -12,7 +12,7 @@ from proof.torture import acts
 from proof.torture.journal import Journal
 from proof.torture.ledger import Ledger, read_ledger
 from proof.torture.plan import Plan
-from proof.torture.scenario import staged
+from proof.torture.scenario import running_scenario
 
 END_LIMIT = 180.0  # for the last words, when nobody answers any more
 
@@ -38,7 +38,7 @@ class Record:
 
     @property
     def files(self) -> list[Path]:
-        """What is of use only to whoever has to find out why; also what the servers said."""
+        """What is needed only to find out why a clause is broken; the logs of the servers too."""
         return [self.journal, self.ledger, *self.folder.glob(f"server-{self.plan.wire}-*.log")]
 
     @property
@@ -51,35 +51,35 @@ class Record:
 
 
 async def play(plan: Plan, bounds: Bounds, folder: Path, tell: Callable[[str], None]) -> Record:
-    """In a house of its own, which is gone afterwards; the record stays."""
+    """In a folder of its own, which is gone afterwards; the record stays."""
     record = Record(plan, folder, 0, 0, "")
-    house = Path(tempfile.mkdtemp(prefix="messenger-torture-"))
+    own_folder = Path(tempfile.mkdtemp(prefix="messenger-torture-"))
     writing = Journal(record.journal)
     broken, began, dropped = "", time.monotonic(), 0
     try:
-        async with staged(plan, writing, house) as stage:
+        async with running_scenario(plan, writing, own_folder) as scenario:
             began = time.monotonic()
             try:
                 for act in plan.acts():
                     played = act.number - 1
-                    enough = played >= bounds.faults and stage.acked >= bounds.sends
+                    enough = played >= bounds.faults and scenario.acked >= bounds.sends
                     if enough or time.monotonic() - began > bounds.seconds:
                         break
-                    await acts.play(stage, act)
-                    tell(f"{plan.wire}: fault {act.number} ({act.fault.kind}), {stage.acked} acknowledged")
+                    await acts.play(scenario, act)
+                    tell(f"{plan.wire}: fault {act.number} ({act.fault.kind}), {scenario.acked} acknowledged")
             except acts.NotQuiet as error:
                 broken = str(error)
             try:
                 async with asyncio.timeout(END_LIMIT):
-                    await stage.end()
+                    await scenario.end()
             except TimeoutError:
                 broken = broken or "the last words could not be said"
-            dropped = sum(one.dropped for one in (stage.ground.base, stage.ground.redis) if one is not None)
-            found: Ledger = await read_ledger(stage.ground.house.dsn)
+            dropped = sum(one.dropped for one in (scenario.topology.base, scenario.topology.redis) if one is not None)
+            found: Ledger = await read_ledger(scenario.topology.cluster)
             found.save(record.ledger)
     finally:
         writing.close()
-        for number, said in enumerate(sorted(house.glob("said-*"))):
+        for number, said in enumerate(sorted(own_folder.glob("said-*"))):
             shutil.copyfile(said, folder / f"server-{plan.wire}-{number}.log")
-        await asyncio.to_thread(shutil.rmtree, house, ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, own_folder, ignore_errors=True)
     return Record(plan, folder, time.monotonic() - began, dropped, broken)

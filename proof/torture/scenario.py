@@ -8,22 +8,23 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proof.lab.cluster import AWAY, happens
 from proof.lab.crowd import Actor, Client
+from proof.lab.processes import AWAY
 from proof.lab.proxy import Proxy
+from proof.lab.waiting import happens
 from proof.torture.journal import Asked, Journal, Membership
 from proof.torture.plan import CHATS, DOOR, REQUESTS, SOCKETS, Act, Draft, LastWords, Plan
 from proof.torture.speakers import Reading, Requester, Result, Saying, Speaker
-from proof.torture.topology import Topology, prepared
-from proof.torture.witnesses import WAYS, Leafer, Witness, ask_page
+from proof.torture.topology import Topology, running_topology
+from proof.torture.witnesses import WAYS, PageReader, Witness, ask_page
 
 READER_CHATS = (0, 6)
-LEAFED_CHATS = (0, 3)
-OWN_CHAT = 1  # where those speak who come and go by sessions, and those who doubt
+PAGED_CHATS = (0, 3)
+OWN_CHAT = 1  # where those speak who come and go by sessions, and those whose sends are made ambiguous
 SPEAKING = [f"speaker {number}" for number in range(len(SOCKETS))]
 ASKING = [f"requester {number}" for number in range(len(REQUESTS))]
 HEARING = [f"witness by {way}" for way in WAYS]
-OTHERS = ["host", "reader", "sleeper", "guest", "leaver", "doubter", "leafer", "prober"]
+OTHERS = ["host", "reader", "sleeper", "guest", "leaver", "ambiguous sender", "page reader", "prober"]
 READY_LIMIT = 60.0
 PROBE = 1.0
 END_PATIENCE = 60.0
@@ -31,12 +32,12 @@ MARKS_PER_ACT = 12
 ASIDES_PER_ACT = 10
 ONE_LOOK_OF = 50
 REMEMBERED = 400
-FIRST_OWN_NUMBER = 1_000_000_000  # drafts that are in no plan: probes, doubts, guests
+FIRST_OWN_NUMBER = 1_000_000_000  # drafts that are in no plan: probes, ambiguous sends, guests
 
 
 @dataclass(eq=False)
 class Scenario:
-    ground: Topology
+    topology: Topology
     plan: Plan
     journal: Journal
     chats: list[int] = field(default_factory=list)
@@ -44,7 +45,7 @@ class Scenario:
     requesters: list[Requester] = field(default_factory=list)
     witnesses: list[Witness] = field(default_factory=list)
     devices: list[Speaker] = field(default_factory=list)  # of the reader
-    leafers: list[Leafer] = field(default_factory=list)
+    page_readers: list[PageReader] = field(default_factory=list)
     is_guest_in: bool = False
     _recent: dict[int, deque[tuple[Actor, Result]]] = field(default_factory=dict)
     _last: int = 0  # the furthest position that was acknowledged
@@ -57,15 +58,15 @@ class Scenario:
 
     @property
     def doors(self) -> tuple[Proxy, Proxy]:
-        return self.ground.doors
+        return self.topology.doors
 
     # --- before the first act
 
     async def set_up(self) -> None:
-        host = self.ground.client("host")
+        host = self.topology.client("host")
         for number in range(CHATS):
-            members = [self.ground.people[name] for name in self._members(number)]
-            chat = int(await host.opens_chat(self.ground.processes[0], f"torture {number}", members))
+            members = [self.topology.people[name] for name in self._members(number)]
+            chat = int(await host.opens_chat(self.topology.processes[0], f"torture {number}", members))
             self.chats.append(chat)
             self._recent[chat] = deque(maxlen=REMEMBERED)
         for way, name in zip(WAYS, HEARING, strict=True):
@@ -75,11 +76,11 @@ class Scenario:
         self.speakers = [self.speaker(name, name) for name in SPEAKING]
         self.devices = [self.speaker("reader", f"device {number}") for number in range(2)]
         self.requesters = [self.requester(name, name) for name in ASKING]
-        leafer = self.ground.client("leafer")
-        for process, number in enumerate(LEAFED_CHATS):
-            one = Leafer(leafer, self.journal, self.doors, process, self.chats[number], f"leafer {process}")
-            self.leafers.append(one)
-        running = [one.run() for one in (*self.speakers, *self.devices)] + [one.run() for one in self.leafers]
+        reader = self.topology.client("page reader")
+        for process, number in enumerate(PAGED_CHATS):
+            one = PageReader(reader, self.journal, self.doors, process, self.chats[number], f"page reader {process}")
+            self.page_readers.append(one)
+        running = [one.run() for one in (*self.speakers, *self.devices)] + [one.run() for one in self.page_readers]
         self._tasks += map(asyncio.create_task, running)
         for witness in self.witnesses:
             self._tasks.append(asyncio.create_task(witness.follow(self.plan.cuts(witness.name))))
@@ -88,22 +89,24 @@ class Scenario:
         names = [*HEARING, "sleeper", "prober"]
         names += [name for name, chats in zip(SPEAKING, SOCKETS, strict=True) if number in chats]
         names += [name for name, chats in zip(ASKING, REQUESTS, strict=True) if number in chats]
-        names += ["reader"] * (number in READER_CHATS) + ["leafer"] * (number in LEAFED_CHATS)
-        return names + ["doubter", "leaver"] * (number == OWN_CHAT)
+        names += ["reader"] * (number in READER_CHATS) + ["page reader"] * (number in PAGED_CHATS)
+        return names + ["ambiguous sender", "leaver"] * (number == OWN_CHAT)
 
     async def _witness(self, name: str, person: str, way: str) -> Witness:
-        client = self.ground.client(person)
-        cursor = await client.cursor(self.ground.processes[0])
-        choice = self.plan.random(f"doors of {name}")
-        return Witness.of(client, way, cursor, name, self.journal, self.doors, choice, self.chats[DOOR])
+        client = self.topology.client(person)
+        cursor = await client.cursor(self.topology.processes[0])
+        return Witness(
+            client, way, cursor, name=name, journal=self.journal, doors=self.doors,
+            choice=self.plan.random(f"doors of {name}"), last_chat=self.chats[DOOR],
+        )  # fmt: skip
 
     def speaker(self, person: str, purpose: str, doors: Sequence[Proxy] = ()) -> Speaker:
-        actor, choice = self.ground.people[person], self.plan.random(purpose)
+        actor, choice = self.topology.people[person], self.plan.random(purpose)
         return Speaker(actor, self.journal, doors or self.doors, choice, on_ack=self._on_ack)
 
     def requester(self, person: str, purpose: str) -> Requester:
         choice = self.plan.random(purpose)
-        return Requester(self.ground.client(person), self.journal, self.doors, choice, on_ack=self._on_ack)
+        return Requester(self.topology.client(person), self.journal, self.doors, choice, on_ack=self._on_ack)
 
     # --- what is known
 
@@ -126,8 +129,10 @@ class Scenario:
     async def _look(self, actor: Actor, chat: int, seq: int) -> None:
         """What was just acknowledged is read at once, on either process."""
         for process in range(2):
-            client = Client(self.ground.http, actor)
-            await ask_page(client, self.journal, self.doors, process, chat, first=seq, limit=1, reader="")
+            await self.read(Client(self.topology.http, actor), process, chat, first=seq, limit=1)
+
+    async def read(self, client: Client, process: int, chat: int, *, first: int, limit: int) -> None:
+        await ask_page(client, self.journal, self.doors, process, chat, first=first, limit=limit)
 
     def own(self, chat: int, many: int, flaw: str = "") -> list[Saying]:
         """Drafts of no plan; `chat` by its place in the plan."""
@@ -141,7 +146,7 @@ class Scenario:
         """Seconds until each of them has acknowledged a send again; asked past the proxies."""
 
         async def one(process: int) -> float:
-            prober = Requester(self.ground.client("prober"), self.journal, self.ground.processes, self.choice)
+            prober = Requester(self.topology.client("prober"), self.journal, self.topology.processes, self.choice)
             (saying,) = self.own(0, 1)
 
             async def acknowledges() -> bool:
@@ -164,7 +169,7 @@ class Scenario:
                 _, result = choice.choice(self._recent[chat])
                 self.devices[number % 2].give([Reading(chat, int(result.message_id), result.seq)])
 
-    async def do_asides(self, act: Act) -> None:
+    async def act_beside(self, act: Act) -> None:
         """Whatever else happens in chats, so that the log holds more than messages."""
         choice = self.plan.random(f"asides {act.number}")
         for number in range(ASIDES_PER_ACT):
@@ -180,7 +185,7 @@ class Scenario:
                 "react": ("PUT", f"{place}/reactions/👍", None),
                 "rename": ("PATCH", f"/v1/chats/{chat}", {"chat_name": f"renamed {act.number}.{number}"}),
             }[what]
-            asker = self.ground.client("host") if what == "rename" else Client(self.ground.http, actor)
+            asker = self.topology.client("host") if what == "rename" else Client(self.topology.http, actor)
             await self.ask(asker, choice.randrange(2), method, path, body, what=what)
 
     async def ask(
@@ -198,8 +203,8 @@ class Scenario:
 
     async def let_guest(self, *, into: bool, process: int | None = None) -> None:
         """In through the door, or out; asked again until it is known to be done."""
-        guest, chat = self.ground.people["guest"].user_id, self.chats[DOOR]
-        members, host = f"/v1/chats/{chat}/members", self.ground.client("host")
+        guest, chat = self.topology.people["guest"].user_id, self.chats[DOOR]
+        members, host = f"/v1/chats/{chat}/members", self.topology.client("host")
         call = ("POST", members, {"user_ids": [guest]}) if into else ("DELETE", f"{members}/{guest}", None)
         since, status = self.journal.lines, 0
         while status not in {201, 204, 404, 409}:  # the last two: an earlier try has done it
@@ -235,8 +240,8 @@ class Scenario:
                 while not all(one.is_at_end for one in self.witnesses):
                     await asyncio.sleep(0.02)
                 await self.wake_sleeper()
-                for leafer in self.leafers:
-                    while await leafer.look():
+                for reader in self.page_readers:
+                    while await reader.look():
                         pass
         for witness in self.witnesses:
             await witness.read_owed()
@@ -249,11 +254,11 @@ class Scenario:
 
 
 @asynccontextmanager
-async def staged(plan: Plan, journal: Journal, folder: Path) -> AsyncIterator[Scenario]:
-    async with prepared(plan.wire, folder, [*SPEAKING, *ASKING, *HEARING, *OTHERS]) as ground:
-        stage = Scenario(ground, plan, journal)
+async def running_scenario(plan: Plan, journal: Journal, folder: Path) -> AsyncIterator[Scenario]:
+    async with running_topology(plan.wire, folder, [*SPEAKING, *ASKING, *HEARING, *OTHERS]) as topology:
+        scenario = Scenario(topology, plan, journal)
         try:
-            await stage.set_up()
-            yield stage
+            await scenario.set_up()
+            yield scenario
         finally:
-            await stage.leave()
+            await scenario.leave()

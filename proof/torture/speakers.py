@@ -12,8 +12,8 @@ from random import Random
 
 import msgspec
 
-from proof.lab.cluster import AWAY
 from proof.lab.crowd import Actor, Client, Place
+from proof.lab.processes import AWAY
 from proof.lab.proxy import Proxy
 from proof.torture.journal import (
     Ack,
@@ -35,7 +35,7 @@ from proof.torture.pipe import NotOpened, Pipe
 from proof.torture.plan import Draft
 
 WINDOW = 64
-STALLED = 4.0  # nothing answered for so long with sends under way: whoever is there may be dead
+STALLED = 4.0  # nothing answered for so long with sends under way: the other side may be dead
 BREATH = 0.05
 AGAIN = 0.1
 
@@ -91,7 +91,6 @@ class Answer(msgspec.Struct):
 
 EVENT = msgspec.json.Decoder(Event)
 ANSWER = msgspec.json.Decoder(Answer)
-RESULT = msgspec.json.Decoder(Result)
 ENCODER = msgspec.json.Encoder()
 PASSING = {"hello", "resumed", "pong", "typing", "presence"}
 
@@ -168,7 +167,7 @@ class Speaker:
             self.line = self.journal.ref()
             self.is_greeted = False
             try:
-                self.pipe = await Pipe.open(self.door.port, "/v1/ws", self.actor.headers, self._hear)
+                self.pipe = await Pipe.open(self.door.port, "/v1/ws", self.actor.session_id, self._hear)
             except NotOpened as error:
                 self._asked("upgrade", error.status)
                 self.is_over = error.status == 401
@@ -233,18 +232,12 @@ class Speaker:
         """The frame, noted as written."""
         ref = self.journal.ref()
         self.under_way[ref] = thing
-        at, line = self.journal.now, self.line
-        user = int(self.actor.user_id)
+        write(self.journal, ref, self.line, self.session, self.process, self.actor, thing)
+        frame = {"ref": str(ref), "chat_id": thing.chat}
         if isinstance(thing, Reading):
-            self.journal.write(Mark(at, ref, line, self.session, user, thing.chat, thing.seq))
-            frame = {"type": "read_message", "ref": str(ref), "chat_id": thing.chat, "id": str(thing.position)}
-            return ENCODER.encode(frame)
-        draft, text = thing.draft, thing.draft.text
-        self.journal.write(
-            Send(at, ref, line, self.session, self.process, user, thing.chat, draft.key, digest(text), draft.flaw)
-        )
-        frame = {"type": "new_message", "ref": str(ref), "chat_id": thing.chat, "text": text, "client_id": draft.key}
-        return ENCODER.encode(frame)
+            return ENCODER.encode({"type": "read_message", **frame, "id": str(thing.position)})
+        text, key = thing.draft.text, thing.draft.key
+        return ENCODER.encode({"type": "new_message", **frame, "text": text, "client_id": key})
 
     def _hear(self, raw: bytes) -> None:
         if raw.startswith(b'{"type":"ack"') or raw.startswith(b'{"type":"error"'):
@@ -296,6 +289,19 @@ def first_time(thing: Saying | Reading) -> int:
     return thing.draft.number if isinstance(thing, Saying) else 0
 
 
+def write(
+    journal: Journal, ref: int, line: int, session: int, process: int, actor: Actor, thing: Saying | Reading
+) -> None:
+    """Into the journal, before it is sent."""
+    at, user = journal.now, int(actor.user_id)
+    if isinstance(thing, Reading):
+        journal.write(Mark(at, ref, line, session, user, thing.chat, thing.seq))
+    else:
+        draft = thing.draft
+        words = digest(draft.text)
+        journal.write(Send(at, ref, line, session, process, user, thing.chat, draft.key, words, draft.flaw))
+
+
 def settle(journal: Journal, ref: int, thing: Saying | Reading, result: Result, replayed: bool) -> None:
     if isinstance(thing, Reading):
         journal.write(Marked(journal.now, ref, result.read_seq))
@@ -320,24 +326,17 @@ class Requester:
     def actor(self) -> Actor:
         return self.client.actor
 
-    async def say_all(self, things: Iterable[Saying | Reading]) -> None:
-        for thing in things:
-            while not await self.say(thing, self.choice.randrange(len(self.doors))):
+    async def say_all(self, sayings: Iterable[Saying]) -> None:
+        for saying in sayings:
+            while not await self.say(saying, self.choice.randrange(len(self.doors))):
                 await asyncio.sleep(AGAIN)
 
-    async def say(self, thing: Saying | Reading, process: int, seconds: float = 3) -> bool:
+    async def say(self, saying: Saying, process: int, seconds: float = 3) -> bool:
         """Is it known now what became of it?"""
         ref = self.journal.ref()
-        at, user = self.journal.now, int(self.actor.user_id)
-        if isinstance(thing, Reading):
-            path, body = f"/v1/chats/{thing.chat}/read", {"message_id": str(thing.position)}
-            self.journal.write(Mark(at, ref, 0, self.session, user, thing.chat, thing.seq))
-        else:
-            draft, text = thing.draft, thing.draft.text
-            path, body = f"/v1/chats/{thing.chat}/messages", {"text": text, "client_id": draft.key}
-            self.journal.write(
-                Send(at, ref, 0, self.session, process, user, thing.chat, draft.key, digest(text), draft.flaw)
-            )
+        path = f"/v1/chats/{saying.chat}/messages"
+        body = {"text": saying.draft.text, "client_id": saying.draft.key}
+        write(self.journal, ref, 0, self.session, process, self.actor, saying)
         try:
             answer = await self.client.asks(self.doors[process], "POST", path, body, seconds=seconds)
         except AWAY as error:
@@ -345,10 +344,9 @@ class Requester:
             return False
         if answer.status in {200, 201}:
             result = msgspec.convert(answer.json, Result)
-            settle(self.journal, ref, thing, result, answer.status == 200)
-            self.acked += isinstance(thing, Saying)
-            if isinstance(thing, Saying):
-                self.on_ack(self.actor, thing, result)
+            settle(self.journal, ref, saying, result, answer.status == 200)
+            self.acked += 1
+            self.on_ack(self.actor, saying, result)
             return True
         if answer.status == 503:
             self.journal.write(Unknown(self.journal.now, ref, "503"))

@@ -7,14 +7,13 @@ from statistics import median, quantiles
 
 import msgspec
 
-from proof.torture.clauses import judge
+from proof.torture.clauses import Verdict, judge
 from proof.torture.clauses.sessions import session_of
 from proof.torture.history import History
-from proof.torture.journal import Gap, Recovered, Said, Struck
+from proof.torture.journal import Gap, Recovered, Struck
 from proof.torture.plan import KILLS, Plan
 
 READY_GOAL = 5.0
-MOST_SHOWN = 20
 ENOUGH = 100
 WAYS = ("socket", "sse", "poll")
 
@@ -28,14 +27,6 @@ class Spread(msgspec.Struct):
     @classmethod
     def of(cls, values: list[float]) -> "Spread":
         return cls(round(min(values), 3), round(median(values), 3), round(max(values), 3), len(values))
-
-
-class Judgement(msgspec.Struct):
-    clause: str
-    sentence: str
-    holds: bool
-    broken: int
-    findings: list[str]  # the first of them
 
 
 class Staleness(msgspec.Struct):
@@ -59,8 +50,8 @@ class Summary(msgspec.Struct):
     unknowns: int
     repeated: int  # acks that said `replayed`
     refused: int
-    doubted: int  # stored before anybody was told; then sent again
-    doubted_replayed: int
+    ambiguous: int  # stored before anybody was told; then sent again
+    ambiguous_replayed: int
     heard: int
     pages: int
     marks: int
@@ -73,7 +64,7 @@ class Summary(msgspec.Struct):
     staleness: dict[str, Staleness]
     closed: Spread | None  # seconds from the answer to a logout to the close of that session's sockets
     broken_off: str
-    verdicts: list[Judgement]
+    verdicts: list[Verdict]
     timeline: list[int]  # acks of each second
     struck: list[tuple[float, str]]
 
@@ -107,8 +98,8 @@ def summarize(history: History, plan: Plan, *, command: str, seconds: float, dro
         unknowns=len(history.unknowns),
         repeated=sum(ack.replayed for _, ack in history.acks),
         refused=len(history.refusals),
-        doubted=sum(len(one.keys) for _, one in history.stored),
-        doubted_replayed=doubted_replayed(history),
+        ambiguous=sum(len(one.keys) for _, one in history.stored),
+        ambiguous_replayed=ambiguous_replayed(history),
         heard=sum(len(line.heard) for line in history.lines.values()),
         pages=len(history.pages),
         marks=len(history.marks),
@@ -121,25 +112,16 @@ def summarize(history: History, plan: Plan, *, command: str, seconds: float, dro
         staleness=staleness(history),
         closed=closed(history),
         broken_off=broken_off,
-        verdicts=[
-            Judgement(
-                one.clause.name, one.clause.sentence, one.holds, len(one.findings), list(one.findings[:MOST_SHOWN])
-            )
-            for one in judge(history)
-        ],
+        verdicts=judge(history),
         timeline=timeline(history),
         struck=[(round(one.at / 1e6, 2), one.kind) for one in struck],
     )
 
 
-def doubted_replayed(history: History) -> int:
-    doubted = {(one.sender, one.chat, key) for _, one in history.stored for key in one.keys}
-    said = set()
-    for _, ack in history.acks:
-        _, sent = history.sends[ack.ref]
-        if ack.replayed:
-            said.add((sent.sender, sent.chat, sent.key))
-    return len(doubted & said)
+def ambiguous_replayed(history: History) -> int:
+    ambiguous = {(one.sender, one.chat, key) for _, one in history.stored for key in one.keys}
+    replayed = [history.sends[ack.ref][1] for _, ack in history.acks if ack.replayed]
+    return len(ambiguous & {(sent.sender, sent.chat, sent.key) for sent in replayed})
 
 
 def cuts(history: History) -> Counter[str]:
@@ -157,12 +139,10 @@ def staleness(history: History) -> dict[str, Staleness]:
     for _, ack in history.acks:
         acked.setdefault(ack.position, ack.at)
     late: dict[str, list[float]] = defaultdict(list)
-    for lines in history.listeners.values():
-        for line in lines:
-            for _, one in line.heard:
-                # What was said while nobody listened on this line is a replay, not a delivery.
-                if isinstance(one, Said) and (at := acked.get(one.position)) is not None and at > line.opened.at:
-                    late[line.opened.way].append(max(0.0, (one.at - at) / 1000))
+    for _, line, said in history.said():
+        # What was said while nobody listened on this line is a replay, not a delivery.
+        if line.opened.listener and (at := acked.get(said.position)) is not None and at > line.opened.at:
+            late[line.opened.way].append(max(0.0, (said.at - at) / 1000))
     found = {}
     for way in WAYS:
         if len(late[way]) >= ENOUGH:

@@ -14,17 +14,19 @@ import aiohttp
 
 from messenger.db.private import keeper
 from messenger.db.private.cluster import PrivatePostgres
-from proof.lab.cluster import Cluster, Process, Valkey
+from proof.lab.cluster import Cluster
 from proof.lab.crowd import Actor, Client, sign_up
+from proof.lab.processes import Process
 from proof.lab.proxy import Dropper, PostgresNotifications, Proxy, RedisPublishes, Side, to_file, to_port
+from proof.lab.redis import Valkey
 
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    house: Cluster
+    cluster: Cluster
     processes: tuple[Process, Process]
     doors: tuple[Proxy, Proxy]  # before each process
-    doubtful: tuple[Proxy, Proxy]  # the same, for those whose answers are swallowed
+    swallowing: tuple[Proxy, Proxy]  # the same, for those whose answers are swallowed
     base: Proxy  # before the database, for the second process
     redis: Proxy | None
     valkey: Valkey | None
@@ -36,7 +38,7 @@ class Topology:
 
 
 @asynccontextmanager
-async def prepared(wire: str, folder: Path, names: list[str]) -> AsyncIterator[Topology]:
+async def running_topology(wire: str, folder: Path, names: list[str]) -> AsyncIterator[Topology]:
     """All of it, and nothing of it afterwards."""
     async with AsyncExitStack() as stack:
 
@@ -49,12 +51,12 @@ async def prepared(wire: str, folder: Path, names: list[str]) -> AsyncIterator[T
             stack.push_async_callback(one.close)
             return one
 
-        house = Cluster(folder)
-        stack.push_async_callback(asyncio.to_thread, house.close)
+        cluster = Cluster(folder)
+        stack.push_async_callback(asyncio.to_thread, cluster.close)
         # The harness is a user of the database too: it stays while a whole server is away.
         lease = await asyncio.to_thread(PrivatePostgres.lease, folder / "data")
         stack.callback(lease.release)
-        base = await proxy(to_file(f"{house.socket_folder}/{keeper.SOCKET}"), PostgresNotifications)
+        base = await proxy(to_file(f"{cluster.socket_folder}/{keeper.SOCKET}"), PostgresNotifications)
         settings = {"WIRE": wire, "GUNICORN_GRACEFUL_TIMEOUT": "5"}
         valkey = redis = None
         if wire == "redis":
@@ -62,18 +64,18 @@ async def prepared(wire: str, folder: Path, names: list[str]) -> AsyncIterator[T
             stack.callback(valkey.kill)
             redis = await proxy(to_port(valkey.port), RedisPublishes)
             settings["REDIS_URL"] = f"redis://127.0.0.1:{redis.port}"
-        here = await house.process(**settings).ready()  # makes the schema
+        here = await cluster.process(**settings).ready()  # makes the schema
         url = f"postgresql://messenger@127.0.0.1:{base.port}/messenger?sslmode=disable"
-        there = house.process(**settings, DATABASE_URL=url)
+        there = cluster.process(**settings, DATABASE_URL=url)
         signing_up = asyncio.gather(*(sign_up(here, [name]) for name in names))
         await there.ready()
         signed_up = await signing_up
-        first, second = [(to_port(one.port), number) for number, one in enumerate((here, there))]
-        doors = await proxy(first[0], number=first[1]), await proxy(second[0], number=second[1])
-        doubtful = await proxy(first[0], number=first[1]), await proxy(second[0], number=second[1])
+        doors, swallowing = [
+            (await proxy(to_port(here.port)), await proxy(to_port(there.port), number=1)) for _ in range(2)
+        ]
         connector = aiohttp.TCPConnector(limit=0)
         http = await stack.enter_async_context(
             aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         )
         people = {name: actors[0] for name, actors in zip(names, signed_up, strict=True)}
-        yield Topology(house, (here, there), doors, doubtful, base, redis, valkey, http, people)
+        yield Topology(cluster, (here, there), doors, swallowing, base, redis, valkey, http, people)

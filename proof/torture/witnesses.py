@@ -1,12 +1,12 @@
 """Those who listen: followers with nothing but a cursor, their every event in the journal; and patient readers."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from proof.lab.cluster import AWAY
-from proof.lab.crowd import Client, Cut, Follower, Reply
+from proof.lab.crowd import Client, Cut, Follower, Place, Reply
+from proof.lab.processes import AWAY
 from proof.lab.proxy import Proxy
 from proof.torture.journal import Journal, Opened, Page, Row, Shut, digest
 from proof.torture.plan import THE_END
@@ -21,30 +21,17 @@ BETWEEN_LOOKS = 0.03
 class Witness(Follower):
     """Comes back on a process chosen at random, and is cut after as many events as its plan says."""
 
-    name: str = ""
+    anywhere: Callable[[], Place] = field(init=False)
+    name: str = field(kw_only=True)
     journal: Journal = field(kw_only=True)
-    doors: Sequence[Proxy] = ()
-    choice: Random = field(default_factory=Random)
-    last_chat: int = 0  # where its last words are said
+    doors: Sequence[Proxy] = field(kw_only=True)
+    choice: Random = field(kw_only=True)
+    last_chat: int = field(kw_only=True)  # where its last words are said
     line: int = 0
     owed: list[tuple[int, int, int]] = field(default_factory=list)  # pages of chats that it was told to read
 
-    @classmethod
-    def of(
-        cls,
-        client: Client,
-        way: str,
-        cursor: str,
-        name: str,
-        journal: Journal,
-        doors: Sequence[Proxy],
-        choice: Random,
-        last_chat: int,
-    ) -> "Witness":
-        one = cls(client, way, cursor, lambda: doors[0], journal=journal)
-        one.name, one.doors, one.choice, one.last_chat = name, doors, choice, last_chat
-        one.anywhere = one.door
-        return one
+    def __post_init__(self) -> None:
+        self.anywhere = self.door
 
     def door(self) -> Proxy:
         """A door, and a new line in the journal behind it."""
@@ -87,7 +74,7 @@ class Witness(Follower):
             while first <= last:
                 page = await ask_page(
                     self.client, self.journal, self.doors, self.choice.randrange(len(self.doors)), chat,
-                    first=first, limit=min(1000, last - first + 1), reader="",
+                    first=first, limit=min(1000, last - first + 1),
                 )  # fmt: skip
                 if page is None:
                     await asyncio.sleep(0.1)
@@ -117,7 +104,7 @@ class Witness(Follower):
 
 async def ask_page(
     client: Client, journal: Journal, doors: Sequence[Proxy], process: int, chat: int, *,
-    first: int, limit: int, reader: str, session: int = 0,
+    first: int, limit: int, reader: str = "",
 ) -> Page | None:  # fmt: skip
     """A page of history with its record; None when nobody answered."""
     since = journal.lines
@@ -127,7 +114,7 @@ async def ask_page(
     except AWAY:
         return None
     page = Page(
-        journal.now, since, reader, int(client.actor.user_id), session, process, chat, first, limit, answer.status,
+        journal.now, since, reader, int(client.actor.user_id), 0, process, chat, first, limit, answer.status,
         rows_of(answer),
     )  # fmt: skip
     journal.write(page)
@@ -137,20 +124,15 @@ async def ask_page(
 def rows_of(answer: Reply) -> list[Row]:
     if answer.status != 200:
         return []
-    return [
-        (
-            one["seq"],
-            int(one["message_id"]),
-            int(one["sender_id"]),
-            digest(one["text"]),
-            one["deleted"] or one["edited_at"] is not None,
-        )
-        for one in answer.json["messages"]
-    ]
+    rows = []
+    for one in answer.json["messages"]:
+        changed = one["deleted"] or one["edited_at"] is not None
+        rows.append((one["seq"], int(one["message_id"]), int(one["sender_id"]), digest(one["text"]), changed))
+    return rows
 
 
 @dataclass(eq=False)
-class Leafer:
+class PageReader:
     """Reads a chat page by page from its beginning while it is being written, and never looks back."""
 
     client: Client

@@ -13,7 +13,7 @@ from messenger.db import database
 from messenger.db.connection import ReconnectingConnection
 from messenger.db.database import Database
 from messenger.errors import BadParameters, Unavailable
-from proof.lab.cluster import happens
+from proof.lab.waiting import happens
 
 NOTE = "insert into probe values (1)"
 LATE = "insert into probe select 1 from pg_sleep(1)"

@@ -1,21 +1,22 @@
-"""One house for all: a private PostgreSQL, pairs of processes on it, and a cast of people whom every process knows."""
+"""One cluster for all: a private PostgreSQL, pairs of processes on it, and people that every process knows."""
 
 from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
 
-from proof.lab.cluster import Cluster, Process
+from proof.lab.cluster import Cluster
 from proof.lab.crowd import Actor, new_name, sign_up
+from proof.lab.processes import Process
 
 PEOPLE = 6
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    house = Cluster(tmp_path_factory.mktemp("house"))
-    yield house
-    house.close()
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    yield cluster
+    cluster.close()
 
 
 @pytest.fixture(scope="session")
@@ -24,8 +25,8 @@ def known() -> list[Actor]:
 
 
 @pytest.fixture
-async def pair(house: Cluster) -> tuple[Process, Process]:
-    return await house.pair()
+async def pair(cluster: Cluster) -> tuple[Process, Process]:
+    return await cluster.pair()
 
 
 @pytest.fixture
@@ -37,8 +38,8 @@ async def cast(pair: tuple[Process, Process], known: list[Actor]) -> list[Actor]
 
 
 @pytest.fixture
-async def sql(house: Cluster, pair: tuple[Process, Process]) -> AsyncIterator[asyncpg.Connection]:
+async def sql(cluster: Cluster, pair: tuple[Process, Process]) -> AsyncIterator[asyncpg.Connection]:
     """A look into the database past the servers."""
-    connection = await asyncpg.connect(house.dsn)
+    connection = await asyncpg.connect(cluster.dsn)
     yield connection
     connection.terminate()

@@ -13,8 +13,11 @@ import asyncpg
 import pytest
 from redis import asyncio as redis
 
-from proof.lab.cluster import AWAY, Cluster, Process, Valkey, happens, running
+from proof.lab.cluster import Cluster
 from proof.lab.crowd import Actor, Client, Follower, clients, ends, new_name
+from proof.lab.processes import AWAY, Process
+from proof.lab.redis import Valkey
+from proof.lab.waiting import happens, running
 from tests.sizes import sized
 
 MESSAGES = sized(5_000)
@@ -112,9 +115,9 @@ async def test_a_client_cut_at_random_moments_ends_with_exactly_the_log_of_its_c
 
 
 async def test_without_any_doorbell_it_only_takes_longer(
-    house: Cluster, cast: list[Actor], sql: asyncpg.Connection
+    cluster: Cluster, cast: list[Actor], sql: asyncpg.Connection
 ) -> None:
-    pair = await house.pair(WIRE="none")
+    pair = await cluster.pair(WIRE="none")
     async with counting_doorbells(pair) as dropped:
         await cut_again_and_again(pair, cast, sql, cuts=8, messages=MESSAGES // 2)
 
@@ -122,11 +125,11 @@ async def test_without_any_doorbell_it_only_takes_longer(
 
 
 async def test_with_redis_killed_in_the_middle_it_only_takes_longer(
-    house: Cluster, cast: list[Actor], sql: asyncpg.Connection, tmp_path: Path
+    cluster: Cluster, cast: list[Actor], sql: asyncpg.Connection, tmp_path: Path
 ) -> None:
     valkey = Valkey(tmp_path).start()
     try:
-        pair = await house.pair(WIRE="redis", REDIS_URL=valkey.url)
+        pair = await cluster.pair(WIRE="redis", REDIS_URL=valkey.url)
         await is_their_wire(valkey.url)
 
         async with counting_doorbells(pair) as dropped:
@@ -182,10 +185,10 @@ async def is_their_wire(url: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_burst_between_two_looks_is_heard_whole(
-    house: Cluster, cast: list[Actor], sql: asyncpg.Connection, way: str
+    cluster: Cluster, cast: list[Actor], sql: asyncpg.Connection, way: str
 ) -> None:
     """Without doorbells the other process reads many entries at once, more than a listener's queue holds."""
-    here, there = await house.pair(WIRE="none")
+    here, there = await cluster.pair(WIRE="none")
     async with clients(*cast[:2]) as (alice, bob), asyncio.timeout(30), AsyncExitStack() as stack:
         chat = await alice.opens_chat(here, new_name("chat"), [bob.actor])
         bobs = Follower(bob, way, await bob.cursor(there), lambda: there, ends)

@@ -10,8 +10,9 @@ from uuid import uuid4
 import aiohttp
 import asyncpg
 
-from proof.lab.cluster import PATIENCE, Process
 from proof.lab.crowd import Actor, Client, clients, new_name
+from proof.lab.processes import Process
+from proof.lab.waiting import PATIENCE
 
 Hear = Callable[[], Awaitable[str]]  # the words of the next message
 
@@ -23,7 +24,7 @@ async def frames(client: Client, process: Process, path: str) -> AsyncIterator[a
 
 
 def words(frame: dict[str, Any]) -> str | None:
-    """Of a message, whoever tells of it."""
+    """Of a message, by any of the events that carry it."""
     if frame.get("type") == "new_message":
         return str(frame["message"]["text"])
     if frame.get("event_type") == "new_message" or frame.get("type") == "Message":

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from proof.lab.cluster import Postgres, Process, running
 from proof.lab.crowd import Client, Follower, clients, new_name, sign_up
+from proof.lab.postgres import Postgres
+from proof.lab.processes import Process
+from proof.lab.waiting import running
 
 WAYS = ("socket", "sse", "poll")
 

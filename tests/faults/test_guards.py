@@ -13,7 +13,8 @@ import asyncpg
 import pytest
 
 from messenger.db.schema import upgrade
-from proof.lab.cluster import Cluster, Process
+from proof.lab.cluster import Cluster
+from proof.lab.processes import Process
 
 HEAD_LOCK = "perform pg_advisory_xact_lock(7236837);"
 CHAT_LOCK = "perform 1 from chats c where c.id = any (s_chat || r_chat) order by c.id for no key update;"
@@ -75,14 +76,14 @@ WAITING = """
 
 
 @pytest.fixture
-async def rig(house: Cluster, pair: tuple[Process, Process]) -> AsyncIterator[Rig]:
+async def rig(cluster: Cluster, pair: tuple[Process, Process]) -> AsyncIterator[Rig]:
     """In a database of its own, so that nothing broken here is ever served."""
     async with AsyncExitStack() as stack:
 
         async def connect(database: str = "racing") -> asyncpg.Connection:
             settings = {"application_name": "racer"}
             found = await asyncpg.connect(
-                house.dsn, database=database, server_settings=settings, statement_cache_size=0
+                cluster.dsn, database=database, server_settings=settings, statement_cache_size=0
             )
             stack.callback(found.terminate)
             return found
@@ -90,7 +91,7 @@ async def rig(house: Cluster, pair: tuple[Process, Process]) -> AsyncIterator[Ri
         door = await connect("messenger")
         await door.execute("drop database if exists racing with (force)")
         await door.execute("create database racing")
-        await asyncio.to_thread(upgrade, house.dsn.replace("/messenger?", "/racing?"))
+        await asyncio.to_thread(upgrade, cluster.dsn.replace("/messenger?", "/racing?"))
         rig = Rig([await connect() for _ in range(10)], await connect(), chat=1, sender=1)
         await rig.look.execute("insert into users (name, name_key) values ('racer', 'racer')")
         await rig.look.execute("insert into chats (name) values ('lunch')")

@@ -9,8 +9,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from proof.lab.cluster import AWAY, PATIENCE, Cluster, Process, happens, running
+from proof.lab.cluster import Cluster
 from proof.lab.crowd import Actor, Client, Follower, Journal, clients, ends, new_name, send_until_known
+from proof.lab.processes import AWAY, Process
+from proof.lab.waiting import PATIENCE, happens, running
 from tests.sizes import sized
 
 KILLS = sized(10, least=6)
@@ -20,7 +22,11 @@ READY_WITHIN = 15.0  # bound of the test; what is measured is printed, and 5 s i
 
 
 async def test_what_was_acknowledged_survives_every_kill_and_nothing_is_doubled(
-    house: Cluster, pair: tuple[Process, Process], cast: list[Actor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cluster: Cluster,
+    pair: tuple[Process, Process],
+    cast: list[Actor],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     choice = random.Random()
     journal = Journal(tmp_path / "journal")
@@ -34,7 +40,7 @@ async def test_what_was_acknowledged_survives_every_kill_and_nothing_is_doubled(
         ]
         following = await stack.enter_async_context(running(*(one.follow() for one in followers)))
         for number in range(KILLS):
-            what, kill, hit = kills(house, pair)[number % 3]
+            what, kill, hit = kills(cluster, pair)[number % 3]
 
             async def keep_sending(sender: Client, most: int) -> None:
                 for _ in range(most):
@@ -71,7 +77,7 @@ async def test_what_was_acknowledged_survives_every_kill_and_nothing_is_doubled(
             assert one.said_in(chat) == list(range(1, len(stored[chat]) + 1)), f"{one.way} {one.ends}"
 
 
-def kills(house: Cluster, pair: tuple[Process, Process]) -> list[tuple[str, Callable[[], None], tuple[Process, ...]]]:
+def kills(cluster: Cluster, pair: tuple[Process, Process]) -> list[tuple[str, Callable[[], None], tuple[Process, ...]]]:
     """What is killed, how, and who has to come back."""
     here, there = pair
 
@@ -82,7 +88,7 @@ def kills(house: Cluster, pair: tuple[Process, Process]) -> list[tuple[str, Call
     return [
         ("a worker", here.kill_workers, (here,)),
         ("a server", kill_server, (there,)),
-        ("PostgreSQL", house.kill_postgres, pair),
+        ("PostgreSQL", cluster.kill_postgres, pair),
     ]
 
 
@@ -120,7 +126,7 @@ def check(journal: Journal, stored: dict[str, list[dict[str, object]]]) -> None:
         assert positions == sorted(set(positions))
 
 
-async def test_positions_are_dense_after_all_that(house: Cluster, sql: asyncpg.Connection) -> None:
-    """Nothing taken, nothing left out: whoever has read one position has read all before it."""
+async def test_positions_are_dense_after_all_that(cluster: Cluster, sql: asyncpg.Connection) -> None:
+    """Nothing taken, nothing left out: a reader of one position has read all before it."""
     row = await sql.fetchrow("select count(*) as n, count(distinct position) as d, max(position) as head from log")
     assert row["n"] == row["d"] == row["head"] == await sql.fetchval("select max(position) from log_head")

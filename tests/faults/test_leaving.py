@@ -10,8 +10,10 @@ import aiohttp
 import asyncpg
 import pytest
 
-from proof.lab.cluster import AWAY, Cluster, Process, running
+from proof.lab.cluster import Cluster
 from proof.lab.crowd import Actor, Client, Follower, clients, cut, new_name, sign_in, sign_up
+from proof.lab.processes import AWAY, Process
+from proof.lab.waiting import running
 from tests.sizes import sized
 
 ROUNDS = sized(100, least=15)
@@ -155,9 +157,9 @@ WAITS_FOR_REACTIONS = "select exists(select 1 from pg_locks where relation = 're
 
 @pytest.mark.parametrize("wire", ["auto", "none"])
 async def test_a_logout_ends_the_session_on_every_process(
-    house: Cluster, wire: str, capsys: pytest.CaptureFixture[str]
+    cluster: Cluster, wire: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    here, there = await (house.pair() if wire == "auto" else house.pair(WIRE="none"))
+    here, there = await (cluster.pair() if wire == "auto" else cluster.pair(WIRE="none"))
     actor, *_ = await sign_up(here, [new_name("leaver")])
     other = await sign_in(here, actor.name)
     took = []

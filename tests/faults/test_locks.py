@@ -5,14 +5,15 @@ import time
 
 import asyncpg
 
-from proof.lab.cluster import Cluster, Process
+from proof.lab.cluster import Cluster
 from proof.lab.crowd import Actor, Client, clients, new_name
+from proof.lab.processes import Process
 
 EACH = 30
 
 
 async def test_a_locked_chat_waits_and_the_others_do_not(
-    house: Cluster, pair: tuple[Process, Process], cast: list[Actor], sql: asyncpg.Connection
+    cluster: Cluster, pair: tuple[Process, Process], cast: list[Actor], sql: asyncpg.Connection
 ) -> None:
     """Sends to both from both processes; the locked ones arrive after the stranger's end, each sender's in order."""
     here, there = pair
@@ -60,12 +61,12 @@ async def test_a_locked_chat_waits_and_the_others_do_not(
 
 
 async def test_what_waits_for_a_locked_chat_outlives_a_kill_of_postgresql(
-    house: Cluster, pair: tuple[Process, Process], cast: list[Actor]
+    cluster: Cluster, pair: tuple[Process, Process], cast: list[Actor]
 ) -> None:
     here, there = pair
     async with clients(cast[0], cast[1]) as (alice, bob), asyncio.timeout(60):
         locked, free = [await alice.opens_chat(here, new_name("chat"), [bob.actor]) for _ in range(2)]
-        stranger = await asyncpg.connect(house.dsn)
+        stranger = await asyncpg.connect(cluster.dsn)
         try:
             await stranger.execute("begin")
             await stranger.execute("select 1 from chats where id = $1 for update", int(locked))
@@ -75,7 +76,7 @@ async def test_what_waits_for_a_locked_chat_outlives_a_kill_of_postgresql(
                     frame = {"type": "new_message", "ref": text, "chat_id": locked, "text": text, "client_id": text}
                     await socket.send_json(frame)
                 await alice.says(here, free, "they wait in a queue of their own now")
-                house.kill_postgres()
+                cluster.kill_postgres()
 
                 acks = await answers(socket, EACH)
         finally:
@@ -99,6 +100,8 @@ async def answers(socket: object, most: int) -> list[dict[str, object]]:
     while len(found) < most:
         frame = await socket.receive_json()  # type: ignore[attr-defined]
         assert frame["type"] != "error", frame
-        assert not frame.get("replayed"), "what the server itself tried again is no replay to whoever sent it once"
+        assert not frame.get("replayed"), (
+            "what the server itself tried again is no replay to a client that sent it once"
+        )
         found += [frame["result"]] if frame["type"] == "ack" else []
     return found

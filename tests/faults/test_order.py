@@ -1,4 +1,4 @@
-"""One order for everybody: whoever reads, by whatever way and from whatever process, sees it grow without a hole."""
+"""One order for everybody: a reader, by any way and from any process, sees it grow without a hole."""
 
 import asyncio
 import random
@@ -7,8 +7,8 @@ from functools import partial
 
 import asyncpg
 
-from proof.lab.cluster import Process
 from proof.lab.crowd import Actor, Client, Follower, clients, ends, new_name
+from proof.lab.processes import Process
 from tests.sizes import sized
 
 SENDERS = 20

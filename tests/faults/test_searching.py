@@ -1,4 +1,4 @@
-"""kill -9 of whoever writes the index or works on a search: nothing is missing, nothing stands still."""
+"""kill -9 of the process that writes the index or works on a search: nothing is missing, nothing stands still."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,8 +7,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from proof.lab.cluster import AWAY, Cluster, Process, happens, running
+from proof.lab.cluster import Cluster
 from proof.lab.crowd import Client, clients, new_name, sign_up
+from proof.lab.processes import AWAY, Process
+from proof.lab.waiting import happens, running
 from tests.apps.search.finding import indexed, is_true
 from tests.sizes import sized
 
@@ -19,10 +21,10 @@ DELAY = "2"
 
 @pytest.fixture
 async def searching(tmp_path: Path) -> AsyncIterator[Cluster]:
-    """A house of its own: here nobody else takes up a search."""
-    house = Cluster(tmp_path)
-    yield house
-    await asyncio.to_thread(house.close)
+    """A cluster of its own: here nobody else takes up a search."""
+    cluster = Cluster(tmp_path)
+    yield cluster
+    await asyncio.to_thread(cluster.close)
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ async def rows(searching: Cluster, first: Process) -> AsyncIterator[asyncpg.Conn
     connection.terminate()
 
 
-async def test_after_kills_of_whoever_writes_the_index_nothing_is_missing(
+async def test_after_kills_of_the_indexing_process_nothing_is_missing(
     searching: Cluster,
     first: Process,
     reader: Client,

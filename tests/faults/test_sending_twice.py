@@ -7,8 +7,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from proof.lab.cluster import Cluster, Process, happens
+from proof.lab.cluster import Cluster
 from proof.lab.crowd import Actor, Client, Reply, clients, new_name, sign_up
+from proof.lab.processes import Process
+from proof.lab.waiting import happens
 
 COPIES = 50
 
@@ -84,9 +86,9 @@ async def test_of_two_bodies_under_one_key_one_wins_and_the_other_is_a_conflict_
         assert (await alice.says(pair[0], chat, "and then?"))["seq"] == 2
 
 
-async def test_a_key_is_remembered_over_an_edit_and_a_restart_of_everything(house: Cluster) -> None:
+async def test_a_key_is_remembered_over_an_edit_and_a_restart_of_everything(cluster: Cluster) -> None:
     """`operation_id` has a memory of its own length: free again when that is over, even for another body."""
-    one, two = await house.pair(OPERATION_ID_WINDOW="1", WORKERS_NUM="2")
+    one, two = await cluster.pair(OPERATION_ID_WINDOW="1", WORKERS_NUM="2")
     async with clients(*await sign_up(one, [new_name("alone")])) as (alice,):
         chat = await alice.opens_chat(one, new_name("chat"))
         sent = await alice.says(one, chat, "pizza?", client_id="lunch")
@@ -97,7 +99,7 @@ async def test_a_key_is_remembered_over_an_edit_and_a_restart_of_everything(hous
 
         for process in (one, two):
             process.kill()
-        house.kill_postgres()
+        cluster.kill_postgres()
         await asyncio.gather(*(process.start().ready() for process in (one, two)))
         answers = await many_copies(alice, (one, two), chat, [{"text": "pizza?", "client_id": "lunch"}] * 20)
         other = await by_rest(alice, two, chat, {"text": "Pizza!", "client_id": "lunch"})

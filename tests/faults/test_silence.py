@@ -1,19 +1,20 @@
-"""A database that does not die but falls silent: whoever asks is told so soon, sockets stay open, and it all heals."""
+"""A database that does not die but falls silent: a request is told so soon, sockets stay open, and it all heals."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
 import pytest
 
 from messenger.db.private import keeper
-from proof.lab.cluster import Cluster, Process, family, happens
+from proof.lab.cluster import Cluster
 from proof.lab.crowd import Actor, Client, Reply, clients, new_name
+from proof.lab.processes import Process, family, frozen
 from proof.lab.proxy import Mood, Proxy, to_file
+from proof.lab.waiting import happens
 
 BOUND = 15.0  # for an answer at all; how soon it came is printed
 WAVES = (0.0, 1.5, 3.0)  # seconds of silence before something is asked: it is noticed, and it is known already
@@ -22,35 +23,26 @@ Silence = Callable[[], AbstractContextManager[None]]
 
 
 @asynccontextmanager
-async def stopped(house: Cluster, *, with_postmaster: bool) -> AsyncIterator[tuple[Process, Silence]]:
+async def stopped(cluster: Cluster, *, with_postmaster: bool) -> AsyncIterator[tuple[Process, Silence]]:
     """PostgreSQL's processes stand still: connections stay, nothing answers. Alone, the postmaster takes new ones."""
-    (here, _) = await house.pair()
+    (here, _) = await cluster.pair()
 
     @contextmanager
     def silence() -> Iterator[None]:
-        pid = int((house.cluster / "postmaster.pid").read_text().split()[0])
-        *children, postmaster = family(psutil.Process(pid))
-        still = [postmaster, *children] if with_postmaster else children
-        for one in still:
-            with suppress(psutil.NoSuchProcess):
-                one.suspend()
-        try:
+        *children, postmaster = family(cluster.postmaster())
+        with frozen([postmaster, *children] if with_postmaster else children):
             yield
-        finally:
-            for one in still:
-                with suppress(psutil.NoSuchProcess):
-                    one.resume()
 
     yield here, silence
 
 
 @asynccontextmanager
-async def unplugged(house: Cluster) -> AsyncIterator[tuple[Process, Silence]]:
+async def unplugged(cluster: Cluster) -> AsyncIterator[tuple[Process, Silence]]:
     """Nothing passes between the server and its database, and nobody says goodbye."""
-    await house.pair()
-    proxy = await Proxy(to_file(f"{house.socket_folder}/{keeper.SOCKET}")).start()
+    await cluster.pair()
+    proxy = await Proxy(to_file(f"{cluster.socket_folder}/{keeper.SOCKET}")).start()
     url = f"postgresql://messenger@127.0.0.1:{proxy.port}/messenger?sslmode=disable"
-    here = house.process(DATABASE_URL=url)
+    here = cluster.process(DATABASE_URL=url)
 
     @contextmanager
     def silence() -> Iterator[None]:
@@ -76,25 +68,25 @@ class Answer:
 
 
 WAYS = {
-    "all its processes stand still": lambda house: stopped(house, with_postmaster=True),
+    "all its processes stand still": lambda cluster: stopped(cluster, with_postmaster=True),
     "the line is silent": unplugged,
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_silent_database_is_told_of_soon_and_everything_heals_afterwards(
-    house: Cluster, cast: list[Actor], way: str
+    cluster: Cluster, cast: list[Actor], way: str
 ) -> None:
-    async with WAYS[way](house) as (here, silence):
+    async with WAYS[way](cluster) as (here, silence):
         refusals = await falls_silent(way, here, silence, cast)
 
     assert {one.status for one in refusals} == {503}, refusals
 
 
-async def test_where_new_connections_are_served_it_heals_by_itself(house: Cluster, cast: list[Actor]) -> None:
+async def test_where_new_connections_are_served_it_heals_by_itself(cluster: Cluster, cast: list[Actor]) -> None:
     """The old ones stand still, perhaps in the middle of something that others wait for."""
     way = "the processes that serve stand still"
-    async with stopped(house, with_postmaster=False) as (here, silence):
+    async with stopped(cluster, with_postmaster=False) as (here, silence):
         answers = await falls_silent(way, here, silence, cast)
 
     assert {one.status for one in answers} <= {200, 201, 503}, answers

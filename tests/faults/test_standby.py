@@ -10,9 +10,9 @@ import pytest
 
 from messenger.app import create_app
 from messenger.db import database, driver
-from messenger.db.schema import upgrade
 from messenger.web.server import make_runner
-from proof.lab.cluster import Postgres, happens
+from proof.lab.postgres import Postgres
+from proof.lab.waiting import happens
 from tests.actors import Person, Server
 from tests.conftest import configured
 
@@ -21,23 +21,14 @@ Serve = Callable[[str], Awaitable[Server]]
 
 @pytest.fixture
 async def primary(tmp_path: Path) -> AsyncIterator[Postgres]:
-    one = Postgres.made(tmp_path)
-    try:
-        await one.start().ready()
-        await asyncio.to_thread(upgrade, one.dsn)
+    async with Postgres.made(tmp_path).running(schema=True) as one:
         yield one
-    finally:
-        one.kill()
 
 
 @pytest.fixture
 async def standby(primary: Postgres) -> AsyncIterator[Postgres]:
-    one = primary.copied("standby")
-    try:
-        await one.start().ready()
+    async with primary.copied("standby").running() as one:
         yield one
-    finally:
-        one.kill()
 
 
 @pytest.fixture
@@ -57,9 +48,7 @@ async def test_on_a_standby_nothing_is_answered_until_it_is_promoted(
     async with Person.registered(await serve(primary.dsn), "alice") as alice:
         chat = await alice.opens_chat("lunch")
         messages = f"/v1/chats/{chat}/messages"
-        standby = primary.copied("standby")
-        await standby.start().ready()
-        try:
+        async with primary.copied("standby").running() as standby:
             await alice.post(messages, {"text": "the standby knows nothing of it"})
             alice.server = await serve(standby.dsn)
 
@@ -79,19 +68,15 @@ async def test_on_a_standby_nothing_is_answered_until_it_is_promoted(
             assert [one["text"] for one in (await alice.get(f"{messages}?limit=10")).json["messages"]] == [
                 "hello again"
             ]
-        finally:
-            standby.kill()
 
 
 async def test_behind_a_pooler_that_leads_to_a_standby_nothing_is_ready_and_no_fault_is_ours(
     primary: Postgres, tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever asks for a connection is not told what stands behind it later."""
+    """A pooler does not tell its clients which server stands behind a connection later."""
     async with Person.registered(await serve(primary.dsn), "alice") as alice:
         chat = await alice.opens_chat("lunch")
-        standby = primary.copied("standby")
-        await standby.start().ready()
-        try:
+        async with primary.copied("standby").running() as standby:
             monkeypatch.setattr(driver, "TARGET", "any")
             alice.server = await serve(standby.dsn)
 
@@ -101,8 +86,6 @@ async def test_behind_a_pooler_that_leads_to_a_standby_nothing_is_ready_and_no_f
 
             assert [one.code for one in (*sent, *changed)] == ["unavailable"] * 4
             assert database == {"ok": False, "detail": "is a standby, which takes no writes"}
-        finally:
-            standby.kill()
 
 
 async def test_of_several_hosts_the_one_that_takes_writes_is_used(
@@ -128,9 +111,7 @@ async def test_a_commit_that_waits_for_a_standby_is_never_cancelled(
         return int(await sql.fetchval("select count(*) from pg_stat_activity where wait_event = 'SyncRep'"))
 
     async with Person.registered(await serve(primary.dsn), "alice") as alice, Person.stranger(alice.server) as bob:
-        await sql.execute("alter system set synchronous_standby_names = 'nobody'")
-        await sql.execute("select pg_reload_conf()")
-        await happens(lambda: is_waiting_for_standbys(primary), "a commit that needs a standby")
+        await primary.wait_for_standby("nobody")
 
         timed_out = await alice.post("/v1/auth/logout")
         hasty = asyncio.create_task(bob.registers("bob"))
@@ -145,8 +126,7 @@ async def test_a_commit_that_waits_for_a_standby_is_never_cancelled(
 
         assert (timed_out.status, refused.status) == (503, 503)
         assert await waiting() == 2, "both commits still wait"
-        await sql.execute("alter system reset synchronous_standby_names")
-        await sql.execute("select pg_reload_conf()")
+        await primary.wait_for_standby("")
 
         async def is_signed_out() -> bool:
             return (await alice.get("/v1/users/me")).status == 401
@@ -155,11 +135,3 @@ async def test_a_commit_that_waits_for_a_standby_is_never_cancelled(
         await bob.signs_in("bob")
     await sql.close()
     assert "canceling" not in primary.data.with_suffix(".log").read_text()
-
-
-async def is_waiting_for_standbys(primary: Postgres) -> bool:
-    """New connections know the setting when the server has read it."""
-    connection = await asyncpg.connect(primary.dsn)
-    names = await connection.fetchval("select current_setting('synchronous_standby_names')")
-    connection.terminate()
-    return names == "nobody"

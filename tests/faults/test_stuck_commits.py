@@ -1,4 +1,4 @@
-"""Commits that hang, because a synchronous standby is frozen: reads answer, and whoever sends hears so in a second.
+"""Commits that hang, because a synchronous standby is frozen: reads answer, and a sender is told so within a second.
 
 The lock of the chat stays with the commit that hangs, so nobody else writes there meanwhile; no wait is ever cancelled,
 for PostgreSQL would take that for a commit without the standby.
@@ -13,10 +13,10 @@ import asyncpg
 import pytest
 
 from messenger.app import create_app
-from messenger.db.schema import upgrade
 from messenger.log import appender
 from messenger.web.server import make_runner
-from proof.lab.cluster import Postgres, happens
+from proof.lab.postgres import Postgres
+from proof.lab.waiting import happens
 from tests.actors import Person, Server
 from tests.conftest import configured
 from tests.sockets import SOON, Refused, Socket
@@ -24,13 +24,8 @@ from tests.sockets import SOON, Refused, Socket
 
 @pytest.fixture
 async def postgres(tmp_path: Path) -> AsyncIterator[Postgres]:
-    one = Postgres.made(tmp_path)
-    try:
-        await one.start().ready()
-        await asyncio.to_thread(upgrade, one.dsn)
+    async with Postgres.made(tmp_path).running(schema=True) as one:
         yield one
-    finally:
-        one.kill()
 
 
 @pytest.fixture
@@ -46,17 +41,6 @@ async def server(postgres: Postgres, sql: asyncpg.Connection, tmp_path: Path) ->
         yield running
 
 
-async def waits_for_standby(sql: asyncpg.Connection, name: str) -> None:
-    """From the next commit on."""
-    await sql.execute(f"alter system set synchronous_standby_names = '{name}'")
-    await sql.execute("select pg_reload_conf()")
-
-    async def is_so() -> bool:
-        return await sql.fetchval("show synchronous_standby_names") == name
-
-    await happens(is_so, "the new setting")
-
-
 async def is_refused(socket: Socket, chat: str, text: str) -> bool:
     answer = await socket.sends("new_message", chat_id=chat, text=text, client_id=text)
     with pytest.raises(Refused) as refused:
@@ -65,19 +49,19 @@ async def is_refused(socket: Socket, chat: str, text: str) -> bool:
 
 
 async def test_sends_are_answered_while_their_commit_hangs_and_are_stored_when_the_standby_is_back(
-    alice: Person, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    alice: Person, postgres: Postgres, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("messenger.db.connection.STATEMENT_TIMEOUT", 3600.0)
     lunch, dinner = await alice.opens_chat("lunch"), await alice.opens_chat("dinner")
 
     async with alice.connects() as hers:
         await hers.asks("new_message", chat_id=lunch, text="hello")
-        await waits_for_standby(sql, "nobody")
+        await postgres.wait_for_standby("nobody")
         assert await is_refused(hers, lunch, "one")
         assert await is_refused(hers, lunch, "two")
         assert await is_refused(hers, dinner, "three")
         assert await sql.fetchval("select count(*) from messages") == 1, "a commit that hangs is not seen"
-        await waits_for_standby(sql, "")
+        await postgres.wait_for_standby("")
         heard = await hers.hears("new_message")
         acks = [
             await hers.asked("new_message", chat_id=chat, text=text, client_id=text)
@@ -101,7 +85,7 @@ async def test_a_commit_that_hangs_beyond_its_deadline_is_left_alone_and_keeps_i
 
     async with alice.connects() as hers:
         await hers.asks("new_message", chat_id=lunch, text="hello")
-        await waits_for_standby(sql, "nobody")
+        await postgres.wait_for_standby("nobody")
         assert await is_refused(hers, lunch, "one")
         later = await hers.sends("new_message", chat_id=lunch, text="two", client_id="two")
         await happens(partial(somebody_waits_for_its_lock, sql), "another batch behind it")
@@ -109,7 +93,7 @@ async def test_a_commit_that_hangs_beyond_its_deadline_is_left_alone_and_keeps_i
             await asyncio.wait_for(later, SOON)
         hanging = await sql.fetchval(HANGING)
         log = postgres.data.with_suffix(".log").read_text()
-        await waits_for_standby(sql, "")
+        await postgres.wait_for_standby("")
         ack = await hers.asked("new_message", chat_id=lunch, text="one", client_id="one")
 
     assert hanging == 1

@@ -12,7 +12,7 @@ from messenger.db.connection import ReconnectingConnection
 from messenger.errors import InternalError, MessengerError, Unavailable
 from messenger.log import appender
 from messenger.log.appender import Appender, Queued, take_batch
-from proof.lab.cluster import happens
+from proof.lab.waiting import happens
 
 SOON = 20.0
 TROUBLE = "select 1 / 0"

@@ -6,7 +6,7 @@ import asyncpg
 
 from messenger.log.retention import prune
 from messenger.web.app_keys import LOG
-from proof.lab.cluster import happens
+from proof.lab.waiting import happens
 from tests.actors import Person, Server
 
 WAITING = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')"

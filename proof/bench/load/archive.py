@@ -94,13 +94,12 @@ def sentences(choice: random.Random, number: int, known: Sequence[str]) -> Itera
 
 
 async def fill(
-    house: Cluster, people: Sequence[Person], number: int, *, chats: int, mine: int, seed: int = 1
+    cluster: Cluster, people: Sequence[Person], number: int, *, chats: int, mine: int, seed: int = 1
 ) -> Archive:
     """So many messages, spread over the chats; the first person is in some of them, the second in all."""
     choice = random.Random(seed)
     asker, speaker = people[:2]
-    connection = await asyncpg.connect(house.dsn)
-    try:
+    async with cluster.connected() as connection:
         rows = await connection.fetch(CHATS, "group", "archive", [speaker.user_id] * chats)
         archive = Archive(asker, [int(row["id"]) for row in rows])
         own = set(choice.sample(archive.chats, mine))
@@ -111,8 +110,6 @@ async def fill(
         await connection.execute(HEADS, archive.chats)
         await _index(connection)
         await connection.execute("vacuum analyze")
-    finally:
-        await connection.close()
     return archive
 
 

@@ -4,9 +4,9 @@ import asyncio
 from time import perf_counter
 from typing import Any
 
-from proof.bench.load import frames
 from proof.bench.load.sockets import Socket, open_all
-from proof.bench.load.tally import Tally, settled, told
+from proof.bench.load.tally import Tally, figures_of
+from proof.lab import frames
 
 WORDS = frames.masked(b"e" * 200)
 
@@ -34,16 +34,12 @@ class Caller(Socket):
 async def measure(spec: dict[str, Any]) -> dict[str, Any]:
     tally = Tally()
     tokens = [""] * spec["callers"]
-    callers = await open_all(
-        spec["host"], spec["port"], tokens, lambda number: Caller(tally), path="/echo", last_greeting=b""
-    )
+    callers = await open_all(spec, tokens, lambda number: Caller(tally), path="/echo", last_greeting=b"")
     await asyncio.sleep(spec["settle"])
     for caller in callers:
         caller.send()
     used = await tally.count(spec)
-    tally.is_going = False
-    if not await settled(lambda: not any(caller.is_waiting for caller in callers)):
-        tally.fault("an echo did not come")
+    await tally.finish(callers, "an echo did not come")
     for caller in callers:
         caller.transport.abort()
-    return {**told(tally, used), "echoes_per_s": len(tally.latencies) / used.seconds}
+    return {**figures_of(tally, used), "echoes_per_s": len(tally.latencies) / used.seconds}

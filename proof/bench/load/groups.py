@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Any, Protocol
 
-from proof.bench.load import frames
 from proof.bench.load.sends import ACK, NEW_MESSAGE, TEXT_BYTES, template
 from proof.bench.load.sockets import Socket, open_all
-from proof.bench.load.tally import Bins, Tally, settled, told
+from proof.bench.load.tally import Bins, Tally, figures_of, settled
+from proof.lab import frames
 
 ERROR = b'{"type":"error"'
 FORGET_EVERY = 4096
@@ -115,7 +115,7 @@ class Member(Socket):
     def _is_next(self, data: bytes, at: int, place: int, start: int, end: int) -> bool:
         group = self.group
         if data[at] == frames.PING:
-            self.transport.write(frames.PONG)
+            self.transport.write(frames.EMPTY_PONG)
         if not data.startswith(NEW_MESSAGE, start):
             return False
         if place < len(group.frames):
@@ -174,9 +174,8 @@ async def keep_pace(senders: Sequence[Sends], per_second: float) -> None:
 async def measure(spec: dict[str, Any]) -> dict[str, Any]:
     group = Group(spec["chat_id"])
     tokens, speakers = spec["tokens"], spec["speakers"]
-    host, port = spec["host"], spec["port"]
-    group.members = await open_all(host, port, tokens[speakers:], lambda number: Member(group))
-    group.speakers = await open_all(host, port, tokens[:speakers], lambda number: Speaker(group))
+    group.members = await open_all(spec, tokens[speakers:], lambda number: Member(group))
+    group.speakers = await open_all(spec, tokens[:speakers], lambda number: Speaker(group))
     await asyncio.sleep(spec["settle"])
     found = {"saturated": await one_phase(group, spec, None), "paced": await one_phase(group, spec, spec["pace"])}
     for socket in (*group.members, *group.speakers):
@@ -206,7 +205,7 @@ async def one_phase(group: Group, spec: dict[str, Any], per_second: float | None
     (acked_before, heard_before), (acked_after, heard_after) = marks
     sends, deliveries = acked_after - acked_before, heard_after - heard_before
     return {
-        **told(group.tally, used, group.bins),
+        **figures_of(group.tally, used, group.bins),
         "members": len(group.members) + len(group.speakers),
         "text_bytes": TEXT_BYTES,
         "sends": sends,

@@ -9,11 +9,11 @@ from proof.bench.load.sockets import READY, Socket, open_all
 
 
 async def measure(spec: dict[str, Any]) -> dict[str, Any]:
-    host, port, server = spec["host"], spec["port"], spec["families"]["server"]
+    server = spec["families"]["server"]
     greeting = READY if spec["greets"] else b""
 
     async def opened(tokens: list[str]) -> list[Socket]:
-        return await open_all(host, port, tokens, lambda number: Socket(), path=spec["path"], last_greeting=greeting)
+        return await open_all(spec, tokens, lambda number: Socket(), path=spec["path"], last_greeting=greeting)
 
     # What is only made once (imports, statements, buffers) is no socket's share.
     for socket in await opened(spec["tokens"][: spec["first"]]):

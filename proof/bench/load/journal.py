@@ -1,29 +1,21 @@
-"""The journal of a soak against the database: each acknowledged key is one row, with the id and number it was told."""
+"""The journal of a soak against the database: each acknowledged key is one row, with the acknowledged id and number."""
 
 from collections.abc import Iterable
 from pathlib import Path
-
-import asyncpg
 
 from proof.lab.cluster import Cluster
 
 ROWS = "select key, id, seq from messages where id > $1"
 
 
-async def head(house: Cluster) -> int:
-    connection = await asyncpg.connect(house.dsn)
-    try:
+async def head(cluster: Cluster) -> int:
+    async with cluster.connected() as connection:
         return int(await connection.fetchval("select max(position) from log_head"))
-    finally:
-        await connection.close()
 
 
-async def compare(house: Cluster, journal: Path, after: int) -> dict[str, int]:
-    connection = await asyncpg.connect(house.dsn)
-    try:
+async def compare(cluster: Cluster, journal: Path, after: int) -> dict[str, int]:
+    async with cluster.connected() as connection:
         rows = await connection.fetch(ROWS, after)
-    finally:
-        await connection.close()
     return judged(((row["key"], row["id"], row["seq"]) for row in rows), journal)
 
 

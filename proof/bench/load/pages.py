@@ -5,7 +5,7 @@ import random
 from time import perf_counter
 from typing import Any
 
-from proof.bench.load.tally import SETTLING, Tally, settled, told
+from proof.bench.load.tally import SETTLING, Tally, figures_of
 
 END = b"\r\n\r\n"
 LENGTH = b"Content-Length: "
@@ -97,14 +97,12 @@ async def measure(spec: dict[str, Any]) -> dict[str, Any]:
     for reader in readers:
         reader.ask()
     used = await tally.count(spec)
-    tally.is_going = False
-    if not await settled(lambda: not any(reader.is_waiting for reader in readers)):
-        tally.fault("a page did not come")
+    await tally.finish(readers, "a page did not come")
     for reader in readers:
         reader.transport.abort()
     pages = len(tally.latencies)
     return {
-        **told(tally, used),
+        **figures_of(tally, used),
         "pages": pages,
         "pages_per_s": pages / used.seconds,
         "bytes_a_page": sum(reader.bytes for reader in readers) / max(pages, 1),

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from proof.lab.cluster import Cluster, Process
+from proof.lab.cluster import Cluster
 from proof.lab.crowd import new_name, sign_up
+from proof.lab.processes import Process
 
 SESSIONS = """
     insert into sessions (user_id, token_hash, expires_at)
@@ -49,60 +50,43 @@ class Person:
     token: str
 
 
-async def invite(house: Cluster, process: Process, number: int) -> list[Person]:
+async def invite(cluster: Cluster, process: Process, number: int) -> list[Person]:
     [first] = await sign_up(process, [new_name("founder")])
-    connection = await asyncpg.connect(house.dsn)
-    try:
+    async with cluster.connected() as connection:
         rows = await connection.fetch(PEOPLE, new_name("person"), int(first.user_id), number)
         people = [Person(row["id"], secrets.token_hex(16)) for row in rows]
         digests = [hashlib.sha256(one.token.encode()).digest() for one in people]
         await connection.execute(SESSIONS, [one.user_id for one in people], digests)
         await connection.execute("analyze users, sessions")
-    finally:
-        await connection.close()
     return people
 
 
-async def pair_up(house: Cluster, people: Sequence[Person]) -> list[int]:
+async def pair_up(cluster: Cluster, people: Sequence[Person]) -> list[int]:
     """Direct chats of the first with the second, the third with the fourth, and so on."""
     pairs = list(zip(people[::2], people[1::2], strict=True))
-    connection = await asyncpg.connect(house.dsn)
-    try:
+    async with cluster.connected() as connection:
         rows = await connection.fetch(CHATS, "direct", None, [one.user_id for one, _ in pairs])
         chats = [int(row["id"]) for row in rows]
         sides = [sorted((one.user_id, other.user_id)) for one, other in pairs]
-        await connection.execute(
-            DIRECT_CHATS,
-            [low for low, _ in sides],
-            [high for _, high in sides],
-            chats,
-        )
+        await connection.execute(DIRECT_CHATS, [low for low, _ in sides], [high for _, high in sides], chats)
         both = [(chat, one.user_id) for chat, pair in zip(chats, pairs, strict=True) for one in pair]
         await _join(connection, both)
-    finally:
-        await connection.close()
     return chats
 
 
-async def gather(house: Cluster, people: Sequence[Person], name: str) -> int:
+async def gather(cluster: Cluster, people: Sequence[Person], name: str) -> int:
     """One group with all of them."""
-    connection = await asyncpg.connect(house.dsn)
-    try:
+    async with cluster.connected() as connection:
         chat = int(await connection.fetchval(CHATS, "group", name, [people[0].user_id]))
         await _join(connection, [(chat, one.user_id) for one in people])
-    finally:
-        await connection.close()
     return chat
 
 
-async def reminisce(house: Cluster, chat_id: int, people: Sequence[Person], number: int) -> None:
+async def reminisce(cluster: Cluster, chat_id: int, people: Sequence[Person], number: int) -> None:
     """So many messages said in this new chat before."""
-    connection = await asyncpg.connect(house.dsn)
-    try:
+    async with cluster.connected() as connection:
         await connection.execute(PAST, chat_id, number, [one.user_id for one in people])
         await connection.execute("vacuum analyze messages")
-    finally:
-        await connection.close()
 
 
 async def _join(connection: asyncpg.Connection, members: Sequence[tuple[int, int]]) -> None:

@@ -25,7 +25,7 @@ def watchers(pids: Sequence[int], seconds: float, folder: Path) -> list[list[str
     return [[py_spy, *options, f"--output={folder / NAME}{pid}", f"--pid={pid}"] for pid in pids]
 
 
-def told(folder: Path) -> str:
+def table(folder: Path) -> str:
     own: Counter[str] = Counter()
     within: Counter[str] = Counter()
     for file in folder.glob(f"{NAME}*"):

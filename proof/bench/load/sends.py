@@ -7,9 +7,9 @@ import secrets
 from time import perf_counter
 from typing import Any
 
-from proof.bench.load import frames
 from proof.bench.load.sockets import Socket, open_all
-from proof.bench.load.tally import Tally, settled, told
+from proof.bench.load.tally import Tally, figures_of, settled
+from proof.lab import frames
 
 ACK = b'{"type":"ack"'
 NEW_MESSAGE = b'{"type":"new_message"'
@@ -80,18 +80,15 @@ async def measure(spec: dict[str, Any]) -> dict[str, Any]:
     tally = Tally()
     run = secrets.token_hex(4).encode()
     pairs = spec["pairs"]
-    host, port = spec["host"], spec["port"]
-    partners = await open_all(host, port, [pair["partner"] for pair in pairs], lambda number: Partner(tally, run))
+    partners = await open_all(spec, [pair["partner"] for pair in pairs], lambda number: Partner(tally, run))
     senders = await open_all(
-        host, port, [pair["sender"] for pair in pairs], lambda number: Sender(tally, pairs[number]["chat_id"], run)
+        spec, [pair["sender"] for pair in pairs], lambda number: Sender(tally, pairs[number]["chat_id"], run)
     )
     await asyncio.sleep(spec["settle"])
     for sender in senders:
         sender.send()
     used = await tally.count(spec)
-    tally.is_going = False
-    if not await settled(lambda: not any(sender.is_waiting for sender in senders)):
-        tally.fault("sends were not acknowledged")
+    await tally.finish(senders, "sends were not acknowledged")
     acked = sum(sender.acked for sender in senders)
     if not await settled(lambda: sum(partner.heard for partner in partners) == acked):
         tally.fault(f"{acked} acknowledged, {sum(partner.heard for partner in partners)} delivered")
@@ -105,7 +102,7 @@ async def measure(spec: dict[str, Any]) -> dict[str, Any]:
     sends = len(tally.latencies)
     thousands = max(sends, 1) / 1000
     return {
-        **told(tally, used),
+        **figures_of(tally, used),
         "sends": sends,
         "acked_per_s": sends / used.seconds,
         "deliveries": tally.deliveries,

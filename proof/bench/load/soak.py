@@ -95,18 +95,18 @@ async def measure(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _measure(spec: dict[str, Any], journal: Journal) -> dict[str, Any]:
-    host, port, pairs, speakers = spec["host"], spec["port"], spec["pairs"], spec["speakers"]
+    pairs, speakers = spec["pairs"], spec["speakers"]
     pacing, group = Pacing(journal), Group(spec["chat_id"])
     group.tally.is_counting = True
     senders = await open_all(
-        host, port, [one["sender"] for one in pairs], lambda number: PacedSender(pacing, pairs[number]["chat_id"])
+        spec, [one["sender"] for one in pairs], lambda number: PacedSender(pacing, pairs[number]["chat_id"])
     )
     partners = await open_all(
-        host, port, [one["partner"] for one in pairs], lambda number: Partner(pacing.tally, senders[number].run)
+        spec, [one["partner"] for one in pairs], lambda number: Partner(pacing.tally, senders[number].run)
     )
-    group.members = await open_all(host, port, spec["tokens"][speakers:], lambda number: Member(group))
+    group.members = await open_all(spec, spec["tokens"][speakers:], lambda number: Member(group))
     group.speakers = list(
-        await open_all(host, port, spec["tokens"][:speakers], lambda number: JournalledSpeaker(group, journal))
+        await open_all(spec, spec["tokens"][:speakers], lambda number: JournalledSpeaker(group, journal))
     )
     await asyncio.sleep(spec["settle"])
     work = [

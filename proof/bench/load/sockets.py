@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from proof.bench.load import frames
+from proof.lab import frames
 
 WAVE = 50  # sockets that are opened at the same time
 OPENING = 60.0
@@ -37,7 +37,7 @@ class Socket(asyncio.Protocol):
             if data[at] == frames.TEXT:
                 self.hear(data, start, end)
             elif data[at] == frames.PING:
-                self.transport.write(frames.PONG)
+                self.transport.write(frames.EMPTY_PONG)
             at = end
         if at < len(data):
             self.rest = data[at:]
@@ -98,14 +98,9 @@ READY = b'{"type":"ready"'
 
 
 async def open_all(
-    host: str,
-    port: int,
-    tokens: Sequence[str],
-    make: Callable[[int], S],
-    *,
-    path: str = "/v1/ws",
+    spec: dict[str, Any], tokens: Sequence[str], make: Callable[[int], S], *, path: str = "/v1/ws",
     last_greeting: bytes = READY,
-) -> list[S]:
+) -> list[S]:  # fmt: skip
     """In waves, so that the server's backlog does not decide anything."""
     loop = asyncio.get_running_loop()
 
@@ -113,7 +108,7 @@ async def open_all(
         while True:
             socket = make(number)
             opening = Opening(frames.upgrade(path, tokens[number]), socket, last_greeting)
-            await loop.create_connection(lambda opening=opening: opening, host, port)  # type: ignore[misc]
+            await loop.create_connection(lambda opening=opening: opening, spec["host"], spec["port"])  # type: ignore[misc]
             try:
                 await opening.opened
             except Busy:  # opening is not what is measured, so it is done as a client does it

@@ -1,16 +1,20 @@
-"""What was counted while it counted, and how it is told."""
+"""What was counted while it counted, and the figures of it."""
 
 import asyncio
 import subprocess
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from proof.bench.load.meter import Meter, Used
 
 TOOL_BOUND = 0.9
 SETTLING = 10.0
+
+
+class Asker(Protocol):
+    is_waiting: bool
 
 
 @dataclass
@@ -41,6 +45,12 @@ class Tally:
         for watcher in watching:
             watcher.wait(SETTLING)
         return used
+
+    async def finish(self, askers: Sequence[Asker], fault: str) -> None:
+        """Nothing new is asked; what was asked is still answered."""
+        self.is_going = False
+        if not await settled(lambda: not any(one.is_waiting for one in askers)):
+            self.fault(fault)
 
 
 async def settled(is_so: Callable[[], bool], patience: float = SETTLING) -> bool:
@@ -78,7 +88,7 @@ class Bins:
         return float("nan")
 
 
-def told(tally: Tally, used: Used, bins: Bins | None = None) -> dict[str, Any]:
+def figures_of(tally: Tally, used: Used, bins: Bins | None = None) -> dict[str, Any]:
     """One measured part as plain numbers. What is void says so here and nowhere else."""
     ordered = sorted(tally.latencies)
 

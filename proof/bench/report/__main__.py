@@ -10,7 +10,7 @@ from pathlib import Path
 from proof.bench.report import searches, soaks, tables
 from proof.bench.report.pictures import draw
 from proof.bench.report.results import Results
-from proof.lab.cluster import ROOT
+from proof.lab.processes import ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
 PLACE = ROOT / "docs" / "performance"

@@ -16,16 +16,20 @@ class Results:
     def add(self, key: str, figures: dict[str, Any]) -> None:
         self.rounds[key].append(figures)
 
+    def figure(self, key: str, number: int, *path: str) -> float | None:
+        """Of one round; None: it is void there, or was not measured."""
+        rounds = self.rounds.get(key, [])
+        found: Any = rounds[number] if number < len(rounds) else None
+        if found is None or found.get("void"):
+            return None
+        for name in path:
+            found = found.get(name) if isinstance(found, dict) else None
+        return None if found is None else float(found)
+
     def all(self, key: str, *path: str) -> list[float]:
         """One figure of every round in which it is not void."""
-        found = []
-        for figures in self.rounds.get(key, ()):
-            value: Any = figures
-            for name in path:
-                value = value.get(name) if isinstance(value, dict) else None
-            if value is not None and not figures.get("void"):
-                found.append(float(value))
-        return found
+        found = (self.figure(key, number, *path) for number in range(len(self.rounds.get(key, ()))))
+        return [value for value in found if value is not None]
 
     def median(self, key: str, *path: str) -> float | None:
         found = self.all(key, *path)

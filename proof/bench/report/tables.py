@@ -1,6 +1,6 @@
 """The tables of a run, as text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from proof.bench.report.goals import judge
 from proof.bench.report.results import Results
@@ -38,126 +38,93 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(head), rule, *(line(row) for row in rows)])
 
 
-def sends(results: Results) -> str:
+Cell = Callable[[Results, str], str]  # of a figure by its key
+
+
+def in_rounds(*path: str) -> Cell:
+    return lambda results, key: spread(results.all(key, *path))
+
+
+def median(*path: str) -> Cell:
+    return lambda results, key: number(results.median(key, *path))
+
+
+LATENCIES = {"p50 ms": in_rounds("p50_ms"), "p99 ms": in_rounds("p99_ms")}
+SHARES = {"tool": median("tool_share"), "others": median("others_share")}
+# By scenario: the figure without which there is no row, and the columns.
+SCENARIOS: dict[str, tuple[str, dict[str, Cell]]] = {
+    "S1": (
+        "acked_per_s",
+        {
+            "acked/s": in_rounds("acked_per_s"),
+            **LATENCIES,
+            "worst ms": median("worst_ms"),
+            "server CPU-s/1000": median("cpu_s_per_1000", "server"),
+            "pg CPU-s/1000": median("cpu_s_per_1000", "postgres"),
+            **SHARES,
+        },
+    ),
+    "S2": (
+        "delivered_per_s",
+        {
+            "delivered/s": in_rounds("delivered_per_s"),
+            **LATENCIES,
+            "server us/delivery": median("cpu_us_per_delivery", "server"),
+            "pg us/delivery": median("cpu_us_per_delivery", "postgres"),
+            **SHARES,
+        },
+    ),
+    "S4": (
+        "",
+        {
+            "sockets": median("sockets"),
+            "KiB a socket": in_rounds("kib_a_socket"),
+            "MiB before": median("before_mib"),
+            "MiB after": median("after_mib"),
+            "server ms an opening": in_rounds("cpu_ms_an_opening", "server"),
+            "openings/s": median("openings_per_s"),
+        },
+    ),
+    "S5": (
+        "",
+        {
+            "pages/s": in_rounds("pages_per_s"),
+            **LATENCIES,
+            "server ms/page": median("cpu_ms_a_page", "server"),
+            "pg ms/page": median("cpu_ms_a_page", "postgres"),
+            "bytes": median("bytes_a_page"),
+            **SHARES,
+        },
+    ),
+}
+
+
+def figures(results: Results, name: str, keys: Iterable[str], columns: dict[str, Cell]) -> str:
     rows = []
-    for key in results.rounds:
-        if key.startswith("S1 ") and results.all(key, "acked_per_s"):
-            of, by = key[3:].split(": ")
-            rows.append(
-                [
-                    of,
-                    by + (" (tool-bound)" if results.is_tool_bound(key) else ""),
-                    spread(results.all(key, "acked_per_s")),
-                    spread(results.all(key, "p50_ms")),
-                    spread(results.all(key, "p99_ms")),
-                    number(results.median(key, "worst_ms")),
-                    number(results.median(key, "cpu_s_per_1000", "server")),
-                    number(results.median(key, "cpu_s_per_1000", "postgres")),
-                    number(results.median(key, "tool_share")),
-                    number(results.median(key, "others_share")),
-                ]
-            )
-    head = [
-        "S1",
-        "by",
-        "acked/s",
-        "p50 ms",
-        "p99 ms",
-        "worst ms",
-        "server CPU-s/1000",
-        "pg CPU-s/1000",
-        "tool",
-        "others",
-    ]
-    return table(head, rows)
+    for key in keys:
+        of, by = key.removeprefix(f"{name} ").split(": ")
+        by += " (tool-bound)" if results.is_tool_bound(key) else ""
+        rows.append([of, by, *(cell(results, key) for cell in columns.values())])
+    return table([name, "by", *columns], rows)
 
 
-def limits(results: Results) -> str:
+def scenario(results: Results, name: str) -> str:
+    wanted, columns = SCENARIOS[name]
+    keys = [key for key in results.rounds if key.startswith(f"{name} ")]
+    return figures(results, name, [key for key in keys if not wanted or results.all(key, wanted)], columns)
+
+
+def first_of(*names: str) -> Cell:
+    """The first of these figures that was measured."""
+    return lambda results, key: spread(next((some for name in names if (some := results.all(key, name))), []))
+
+
+def baselines(results: Results) -> str:
     """What has no users: rows, echoes, sends of the kernel."""
-    rows = []
-    for key in results.rounds:
-        of, by = key.split(": ")
-        rate = next((name for name in ("rows_per_s", "echoes_per_s", "sends_per_s") if results.all(key, name)), None)
-        if rate is not None:
-            cost = next((name for name in ("postgres_us_a_row", "us_a_send") if results.all(key, name)), "")
-            rows.append(
-                [
-                    of,
-                    by + (" (tool-bound)" if results.is_tool_bound(key) else ""),
-                    spread(results.all(key, rate)),
-                    spread(results.all(key, "p50_ms")),
-                    spread(results.all(key, "p99_ms")),
-                    spread(results.all(key, cost)),
-                    number(results.median(key, "tool_share")),
-                ]
-            )
-    return table(["limit", "by", "per second", "p50 ms", "p99 ms", "CPU us each", "tool"], rows)
-
-
-def groups(results: Results) -> str:
-    rows = []
-    for key in results.rounds:
-        if key.startswith("S2 ") and results.all(key, "delivered_per_s"):
-            of, by = key[3:].split(": ")
-            rows.append(
-                [
-                    of,
-                    by + (" (tool-bound)" if results.is_tool_bound(key) else ""),
-                    spread(results.all(key, "delivered_per_s")),
-                    spread(results.all(key, "p50_ms")),
-                    spread(results.all(key, "p99_ms")),
-                    number(results.median(key, "cpu_us_per_delivery", "server")),
-                    number(results.median(key, "cpu_us_per_delivery", "postgres")),
-                    number(results.median(key, "tool_share")),
-                    number(results.median(key, "others_share")),
-                ]
-            )
-    head = ["S2", "by", "delivered/s", "p50 ms", "p99 ms", "server us/delivery", "pg us/delivery", "tool", "others"]
-    return table(head, rows)
-
-
-def idle(results: Results) -> str:
-    rows = []
-    for key in results.rounds:
-        if key.startswith("S4 "):
-            of, by = key[3:].split(": ")
-            rows.append(
-                [
-                    of,
-                    by,
-                    number(results.median(key, "sockets")),
-                    spread(results.all(key, "kib_a_socket")),
-                    number(results.median(key, "before_mib")),
-                    number(results.median(key, "after_mib")),
-                    spread(results.all(key, "cpu_ms_an_opening", "server")),
-                    number(results.median(key, "openings_per_s")),
-                ]
-            )
-    head = ["S4", "by", "sockets", "KiB a socket", "MiB before", "MiB after", "server ms an opening", "openings/s"]
-    return table(head, rows)
-
-
-def pages(results: Results) -> str:
-    rows = []
-    for key in results.rounds:
-        if key.startswith("S5 "):
-            of, by = key[3:].split(": ")
-            rows.append(
-                [
-                    of,
-                    by + (" (tool-bound)" if results.is_tool_bound(key) else ""),
-                    spread(results.all(key, "pages_per_s")),
-                    spread(results.all(key, "p50_ms")),
-                    spread(results.all(key, "p99_ms")),
-                    number(results.median(key, "cpu_ms_a_page", "server")),
-                    number(results.median(key, "cpu_ms_a_page", "postgres")),
-                    number(results.median(key, "bytes_a_page")),
-                    number(results.median(key, "tool_share")),
-                    number(results.median(key, "others_share")),
-                ]
-            )
-    head = ["S5", "by", "pages/s", "p50 ms", "p99 ms", "server ms/page", "pg ms/page", "bytes", "tool", "others"]
-    return table(head, rows)
+    rate = first_of("rows_per_s", "echoes_per_s", "sends_per_s")
+    cost = first_of("postgres_us_a_row", "us_a_send")
+    columns = {"per second": rate, **LATENCIES, "CPU us each": cost, "tool": median("tool_share")}
+    return figures(results, "baseline", [key for key in results.rounds if rate(results, key) != "-"], columns)
 
 
 def verdicts(results: Results) -> str:
@@ -180,7 +147,7 @@ def verdicts(results: Results) -> str:
 
 
 def everything(results: Results) -> str:
-    parts = [sends(results), groups(results), idle(results), pages(results), limits(results), verdicts(results)]
+    parts = [*(scenario(results, name) for name in SCENARIOS), baselines(results), verdicts(results)]
     if results.others() > NOISE:
         parts.append(
             f"NOISY: somebody else used {results.others():.0%} of the machine. Rates and latencies are those of a"

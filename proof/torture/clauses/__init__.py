@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import msgspec
+
 from proof.torture.clauses.answers import stale, unexplained
 from proof.torture.clauses.heard import silent_gaps, undelivered
 from proof.torture.clauses.markers import rewound
@@ -12,6 +14,8 @@ from proof.torture.clauses.sessions import outlived
 from proof.torture.clauses.stored import doubles, lost, phantoms
 from proof.torture.history import History
 
+MOST_SHOWN = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Clause:
@@ -20,18 +24,17 @@ class Clause:
     check: Callable[[History], Iterator[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    clause: Clause
-    findings: tuple[str, ...]
-
-    @property
-    def holds(self) -> bool:
-        return not self.findings
+class Verdict(msgspec.Struct):
+    clause: str
+    sentence: str
+    holds: bool
+    broken: int
+    findings: list[str]  # the first of them
 
 
 def judge(history: History) -> list[Verdict]:
-    return [Verdict(clause, tuple(clause.check(history))) for clause in CLAUSES]
+    judged = [(clause, list(clause.check(history))) for clause in CLAUSES]
+    return [Verdict(one.name, one.sentence, not found, len(found), found[:MOST_SHOWN]) for one, found in judged]
 
 
 CLAUSES = (
@@ -40,7 +43,7 @@ CLAUSES = (
     Clause("D3", "One order without a hole, the same for everybody, and nothing in it comes late.", holes),
     Clause("D4", "Order follows cause: what was written or known first is first.", disorder),
     Clause("D5", "A key is one message, however often it is sent, and a repeat is told so.", doubles),
-    Clause("D6", "Who keeps a cursor hears the log of his chats: all of it, once, in order.", undelivered),
+    Clause("D6", "A client that keeps a cursor hears the log of its chats: all of it, once, in order.", undelivered),
     Clause("D7", "What is left out is named; nothing is skipped in silence.", silent_gaps),
     Clause("D8", "Read markers never go back.", rewound),
     Clause("D9", "A session that ended sends nothing and hears nothing.", outlived),

@@ -22,7 +22,7 @@ def stale(history: History) -> Iterator[str]:
 
 
 def unexplained(history: History) -> Iterator[str]:
-    """Whoever may be answered is answered: nothing but 503 says `try again`, and nobody is refused without a reason."""
+    """Every permitted request is answered: nothing but 503 says `try again`, and nobody is refused without a reason."""
     yield from refused(history)
     for at, status, what in statuses(history):
         if status >= 500 and status != 503:

@@ -4,7 +4,6 @@ from bisect import bisect_right
 from collections import defaultdict
 
 from proof.torture.history import History
-from proof.torture.journal import Said
 
 
 class Known:
@@ -27,12 +26,7 @@ class Known:
 
 def known_numbers(history: History) -> Known:
     facts = [(at, ack.chat, ack.seq) for at, ack in history.acks]
-    facts += [
-        (at, said.chat, said.seq)
-        for line in history.lines.values()
-        for at, said in line.heard
-        if isinstance(said, Said)
-    ]
+    facts += [(at, said.chat, said.seq) for at, _, said in history.said()]
     facts += [(at, page.chat, page.rows[-1][0]) for at, page in history.pages if page.rows]
     facts.sort()
     known = Known()
@@ -46,11 +40,9 @@ def first_known(history: History) -> dict[tuple[int, int], int]:
     found: dict[tuple[int, int], int] = {}
     for at, ack in history.acks:
         found.setdefault((ack.chat, ack.seq), at)
-    for line in history.lines.values():
-        for at, said in line.heard:
-            if isinstance(said, Said):
-                place = said.chat, said.seq
-                found[place] = min(found.get(place, at), at)
+    for at, _, said in history.said():
+        place = said.chat, said.seq
+        found[place] = min(found.get(place, at), at)
     for at, stored in history.stored:
         for key in stored.keys:
             for row in history.by_key.get((stored.sender, stored.chat, key), ()):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from proof.torture.clauses.known import known_numbers
 from proof.torture.history import History, Listening
-from proof.torture.journal import Gap, Said
+from proof.torture.journal import Gap
 
 
 def holes(history: History) -> Iterator[str]:
@@ -41,11 +41,9 @@ def diverging(history: History) -> Iterator[str]:
         elif not changed and not row.changed and words != row.digest:
             yield f"{who} saw other words in {chat}/{seq} than are stored"
 
-    for line in history.lines.values():
-        for _, said in line.heard:
-            if isinstance(said, Said):
-                value = said.position, said.sender, said.digest, said.changed
-                yield from differs(line.opened.listener or f"line {said.line}", said.chat, said.seq, value)
+    for _, line, said in history.said():
+        value = said.position, said.sender, said.digest, said.changed
+        yield from differs(line.opened.listener or f"line {said.line}", said.chat, said.seq, value)
     for _, page in history.pages:
         for seq, *rest in page.rows:
             yield from differs(page.reader or f"a page for {page.user}", page.chat, seq, tuple(rest))  # type: ignore[arg-type]

@@ -16,12 +16,11 @@ from redis import asyncio as redis
 from messenger.app import create_app
 from messenger.apps.cache.backends import LARGEST, PREFIX, BoundedMemory, CheckedRedis
 from messenger.apps.messages.history import HISTORY, History, PageQuery
-from messenger.db.schema import upgrade
 from messenger.errors import ChatNotFound
 from messenger.identity import Identity, SessionId, UserId
 from messenger.web.app_keys import LOG
 from messenger.web.server import make_runner
-from proof.lab.cluster import Postgres
+from proof.lab.postgres import Postgres
 from tests.actors import Person, Server
 from tests.apps.talk import says
 from tests.conftest import configured
@@ -111,9 +110,7 @@ async def test_a_second_read_does_not_query_messages(tmp_path):
     postgres = Postgres.made(tmp_path)
     with (postgres.data / "postgresql.conf").open("a") as conf:
         conf.write("shared_preload_libraries = 'pg_stat_statements'\n")
-    try:
-        await postgres.start().ready()
-        await asyncio.to_thread(upgrade, postgres.dsn)
+    async with postgres.running(schema=True):
         sql = await asyncpg.connect(postgres.dsn)
         await sql.execute("create extension pg_stat_statements")
 
@@ -142,8 +139,6 @@ async def test_a_second_read_does_not_query_messages(tmp_path):
             assert (await alice.get(page(chat), headers={"If-None-Match": first.headers["ETag"]})).status == 200
             assert await queries() > before
         await sql.close()
-    finally:
-        postgres.kill()
 
 
 async def test_a_page_that_one_worker_kept_in_redis_serves_the_other(start, valkey):

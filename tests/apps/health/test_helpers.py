@@ -10,9 +10,11 @@ from typing import Any
 import psutil
 import pytest
 
-from proof.lab.cluster import PATIENCE, Valkey, free_port, happens
+from proof.lab.processes import free_port
+from proof.lab.rabbit import Rabbit, needs_rabbit
+from proof.lab.redis import Valkey
+from proof.lab.waiting import PATIENCE, happens
 from tests.actors import Person, Server
-from tests.rabbit import Rabbit, needs_rabbit
 
 TOLD_WITHIN = 1.0  # seconds: the timeout of a probe where nobody set another one
 AWAY, THERE = {"ok": False, "detail": "does not answer"}, {"ok": True, "detail": "answers"}

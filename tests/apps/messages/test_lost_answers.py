@@ -13,8 +13,8 @@ from messenger.app import create_app
 from messenger.db.private import keeper
 from messenger.log import appender
 from messenger.web.server import make_runner
-from proof.lab.cluster import happens
 from proof.lab.proxy import Mood, Proxy, to_file
+from proof.lab.waiting import happens
 from tests.actors import Person, Server
 from tests.conftest import configured
 from tests.sockets import SOON, Refused

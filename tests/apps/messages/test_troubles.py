@@ -9,7 +9,7 @@ import pytest
 from messenger.apps.messages import service
 from messenger.apps.messages.schemas import Outgoing
 from messenger.errors import BadParameters
-from proof.lab.cluster import happens
+from proof.lab.waiting import happens
 from tests.actors import Person, Server
 from tests.apps.talk import says
 from tests.sockets import SOON, Refused

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proof.lab.cluster import Valkey
+from proof.lab.redis import Valkey
 from tests.actors import Person
 from tests.apps.search.finding import indexed
 from tests.apps.talk import says

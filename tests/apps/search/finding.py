@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 import asyncpg
 from redis import asyncio as redis
 
-from proof.lab.cluster import Valkey, happens
+from proof.lab.redis import Valkey
+from proof.lab.waiting import happens
 from tests.actors import Person, Server
 
 PATIENCE = 15.0

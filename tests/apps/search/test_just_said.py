@@ -9,7 +9,7 @@ import pytest
 
 from messenger.apps.search import index
 from messenger.apps.search.store.index import FOLLOWER_LOCK
-from proof.lab.cluster import happens
+from proof.lab.waiting import happens
 from tests.actors import Person, Server
 from tests.apps.search.finding import begins, ends, finds, indexed, is_true, page, search
 from tests.apps.talk import fill, says

@@ -18,11 +18,13 @@ from messenger.apps.search.engines.consumer import Consumer
 from messenger.apps.search.results.postgres import PostgresResults
 from messenger.db.database import Database
 from messenger.log.store import append
-from proof.lab.cluster import PATIENCE, Process, Valkey, happens
+from proof.lab.processes import Process
+from proof.lab.rabbit import Rabbit, needs_rabbit
+from proof.lab.redis import Valkey
+from proof.lab.waiting import PATIENCE, happens
 from tests.actors import Person
 from tests.apps.search.finding import begins, emptied, ends, fetches, results_in, state
 from tests.apps.talk import says
-from tests.rabbit import Rabbit, needs_rabbit
 
 pytestmark = needs_rabbit
 

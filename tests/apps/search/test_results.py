@@ -12,7 +12,8 @@ from redis import asyncio as redis
 
 from messenger.apps.search import results, tasks
 from messenger.db.database import Database
-from proof.lab.cluster import Valkey, happens
+from proof.lab.redis import Valkey
+from proof.lab.waiting import happens
 from tests.actors import Person
 from tests.apps.search.finding import begins, emptied, ends, fetches, indexed, is_up, page, results_in, state
 from tests.apps.talk import fill

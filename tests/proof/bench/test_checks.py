@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from proof.bench import __main__ as bench
-from proof.bench.load import frames
 from proof.bench.load.groups import Group, Member, Speaker
 from proof.bench.load.journal import judged
 from proof.bench.load.plan import Part
 from proof.bench.load.sends import Partner, template
-from proof.bench.load.stage import Stage
+from proof.bench.load.servers import Servers
 from proof.bench.load.tally import Bins, Tally, settled
 from proof.bench.report import tables
 from proof.bench.report.goals import judge
 from proof.bench.report.results import Results
+from proof.lab import frames
 
 RUN = b"0123abcd"
 
@@ -171,16 +171,16 @@ async def test_settling_gives_up() -> None:
 
 
 async def test_a_part_that_cannot_be_measured_is_named_and_the_others_are_not_lost(tmp_path: Path) -> None:
-    async def breaks(stage: Stage) -> dict[str, object]:
+    async def breaks(servers: Servers) -> dict[str, object]:
         raise TimeoutError
 
-    async def works(stage: Stage) -> dict[str, object]:
+    async def works(servers: Servers) -> dict[str, object]:
         return {"echoes_per_s": 5.0, "void": []}
 
     parts = [Part("S2", "group", "product", breaks, phases=("paced",)), Part("S1", "2 callers", "aiohttp echo", works)]
     given = bench.parser().parse_args(["--rounds", "1"])
 
-    results = await bench.measured(given, parts, Stage(tmp_path, 0.1))
+    results = await bench.measured(given, parts, Servers(tmp_path, 0.1))
 
     assert results.voids() == ["S2 group, paced: product: could not be measured: TimeoutError"]
     assert results.median("S1 2 callers: aiohttp echo", "echoes_per_s") == 5.0

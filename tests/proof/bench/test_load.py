@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 import pytest
 
 from proof.bench import __main__ as bench
-from proof.bench.limits import floor
+from proof.bench.baselines import floor
 from proof.bench.load import plan
 from proof.bench.load.questions import search
-from proof.bench.load.stage import Stage
+from proof.bench.load.servers import Servers
 from proof.bench.report import searches, soaks, tables
 from proof.bench.report.goals import judge
 from proof.bench.report.pictures import draw
@@ -31,10 +31,10 @@ def options(*words: str) -> argparse.Namespace:
 async def test_every_scenario_and_limit_gives_a_figure_and_a_soak_loses_nothing(tmp_path: Path) -> None:
     given = options("--minutes", "0.05")
 
-    with bench.on_stage(given) as stage:
-        results = await bench.measured(given, bench.chosen([]), stage)
-        soaked = await plan.soak(stage, given.minutes)
-        searched = await search(stage, 3000)
+    with bench.open_servers(given) as servers:
+        results = await bench.measured(given, bench.chosen([]), servers)
+        soaked = await plan.soak(servers, given.minutes)
+        searched = await search(servers, 3000)
 
     assert_all_is_there(results, tmp_path)
     assert soaked["void"] == []
@@ -70,7 +70,7 @@ async def test_without_a_compiler_the_floor_is_said_to_be_missing(
     monkeypatch.setenv("PATH", "")
 
     results = Results({})
-    results.add("S2 100 connections: C send()", await plan.send_floor(100, Stage(tmp_path, 0.1)))
+    results.add("S2 100 connections: C send()", await plan.send_floor(100, Servers(tmp_path, 0.1)))
 
     assert floor.COMPILERS[0] in tables.everything(results)
     verdicts = {one.goal.says: one.verdict(one.goal.now) for one in judge(results)}

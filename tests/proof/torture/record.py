@@ -1,5 +1,10 @@
-"""The record of a run, and how to plant a bug in it: as if the product had done what it must not."""
+"""The record of a run, and how to plant a bug in it: as if the product had done what it must not.
 
+It is stored beside this file: journal and ledger of `python -m proof.torture --wire redis --seed 40 --faults 9
+--sends 700 --ambiguous 30 --keep`, packed by xz. Where records change their shape it is made anew so.
+"""
+
+import lzma
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -8,16 +13,23 @@ import msgspec
 
 from proof.torture.clauses import CLAUSES
 from proof.torture.history import History
-from proof.torture.journal import Ack, Opened, Record, Said, Send, read
+from proof.torture.journal import DECODER, Ack, Opened, Record, Said, Send
 from proof.torture.ledger import Ledger, Message
 
 R = TypeVar("R")
+HERE = Path(__file__).parent
 
 
 class Recorded:
-    def __init__(self, folder: Path, wire: str) -> None:
-        self.records: list[Record] = read(folder / f"journal-{wire}.jsonl")
-        self.ledger = Ledger.load(folder / f"ledger-{wire}.json")
+    def __init__(self, records: list[Record], ledger: Ledger) -> None:
+        self.records, self.ledger = records, ledger
+
+    @classmethod
+    def stored(cls) -> "Recorded":
+        journal, ledger = (
+            lzma.decompress((HERE / name).read_bytes()) for name in ("journal.jsonl.xz", "ledger.json.xz")
+        )
+        return cls(DECODER.decode_lines(journal), msgspec.json.decode(ledger, type=Ledger))
 
     def findings(self, name: str) -> list[str]:
         """What the clause of this name has to say."""

@@ -19,7 +19,8 @@ from messenger.db.private import keeper
 from messenger.db.private.binaries import choose
 from proof.bench.load.meter import Meter
 from proof.bench.load.tally import quantile
-from proof.lab.cluster import Cluster, clean_environment
+from proof.lab.cluster import Cluster
+from proof.lab.processes import clean_environment
 
 TABLE = "drop table if exists bench_rows; create table bench_rows (like messages including all)"
 INSERT = """
@@ -34,24 +35,23 @@ SCRIPT = "\\set n :n + 1\n" + " ".join(
 TPS = re.compile(r"tps = ([\d.]+)")
 
 
-def find_pgbench(house: Cluster) -> str | None:
-    beside = choose(house.cluster).folder / "pgbench"
+def find_pgbench(cluster: Cluster) -> str | None:
+    beside = choose(cluster.database_folder).folder / "pgbench"
     return str(beside) if beside.exists() else shutil.which("pgbench")
 
 
 async def measure(
-    house: Cluster, families: dict[str, list[int]], clients: int, seconds: float, cores: tuple[int, ...]
+    cluster: Cluster, families: dict[str, list[int]], clients: int, seconds: float, cores: tuple[int, ...]
 ) -> dict[str, Any]:
     """`cores`: of the client; where PostgreSQL runs was decided when it was started."""
-    connection = await asyncpg.connect(house.dsn)
-    await connection.execute(TABLE)
-    await connection.close()
-    pgbench = find_pgbench(house)
+    async with cluster.connected() as connection:
+        await connection.execute(TABLE)
+    pgbench = find_pgbench(cluster)
     meter = Meter(families)
     if pgbench is None:
-        rate, latencies = await with_asyncpg(house, clients, seconds)
+        rate, latencies = await with_asyncpg(cluster, clients, seconds)
     else:
-        rate, latencies = await with_pgbench(pgbench, house, clients, seconds, cores)
+        rate, latencies = await with_pgbench(pgbench, cluster, clients, seconds, cores)
     await asyncio.sleep(0.3)  # until the postmaster has buried the backends: their seconds are then its own
     used = meter.read()
     rows = rate * seconds
@@ -68,33 +68,19 @@ async def measure(
 
 
 async def with_pgbench(
-    pgbench: str, house: Cluster, clients: int, seconds: float, cores: tuple[int, ...]
+    pgbench: str, cluster: Cluster, clients: int, seconds: float, cores: tuple[int, ...]
 ) -> tuple[float, list[float]]:
     with tempfile.TemporaryDirectory() as place:
         script = Path(place) / "insert.sql"
         script.write_text(SCRIPT)
         own_log = ["--log", f"--log-prefix={place}/times"] if clients == 1 else []
         process = await asyncio.create_subprocess_exec(
-            "taskset",
-            "-c",
-            ",".join(map(str, cores)),
-            pgbench,
-            "--no-vacuum",
-            "--protocol=prepared",
-            f"--client={clients}",
-            f"--jobs={min(clients, len(cores))}",
-            f"--time={max(1, round(seconds))}",
-            "--define=n=0",
-            f"--file={script}",
-            *own_log,
-            f"--host={house.socket_folder}",
-            f"--port={keeper.PORT}",
-            "--username=messenger",
-            "messenger",
-            env=clean_environment(),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
+            "taskset", "-c", ",".join(map(str, cores)),
+            pgbench, "--no-vacuum", "--protocol=prepared", f"--client={clients}", f"--jobs={min(clients, len(cores))}",
+            f"--time={max(1, round(seconds))}", "--define=n=0", f"--file={script}", *own_log,
+            f"--host={cluster.socket_folder}", f"--port={keeper.PORT}", "--username=messenger", "messenger",
+            env=clean_environment(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
         out, _ = await process.communicate()
         found = TPS.search(out.decode())
         assert process.returncode == 0 and found is not None, out.decode()
@@ -104,12 +90,12 @@ async def with_pgbench(
         return float(found[1]), times
 
 
-async def with_asyncpg(house: Cluster, clients: int, seconds: float) -> tuple[float, list[float]]:
+async def with_asyncpg(cluster: Cluster, clients: int, seconds: float) -> tuple[float, list[float]]:
     latencies: list[float] = []
     until = time.perf_counter() + seconds
 
     async def insert(chat: int) -> None:
-        connection = await asyncpg.connect(house.dsn)
+        connection = await asyncpg.connect(cluster.dsn)
         statement = await connection.prepare(INSERT.format(chat="$1::bigint", number="$2::bigint", text=TEXT))
         number = 0
         while (began := time.perf_counter()) < until:

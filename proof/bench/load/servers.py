@@ -1,6 +1,6 @@
-"""Where it plays: servers with their PostgreSQL pinned to some cores, the generator to others.
+"""The servers that are measured: with their PostgreSQL pinned to some cores, the load generator to others.
 
-A child inherits the cores of who starts it, and so do the workers, the keeper and PostgreSQL.
+A child inherits the cores of its parent, and so do the workers, the keeper and PostgreSQL.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import asyncpg
-
 from messenger.settings import Config
 from proof.bench.load import profile
 from proof.bench.load.people import Person, gather, invite, pair_up, reminisce
-from proof.lab.cluster import ROOT, Cluster, Process, clean_environment, happens, processes_of
+from proof.lab.cluster import Cluster
+from proof.lab.processes import ROOT, Process, clean_environment, processes_of
+from proof.lab.waiting import happens
 
 PATIENCE = 120.0
 PEOPLE = 2000
@@ -53,7 +53,7 @@ async def started(process: Process, cores: Sequence[int] = SERVER_CORES) -> Proc
 
 
 class Null(Process):
-    module = "proof.bench.limits.null"
+    module = "proof.bench.baselines.null"
 
 
 SEARCHLESS = ",".join(name for name in Config.apps if name != "search")
@@ -68,18 +68,18 @@ SERVERS: dict[str, tuple[Sequence[int], type[Process], dict[str, str]]] = {
 
 
 class Bare(Process):
-    module = "proof.bench.limits.bare"
+    module = "proof.bench.baselines.bare"
 
 
 class Server:
-    """A house with one server in it, everything at its defaults, and a cast."""
+    """A cluster with one server, everything at its defaults, and the people of the load."""
 
     def __init__(self, folder: Path, cores: Sequence[int], *, kind: type[Process], **settings: str) -> None:
         folder.mkdir()
-        self.house = Cluster(folder)
+        self.cluster = Cluster(folder)
         self.cores = cores
         self._kind = kind
-        # The level that production has: a line for each request. House asks for ERROR, which would flatter.
+        # The level that production has: a line for each request. The lab asks for ERROR, which would flatter.
         self._settings = {"LOG_LEVEL": "INFO", **settings}
         self.process = self.new_process()
         self.people: list[Person] = []
@@ -88,18 +88,18 @@ class Server:
         self.past: list[int] = []
 
     def new_process(self) -> Process:
-        process = self._kind(self.house.folder, self._settings)
-        self.house.processes.append(process)
+        process = self._kind(self.cluster.folder, self._settings)
+        self.cluster.processes.append(process)
         return process
 
     async def open(self, people: int) -> None:
         await started(self.process, self.cores)
-        self.people = await invite(self.house, self.process, people)
+        self.people = await invite(self.cluster, self.process, people)
 
     async def pairs(self, number: int) -> list[dict[str, Any]]:
-        """The same chats whoever asks: the first ones."""
+        """The first chats, the same ones at every call."""
         if len(self.chats) < number:
-            self.chats += await pair_up(self.house, self.people[2 * len(self.chats) : 2 * number])
+            self.chats += await pair_up(self.cluster, self.people[2 * len(self.chats) : 2 * number])
         return [
             {"chat_id": chat, "sender": one.token, "partner": other.token}
             for chat, one, other in zip(self.chats[:number], self.people[::2], self.people[1::2], strict=False)
@@ -109,7 +109,7 @@ class Server:
         """Its id, and the tokens of its members: the last of the cast, so that none of them is in a pair as well."""
         members = self.people[-size:]
         if size not in self.groups:
-            self.groups[size] = await gather(self.house, members, f"all {size}")
+            self.groups[size] = await gather(self.cluster, members, f"all {size}")
         return self.groups[size], [one.token for one in members]
 
     async def histories(self, lengths: Sequence[int]) -> list[int]:
@@ -119,8 +119,8 @@ class Server:
         if not self.past:
             for length in lengths:
                 readers = self.people[:READERS]
-                chat = await gather(self.house, readers, f"past of {length}")
-                await reminisce(self.house, chat, readers, length)
+                chat = await gather(self.cluster, readers, f"past of {length}")
+                await reminisce(self.cluster, chat, readers, length)
                 self.past.append(chat)
             self.process.kill()
             await started(self.process, self.cores)
@@ -128,22 +128,19 @@ class Server:
         return self.past
 
     async def _is_indexed(self) -> bool:
-        connection = await asyncpg.connect(self.house.dsn)
-        try:
+        async with self.cluster.connected() as connection:
             return bool(await connection.fetchval(INDEXED))
-        finally:
-            await connection.close()
 
     def families(self) -> dict[str, list[int]]:
         """Roots of what is counted: the server with its workers, PostgreSQL with its keeper."""
         assert self.process.popen is not None
         mine = {self.process.popen.pid, *(worker.pid for worker in self.process.workers())}
-        postmaster = int((self.house.cluster / "postmaster.pid").read_text().split()[0])
-        others = [one.pid for one in processes_of(self.house.folder) if one.pid not in mine and one.pid != postmaster]
+        postmaster = self.cluster.postmaster().pid
+        others = [one.pid for one in processes_of(self.cluster.folder) if one.pid not in mine and one.pid != postmaster]
         return {**family(self.process), "postgres": [postmaster, *others]}
 
 
-class Stage:
+class Servers:
     """Every server of a run, opened when it is first needed and kept to the end: rounds then measure the same ones."""
 
     def __init__(self, folder: Path, seconds: float, *, scale: float = 1.0, profiles: bool = False) -> None:
@@ -157,7 +154,7 @@ class Stage:
     def sized(self, number: int) -> int:
         return max(2, round(number * self.scale))
 
-    async def server(self, name: str) -> Server:
+    async def named(self, name: str) -> Server:
         if name not in self._servers:
             cores, kind, settings = SERVERS[name]
             one = self._servers[name] = Server(self.folder / name, cores, kind=kind, **settings)
@@ -172,63 +169,43 @@ class Stage:
     @asynccontextmanager
     async def fresh(self, name: str) -> AsyncIterator[Process]:
         """A process that has done nothing yet: what others have freed would hide what these take."""
-        if name == "bare":
-            process: Process = Bare(self.folder, {})
-        else:
-            process = (await self.server(name)).new_process()
+        process = Bare(self.folder, {}) if name == "bare" else (await self.named(name)).new_process()
         try:
             yield await started(process)
         finally:
             process.kill()
 
     async def load(
-        self,
-        kind: str,
-        process: Process,
-        families: dict[str, list[int]],
-        cores: Sequence[int] = TOOL_CORES,
-        patience: float = PATIENCE,
-        **spec: Any,
-    ) -> dict[str, Any]:
+        self, kind: str, process: Process, families: dict[str, list[int]], cores: Sequence[int] = TOOL_CORES,
+        patience: float = PATIENCE, **spec: Any,
+    ) -> dict[str, Any]:  # fmt: skip
         whole = {
-            "kind": kind,
-            "host": "127.0.0.1",
-            "port": process.port,
-            "warm": min(WARM, self.seconds / 2),
-            "settle": SETTLE,
-            "seconds": self.seconds,
-            "families": families,
-            "watchers": [],
-            **spec,
-        }
+            "kind": kind, "host": "127.0.0.1", "port": process.port, "families": families, "watchers": [],
+            "warm": min(WARM, self.seconds / 2), "settle": SETTLE, "seconds": self.seconds, **spec,
+        }  # fmt: skip
         if not self.profiles:
             return await generate(whole, cores, patience)
         # The workers, one by one; after the warm-up, so without the opening of the sockets.
         pids = [one.pid for one in process.workers()] or families["server"]
-        found = await generate(
-            {**whole, "watchers": profile.watchers(pids, self.seconds, self.folder)}, cores, patience
-        )
-        print(profile.told(self.folder), file=sys.stderr)
+        whole["watchers"] = profile.watchers(pids, self.seconds, self.folder)
+        found = await generate(whole, cores, patience)
+        print(profile.table(self.folder), file=sys.stderr)
         return found
 
     def close(self) -> None:
         if self._bare is not None:
             self._bare.kill()
         for one in self._servers.values():
-            one.house.close()
+            one.cluster.close()
 
 
 async def generate(spec: dict[str, Any], cores: Sequence[int], patience: float) -> dict[str, Any]:
     """One run of the load generator."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "proof.bench.load.generator",
-        cwd=ROOT,
+        sys.executable, "-m", "proof.bench.load.generator", cwd=ROOT,
         env={**clean_environment(), "PYTHONPATH": str(ROOT)},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
     try:
         async with asyncio.timeout(patience):
             out, _ = await process.communicate(json.dumps({**spec, "cores": list(cores)}).encode())

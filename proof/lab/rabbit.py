@@ -4,18 +4,18 @@ The script below `lib` is run, because the one in `sbin` changes to an account a
 """
 
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 import aio_pika
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
-from proof.lab.cluster import clean_environment, end_all, free_port, happens
+from proof.lab.processes import Program, clean_environment, end_all, free_port
+from proof.lab.waiting import happens
 
 PATIENCE = 60.0
 CONFIGURATION = """\
@@ -35,11 +35,10 @@ def program() -> Path | None:
 needs_rabbit = pytest.mark.skipif(program() is None, reason="needs Debian's rabbitmq-server: apt-get install it")
 
 
-class Rabbit:
+class Rabbit(Program):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = free_port()
-        self.popen: subprocess.Popen[bytes] | None = None
         self._environment = {
             **clean_environment(),
             "HOME": str(folder),  # the cookie lies there
@@ -63,16 +62,7 @@ class Rabbit:
         return f"amqp://guest:guest@127.0.0.1:{self.port}/"
 
     def start(self) -> Self:
-        with (self.folder / "said").open("ab") as said:
-            self.popen = subprocess.Popen(
-                [str(program())],
-                cwd=self.folder,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                start_new_session=True,
-            )
+        self.spawn([str(program())], self.folder / "said", self._environment, self.folder)
         return self
 
     async def ready(self) -> Self:
@@ -80,7 +70,7 @@ class Rabbit:
         return self
 
     async def _answers(self) -> bool:
-        assert self.popen is not None and self.popen.poll() is None, (self.folder / "said").read_text()[-2000:]
+        assert self.is_running, (self.folder / "said").read_text()[-2000:]
         with suppress(*CONNECTION_EXCEPTIONS, TimeoutError):
             async with await aio_pika.connect(self.url, timeout=2):
                 return True

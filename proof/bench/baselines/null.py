@@ -1,7 +1,7 @@
 """`null`: the product with its sockets, sessions and hub, and the one database call of a send replaced by nothing.
 
 What is fabricated is the answer of `log_append` and of `log_append_lone`: everybody may, nothing is a repeat, positions
-and numbers rise. It lives here and not in the product, and is started as `python -m proof.bench.limits.null`.
+and numbers rise. It lives here and not in the product, and is started as `python -m proof.bench.baselines.null`.
 """
 
 from collections import defaultdict

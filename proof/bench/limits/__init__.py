@@ -1,1 +1,0 @@
-"""The limits beside the figures: the same work with one part taken away, measured in the same minutes."""
