@@ -6,7 +6,7 @@ from aiohttp import web
 
 from messenger.db.database import Database
 from messenger.db.liveness import Liveness
-from messenger.log.entries import Entry, Fields, Render
+from messenger.log.entries import Entry, Fields, Render, render_nothing
 from messenger.log.log import Log
 from messenger.log.store import append
 from messenger.settings import Config
@@ -48,11 +48,11 @@ def create_app(config: Config, dsn: str, *, placed: list[Placed] | None = None) 
 
 
 def renderer(root: web.Application, placed: Sequence[Placed]) -> Render:
-    """Every kind of entry by the sub-app that owns it."""
-    event_renderers = {kind: show for one in placed for kind, show in one.app.event_renderers.items()}
+    """Each kind of entry is rendered by the sub-app that owns it."""
+    renderers = {kind: renderer for one in placed for kind, renderer in one.app.event_renderers.items()}
 
     async def render(kind: str, entries: Sequence[Entry]) -> Sequence[Fields]:
-        return await event_renderers[kind](root, entries) if kind in event_renderers else [None for _ in entries]
+        return await renderers[kind](root, entries) if kind in renderers else await render_nothing(kind, entries)
 
     return render
 

@@ -18,12 +18,12 @@ from aiohttp.typedefs import Middleware
 from messenger import ENTRY_POINTS
 from messenger.log.entries import Entry, Fields
 
-# How a sub-app renders the kinds of entries it owns. One call for many entries.
+# Makes the events of many entries of one kind, as things are now.
 EventRenderer = Callable[[web.Application, Sequence[Entry]], Awaitable[Sequence[Fields]]]
 
 
 class ArrangementError(Exception):
-    """The listed sub-apps cannot work together; the text says how to mend the list."""
+    """The listed sub-apps cannot work together; the text says how to correct the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,7 @@ class SubApp:
     middlewares: Sequence[Middleware] = ()
     contexts: Sequence[Callable[[web.Application], AsyncIterator[None]]] = ()
     commands: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-    event_renderers: Mapping[str, EventRenderer] = field(
-        default_factory=dict
-    )  # kinds of the log it owns -> how their events look now
+    event_renderers: Mapping[str, EventRenderer] = field(default_factory=dict)  # by the kinds of entries it owns
     requires: Sequence[str] = ()
     after: Sequence[str] = ()
     setup: Callable[[web.Application], None] | None = None
@@ -73,12 +71,12 @@ def _refuse_missing(placed: Sequence[Placed], by_name: Mapping[str, Placed]) -> 
     if not missing:
         return
     name = missing[0]
-    needy = [one.app.name for one in placed if _leads_to(one.app, name, by_name)]
-    remedy = f"add {name} to APPS or leave out {'it' if len(needy) == 1 else 'them'}"
+    requiring = [one.app.name for one in placed if _leads_to(one.app, name, by_name)]
+    remedy = f"add {name} to APPS or leave out {'it' if len(requiring) == 1 else 'them'}"
     if name == "auth":
         remedy += "; to run without sign-in keep auth and set AUTH_DISABLED=true"
-    verb = "requires" if len(needy) == 1 else "require"
-    raise ArrangementError(f"{', '.join(needy)} {verb} the sub-app {name}, which is not in APPS: {remedy}.")
+    verb = "requires" if len(requiring) == 1 else "require"
+    raise ArrangementError(f"{', '.join(requiring)} {verb} the sub-app {name}, which is not in APPS: {remedy}.")
 
 
 def _leads_to(app: SubApp, name: str, by_name: Mapping[str, Placed], seen: frozenset[str] = frozenset()) -> bool:

@@ -1,4 +1,4 @@
-"""The ordered log: what happened, in one order, for everybody who may know of it.
+"""The ordered log of everything that happens in chats.
 
-The database is the truth; what this room keeps in memory is only where this process stands in it.
+The database holds it; memory holds only how far this process has followed it.
 """

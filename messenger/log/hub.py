@@ -1,8 +1,8 @@
 """The listeners of this process, and which of them hears which entry. Pure: no clock, no socket, no database.
 
-Entries come in position order, so joining and leaving are ordered too: `member_added` lets a person's listeners hear the
-chat from that position on, `member_removed` and `chat_deleted` are the last they hear of it, `session_revoked` ends the
-listeners of that session.
+Entries come in position order, so joining and leaving are ordered too: from `member_added` on a person's listeners hear
+the chat, `member_removed` and `chat_deleted` are the last they hear of it, `session_revoked` ends the listeners of that
+session.
 """
 
 import logging

@@ -1,6 +1,6 @@
-"""Where each chat and person was last heard of, so that memory can tell what still holds. Pure, and bounded.
+"""The last position of each chat and person, to decide whether what is remembered still holds. Pure, and bounded.
 
-What was read when the tail stood at a position holds for as long as nothing later is noted about its topic.
+What was read at a position holds as long as nothing later is noted about its chat or person.
 """
 
 from messenger.log.entries import Entry
@@ -9,17 +9,17 @@ MOST = 50_000
 
 
 class Recent:
-    """Two generations: when the young one is full, the old one goes. Of what is in neither only a bound is known."""
+    """Two generations: when the young one is full, the old one is dropped. For what is in neither a bound is known."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._young: dict[int, int] = {}
         self._old: dict[int, int] = {}
-        self._floor = 0  # what is not noted did not change after this
+        self._floor = 0  # what is not noted has not changed after this
         self._turned_at = 0
 
     def begin(self, position: int) -> None:
-        """From here on everything is noted; of what lies before nothing is known."""
+        """From here on everything is noted; nothing before is known."""
         self._young, self._old = {}, {}
         self._floor = self._turned_at = position
 

@@ -1,6 +1,6 @@
-"""The end of an ordinary transaction: its news gets positions, as the last thing before the commit.
+"""The news of an ordinary transaction gets its positions, as the last thing before the commit.
 
-What is frequent (sends, read marks) does not come this way but rides in the messages' group commit.
+What is frequent (sends, read marks) goes through the appender instead.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ EMIT = text(
 
 
 async def append(session: AsyncSession, news: Sequence[News]) -> int:
-    """Answers the last position. No slow work may follow: from here to the commit everybody else waits."""
+    """Returns the last position. No slow work may follow: until the commit all other writers wait."""
     arguments = {
         "kinds": [one.kind for one in news],
         "chats": [one.chat_id for one in news],

@@ -1,4 +1,4 @@
-"""The log's own tables. Its rows are written by the functions of migration 0002 only."""
+"""The tables of the log. Only the functions in db/functions write them."""
 
 from datetime import datetime
 from typing import Any

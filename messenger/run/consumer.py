@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK = 1.0  # seconds between looks after the private database
+POLL = 1.0  # seconds between two checks of the private database
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -126,24 +126,13 @@ def _stop_signal() -> asyncio.Event:
 
 
 async def _until(stop: asyncio.Event, private: "PrivatePostgres | None") -> None:
-    """Meanwhile the private database is looked after, as the server does it."""
-    from messenger.db.private.cluster import EmbeddedError  # noqa: PLC0415
-
-    trouble = ""
+    """Meanwhile the private database is watched, as the server does it."""
     while not stop.is_set():
         with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK):
+            async with asyncio.timeout(POLL):
                 await stop.wait()
-        if private is None or stop.is_set():
-            continue
-        found = ""
-        try:
-            await asyncio.to_thread(private.watch)
-        except EmbeddedError as error:
-            found = str(error).replace("\n", " ")
-        if found and found != trouble:
-            log.error("the private PostgreSQL is away: %s", found)
-        trouble = found
+        if private is not None and not stop.is_set():
+            await asyncio.to_thread(private.watch_and_log)
 
 
 if __name__ == "__main__":

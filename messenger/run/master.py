@@ -18,7 +18,7 @@ from gunicorn.app.base import Application
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
-from messenger.db.private.cluster import EmbeddedError, PrivatePostgres
+from messenger.db.private.cluster import PrivatePostgres
 from messenger.run import logging_setup
 from messenger.settings import Config
 
@@ -26,13 +26,13 @@ log = logging.getLogger(__name__)
 
 WORKER = "aiohttp.GunicornUVLoopWebWorker"
 CLOSING_SECONDS = 5  # for a worker, after its last request: contexts end, logs are written
-RARELY = (20_000, 20, 50)  # objects and rounds between looks of the garbage collector
+RARELY = (20_000, 20, 50)  # the garbage collector's thresholds
 READY, CUT = b"r", b"c"
-QUICK_LOOK, LOOK = 0.02, 1.0
+QUICK_POLL, POLL = 0.02, 1.0
 
 
 class GunicornLog(Logger):  # type: ignore[misc]
-    """gunicorn's own words go where all others go."""
+    """gunicorn's log goes where all logs go."""
 
     def setup(self, cfg: Any) -> None:
         self.cfg = cfg
@@ -66,9 +66,9 @@ class Service(Application):  # type: ignore[misc]
         self._options = options
         self._terminal = terminal
         self._coloured = coloured
-        self._heard, self._told = os.pipe()
-        os.set_blocking(self._heard, False)
-        os.set_blocking(self._told, False)
+        self._from_workers, self._to_master = os.pipe()
+        os.set_blocking(self._from_workers, False)
+        os.set_blocking(self._to_master, False)
         self._worker: Any = None
         self._stop_logs: Callable[[], None] = logging_setup.setup(config, terminal=terminal, coloured=coloured)
         super().__init__(prog="messenger-api")
@@ -106,11 +106,11 @@ class Service(Application):  # type: ignore[misc]
 
     def listen_to_workers(self) -> None:
         try:
-            told = os.read(self._heard, 65536)
+            received = os.read(self._from_workers, 65536)
         except BlockingIOError:
             return
-        self.requests_cut += told.count(CUT)
-        if READY in told and not self.is_ready:
+        self.requests_cut += received.count(CUT)
+        if READY in received and not self.is_ready:
             self.is_ready = True
             self.on_ready()
 
@@ -133,7 +133,7 @@ class Service(Application):  # type: ignore[misc]
             self._worker.reloader.add_extra_file(file)
         while self._worker.alive:
             self._worker.notify()
-            await asyncio.sleep(QUICK_LOOK)
+            await asyncio.sleep(QUICK_POLL)
         sys.exit(0)
 
     def _assemble(self) -> Any:
@@ -147,7 +147,7 @@ class Service(Application):  # type: ignore[misc]
         def leave() -> None:
             runner.drain()
             worker.alive = False
-            worker._notify_waiter_done()  # aiohttp would look only at its next heartbeat
+            worker._notify_waiter_done()  # else aiohttp notices only at its next heartbeat
 
         def leave_now() -> None:
             runner.hurry()
@@ -155,15 +155,15 @@ class Service(Application):  # type: ignore[misc]
 
         loop.add_signal_handler(signal.SIGTERM, leave)
         loop.add_signal_handler(signal.SIGQUIT, leave_now)
-        # A terminal sends Ctrl+C to everybody; what it means is for the master to say.
+        # A terminal sends Ctrl+C to all processes; the master decides what it means.
         loop.add_signal_handler(signal.SIGINT, lambda: None)
         runner.on_ready = self._worker_ready
         runner.on_stopped = lambda: self._tell(CUT * runner.requests_cut)
         return runner
 
     def _worker_ready(self) -> None:
-        # What has been imported until now stays for good, and what is made per message is gone with it: looking
-        # through all of it at every 700th object cost a fifth of a send.
+        # Imports stay for good, and objects made for a message go with it: collecting at every 700th new object
+        # took a fifth of the time of a send.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*RARELY)
@@ -171,8 +171,8 @@ class Service(Application):  # type: ignore[misc]
 
     def _tell(self, what: bytes) -> None:
         try:
-            os.write(self._told, what)
-        except OSError:  # the master is gone, or has not listened to 65,536 others
+            os.write(self._to_master, what)
+        except OSError:  # the master is gone, or has 65,536 bytes to read
             log.debug("the master does not listen")
 
     def _post_fork(self, arbiter: Arbiter, worker: Any) -> None:
@@ -194,36 +194,28 @@ class Service(Application):  # type: ignore[misc]
 
 
 class Master(Arbiter):  # type: ignore[misc]
-    """Ctrl+C once drains, twice is now; about once a second it looks after the private database."""
+    """Ctrl+C once drains, twice ends at once; about once a second it checks the private database."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
         self.watched_at = 0.0
-        self.database_trouble = ""
         super().__init__(service)
 
     def handle_int(self) -> None:
         raise StopIteration  # as SIGTERM: the second one is seen by stop()
 
-    def wait_for_signals(self, timeout: float = LOOK) -> list[int]:
-        signals: list[int] = super().wait_for_signals(timeout if self.service.is_ready else QUICK_LOOK)
+    def wait_for_signals(self, timeout: float = POLL) -> list[int]:
+        signals: list[int] = super().wait_for_signals(timeout if self.service.is_ready else QUICK_POLL)
         self.service.listen_to_workers()
         self.watch_database()
         return signals
 
     def watch_database(self) -> None:
         now = time.monotonic()
-        if self.service.private is None or now - self.watched_at < LOOK:
+        if self.service.private is None or now - self.watched_at < POLL:
             return
         self.watched_at = now
-        trouble = ""
-        try:
-            self.service.private.watch()
-        except EmbeddedError as error:
-            trouble = str(error).replace("\n", " ")
-        if trouble and trouble != self.database_trouble:
-            log.error("the private PostgreSQL is away: %s", trouble)
-        self.database_trouble = trouble
+        self.service.private.watch_and_log()
 
     def stop(self, graceful: bool = True) -> None:
         self.service.stop_began = time.monotonic()

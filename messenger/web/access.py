@@ -1,6 +1,6 @@
-"""What is special about a route: every one is closed unless it is marked public, has a deadline, and is limited.
+"""Marks of routes: each is closed unless marked public, has a deadline unless streaming, and is limited unless free.
 
-Who is asking is found out by the auth sub-app, how often one may ask is counted by the throttling sub-app.
+The auth sub-app finds out who is asking, the throttling sub-app counts.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 from aiohttp import web
 
 from messenger.errors import AuthFailed, TooManyRequests
-from messenger.identity import Identity, UserId
+from messenger.identity import Identity
 from messenger.web.app_keys import IDENTITY
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -21,7 +21,7 @@ def public(handler: Handler) -> Handler:
 
 
 def streaming(handler: Handler) -> Handler:
-    """Answers for as long as the client stays: no deadline for the handler."""
+    """Answers as long as the client stays: the handler has no deadline."""
     handler.is_stream = True  # type: ignore[attr-defined]
     return handler
 
@@ -41,7 +41,7 @@ def is_stream(handler: Callable[..., Any]) -> bool:
 
 
 def charged(action: str) -> Callable[[Handler], Handler]:
-    """What a route or a verb is limited as; all others count as `default`."""
+    """The limit of a route or a verb; all others count as `default`."""
 
     def mark(handler: Handler) -> Handler:
         handler.action = action  # type: ignore[attr-defined]
@@ -50,8 +50,17 @@ def charged(action: str) -> Callable[[Handler], Handler]:
     return mark
 
 
+def free(handler: Handler) -> Handler:
+    """Never limited: for monitoring."""
+    return charged("")(handler)
+
+
+def action_of(handler: Callable[..., Any]) -> str:
+    return getattr(handler, "action", "default")
+
+
 def rechecked(handler: Handler) -> Handler:
-    """The transaction that does it looks at the session itself, so what memory knows of it need not be confirmed."""
+    """Its transaction checks the session itself, so a session that memory knows need not be confirmed."""
     handler.is_rechecked = True  # type: ignore[attr-defined]
     return handler
 
@@ -63,13 +72,13 @@ def is_rechecked(request: web.Request) -> bool:
 class Limit(Protocol):
     """How often a person may do something; the throttling sub-app counts."""
 
-    def passes(self, who: UserId, /) -> bool:
-        """At once, and counted; else `ask` or `enter`."""
+    def passes(self, who: int, /) -> bool:
+        """Counted and allowed at once; else call `ask` or `enter`."""
 
-    def ask(self, who: UserId, go: Callable[[], None], refuse: Callable[[TooManyRequests], None], /) -> None:
-        """One of the two is called, now or later."""
+    def ask(self, who: int, go: Callable[[], None], refuse: Callable[[TooManyRequests], None], /) -> None:
+        """Calls one of the two, now or later."""
 
-    async def enter(self, who: UserId, /) -> None:
+    async def enter(self, who: int, /) -> None:
         """Returns when it may be done. Raises TooManyRequests."""
 
 
@@ -83,15 +92,6 @@ class Limits(Protocol):
 
 
 LIMITS: web.AppKey[Limits] = web.AppKey("limits")  # absent where nothing is limited
-
-
-def free(handler: Handler) -> Handler:
-    """Never limited: for those who look after the server."""
-    return charged("")(handler)
-
-
-def action_of(handler: Callable[..., Any]) -> str:
-    return getattr(handler, "action", "default")
 
 
 def is_public(request: web.Request) -> bool:
@@ -118,7 +118,7 @@ def find_public_paths(app: web.Application) -> frozenset[str]:
 
 
 def me(request: web.Request) -> Identity:
-    """The signed-in person; a route that is about a person has none under AUTH_DISABLED."""
+    """The signed-in person. Under AUTH_DISABLED there is none."""
     identity: Identity | None = request.get(IDENTITY)
     if identity is None:
         raise AuthFailed

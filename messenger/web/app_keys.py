@@ -1,4 +1,4 @@
-"""Typed places for what is shared through the application and the request."""
+"""Keys of what is shared through the application and the request."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 
 CONFIG: web.AppKey[Config] = web.AppKey("config", Config)
 DATABASE: web.AppKey["Database"] = web.AppKey("database")
-LIVENESS: web.AppKey["Liveness"] = web.AppKey("liveness")  # over the connections to the database
+LIVENESS: web.AppKey["Liveness"] = web.AppKey("liveness")  # of the database
 LOG: web.AppKey["Log"] = web.AppKey("log")
-# What else must happen in the transaction that deletes an account or changes its name; filled by the setup of the
-# sub-apps that keep traces of it, or show the name.
+# Called in the transaction that deletes an account or changes its name; sub-apps that show the person add to them.
 ACCOUNT_DELETED: web.AppKey["list[Callable[[Transaction, Identity, Caller], Awaitable[None]]]"] = web.AppKey(
     "account_deleted"
 )
@@ -35,5 +34,5 @@ ARRIVED_AT: web.RequestKey[float] = web.RequestKey("arrived_at", float)  # when,
 
 
 def root_app(request: web.Request) -> web.Application:
-    """Where everything is kept, whichever application answers. (`config_dict` is a new map each time.)"""
+    """It holds all keys, also when a nested application answers. (`config_dict` is a new map each time.)"""
     return request.match_info.apps[0]

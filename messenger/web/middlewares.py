@@ -5,6 +5,7 @@ Headers are set when an answer is prepared, so streams, sockets and files carry 
 
 import asyncio
 from functools import partial
+from uuid import uuid4
 
 from aiohttp import web
 
@@ -35,9 +36,9 @@ def install(root: web.Application) -> None:
 
 async def dress(root: web.Application, request: web.Request, answer: web.StreamResponse) -> None:
     headers = answer.headers
-    headers[reply.REQUEST_ID] = request.get(REQUEST_ID) or root[recording.NEW_ID]()
+    headers[reply.REQUEST_ID] = request.get(REQUEST_ID) or uuid4().hex
     headers.merge(reply.SAFETY)  # pages bring a policy of their own
-    headers[reply.SERVER] = reply.SAFETY[reply.SERVER]  # aiohttp has written its name and version there
+    headers[reply.SERVER] = reply.SAFETY[reply.SERVER]  # instead of aiohttp and its version
     if root[DRAINING].is_set():
         answer.force_close()
         headers["Connection"] = "close"

@@ -1,4 +1,4 @@
-"""The port of the page cache: answers that cost much to make.
+"""The page cache, as other sub-apps see it: it keeps answers that cost much to make.
 
 A value may be gone at any time, and its reader checks whether it still holds.
 """
@@ -15,4 +15,4 @@ class PageCache(Protocol):
     async def keep(self, name: str, value: bytes) -> None: ...
 
 
-PAGE_CACHE: web.AppKey[PageCache] = web.AppKey("shelf")
+PAGE_CACHE: web.AppKey[PageCache] = web.AppKey("page_cache")

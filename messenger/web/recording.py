@@ -1,10 +1,10 @@
 """Every request gets an id and a line in the log."""
 
 import logging
-import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from uuid import uuid4
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -16,36 +16,24 @@ from messenger.web.clients import address_of
 access_log = logging.getLogger("messenger.access")
 
 SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-ID_LENGTH = 32
-IDS_AT_ONCE = 256
 PATH_SHOWN = 100
 CLIENT_GONE = 499
 
 # Called for every answer, with its request, its status, and the seconds it took.
 ANSWERED: web.AppKey[list[Callable[[web.Request, int, float], None]]] = web.AppKey("answered")
-NEW_ID: web.AppKey[Callable[[], str]] = web.AppKey("new_id")
 
 
 def setup(root: web.Application) -> None:
     root[ANSWERED] = []
-    root[NEW_ID] = new_ids().__next__
     root.middlewares.append(recorded)
-
-
-def new_ids() -> Iterator[str]:
-    """Not to be guessed from one another; many from one question to the kernel, which takes longer than all else."""
-    while True:
-        digits = os.urandom(ID_LENGTH // 2 * IDS_AT_ONCE).hex()
-        for start in range(0, len(digits), ID_LENGTH):
-            yield digits[start : start + ID_LENGTH]
 
 
 @web.middleware
 async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """One line per request: never its query string, and its path only where no route says what it is."""
+    """One line per request: never its query string, and its path only when no route matches."""
     root = request.app
     offered = request.headers.get(reply.REQUEST_ID)
-    request_id = offered if offered and SANE_ID.fullmatch(offered) else root[NEW_ID]()
+    request_id = offered if offered and SANE_ID.fullmatch(offered) else uuid4().hex
     request[REQUEST_ID] = request_id
     began = time.perf_counter()
     status = CLIENT_GONE

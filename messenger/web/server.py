@@ -235,8 +235,8 @@ class Runner(web.AppRunner):
         self._deadlines = deadlines
         self._in_a_hurry = False
         self.requests_cut = 0
-        self.on_ready: Callable[[], None] = _nothing
-        self.on_stopped: Callable[[], None] = _nothing
+        self.on_ready: Callable[[], None] = lambda: None
+        self.on_stopped: Callable[[], None] = lambda: None
 
     async def setup(self) -> None:
         await super().setup()
@@ -285,10 +285,6 @@ class Runner(web.AppRunner):
             loop=asyncio.get_running_loop(),
             **plain._kwargs,
         )
-
-
-def _nothing() -> None:
-    return None
 
 
 def make_runner(app: web.Application, deadlines: Deadlines | None = None) -> Runner:

@@ -39,8 +39,8 @@ class Book:
     async def write(self, connection: ReconnectingConnection, batch: Sequence[Word]) -> None:
         self.batches.append([word.text for word in batch])
         if any(word.text == "trouble" for word in batch):
-            await line.row(TROUBLE)
-        await line.rows(
+            await connection.row(TROUBLE)
+        await connection.rows(
             "with locked as (select id from chats where id = any($1) for no key update)"
             " insert into said select t.text from (select count(*) from locked) l, unnest($2::text[]) as t(text)",
             [word.chat_id for word in batch],

@@ -33,7 +33,7 @@ from messenger.errors import (
 from messenger.identity import Caller, Identity, UserId
 from messenger.text import name_key
 
-__all__ = ["AUTH", "Registration", "SignIn"]  # not ours, but other sub-apps call us with them
+__all__ = ["AUTH", "AuthContext", "Registration", "SignIn"]  # not ours, but other sub-apps call us with them
 
 log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from messenger.apps.classic import closing, service, views
 from messenger.apps.classic.receipts import Receipts
 from messenger.apps.classic.schemas import unknown, verb_of
+from messenger.apps.messages.service import HISTORY
 from messenger.db.connection import ConnectionLost
 from messenger.errors import InternalError, MessengerError, TooManyRequests, Unavailable
 from messenger.identity import Identity
@@ -107,7 +108,7 @@ class ClassicConnection:
         self._link = Link(request, socket, context.post, context.pace, _nothing)
         self._outbox = self._link.outbox
         self.subscription = self._log.subscribe(me.user_id, me.session_id, self)
-        look = partial(service.own_messages, request.app, me)
+        look = partial(service.own_messages, request.app[HISTORY], me)
         self._receipts = Receipts(look, self._outbox, self._is_in, self.close)
 
     # --- the log's side: a Sink; nothing here waits or raises

@@ -2,8 +2,10 @@
 
 from aiohttp import web
 
+from messenger.apps.auth.service import AUTH
 from messenger.apps.classic import service, views
 from messenger.apps.classic.schemas import ClassicNewGroup, ClassicNewMessage, ClassicRegistration, ClassicSignIn
+from messenger.apps.messages.service import HISTORY, SENDER
 from messenger.errors import ChatNotFound, GroupNotFound, MessageNotFound, UserNotFound
 from messenger.identity import MAX_ID
 from messenger.web import paging, reply
@@ -24,7 +26,7 @@ routes = web.RouteTableDef()
 @public
 async def register(request: web.Request) -> web.Response:
     refuse_foreign_page(request)
-    made = await service.register(request.app, await read(request, ClassicRegistration), caller_of(request))
+    made = await service.register(request.app[AUTH], await read(request, ClassicRegistration), caller_of(request))
     return reply.json({"id": made.user_id, "email": made.email, "username": made.name}, status=201)
 
 
@@ -32,7 +34,7 @@ async def register(request: web.Request) -> web.Response:
 @public
 async def sign_in(request: web.Request) -> web.Response:
     refuse_foreign_page(request)
-    token = await service.sign_in(request.app, await read(request, ClassicSignIn), caller_of(request))
+    token = await service.sign_in(request.app[AUTH], await read(request, ClassicSignIn), caller_of(request))
     return reply.json({"access_token": token, "token_type": "bearer"}, headers=SECRET)
 
 
@@ -43,7 +45,7 @@ async def list_messages(request: web.Request) -> web.Response:
     limit = paging.whole_number(given, "limit", PAGE, least=1, most=LONGEST_PAGE)
     offset = paging.whole_number(given, "offset", 0, least=0, most=MAX_ID)
     found, marks = await service.page(
-        request.app, request.get(IDENTITY), chat_id, offset=offset, limit=limit, arrived_at=request[ARRIVED_AT]
+        request.app[HISTORY], request.get(IDENTITY), chat_id, offset=offset, limit=limit, arrived_at=request[ARRIVED_AT]
     )
     return reply.fresh(
         request,
@@ -58,8 +60,8 @@ async def list_messages(request: web.Request) -> web.Response:
 async def history(request: web.Request) -> web.Response:
     chat_id = paging.path_id(request, "chat_id", ChatNotFound)
     given = paging.query(request, ("limit", "offset", "later_that_message_id"))
-    found = await service.history(
-        request.app,
+    found = await service.list_messages(
+        request.app[HISTORY],
         request.get(IDENTITY),
         chat_id,
         later_than=paging.optional_id(given, "later_that_message_id"),
@@ -83,9 +85,8 @@ async def create_group(request: web.Request) -> web.Response:
 async def send_to_person(request: web.Request) -> web.Response:
     person = paging.path_id(request, "user_id", UserNotFound)
     wanted = await read(request, ClassicNewMessage)
-    return reply.json(
-        views.message(await service.send_to_person(request.app, request.app[DATABASE], me(request), person, wanted))
-    )
+    db, sender = request.app[DATABASE], request.app[SENDER]
+    return reply.json(views.message(await service.send_to_person(db, sender, me(request), person, wanted)))
 
 
 @routes.post("/messages/group/{group_id}")
@@ -93,13 +94,12 @@ async def send_to_person(request: web.Request) -> web.Response:
 async def send_to_group(request: web.Request) -> web.Response:
     group_id = paging.path_id(request, "group_id", GroupNotFound)
     wanted = await read(request, ClassicNewMessage)
-    return reply.json(
-        views.message(await service.send_to_group(request.app, request.app[DATABASE], me(request), group_id, wanted))
-    )
+    db, sender = request.app[DATABASE], request.app[SENDER]
+    return reply.json(views.message(await service.send_to_group(db, sender, me(request), group_id, wanted)))
 
 
 @routes.post("/messages/read/{message_id}")
 async def mark_read(request: web.Request) -> web.Response:
     message_id = paging.path_id(request, "message_id", MessageNotFound)
-    await service.mark_read(request.app, request.app[DATABASE], me(request), message_id)
+    await service.mark_read(request.app[DATABASE], request.app[SENDER], me(request), message_id)
     return reply.json({})

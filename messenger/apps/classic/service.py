@@ -1,7 +1,4 @@
-"""What older clients ask, put to the services of the others: other words, the same deeds and rights.
-
-`root`: where those keep their tools.
-"""
+"""What older clients ask, put to the services of the other sub-apps: other words, the same actions and rights."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -14,8 +11,6 @@ from messenger.errors import ChatNotFound, Forbidden, GroupNotFound, Idempotency
 from messenger.identity import Caller, Identity, UserId
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
     from messenger.apps.chats.schemas import Group
     from messenger.apps.messages.schemas import Message, ReadCursor, ReadMessage
     from messenger.db.database import Database
@@ -23,16 +18,16 @@ if TYPE_CHECKING:
 NAMED = f"{messages.NAMED}:"  # before the UUID that a sender's socket gave
 
 
-async def register(root: "web.Application", wanted: ClassicRegistration, caller: Caller) -> accounts.Registered:
+async def register(auth: accounts.AuthContext, wanted: ClassicRegistration, caller: Caller) -> accounts.Registered:
     """Without a name of their own people are called by their e-mail address."""
     account = accounts.Registration(wanted.password, user_name=wanted.username or wanted.email, email=wanted.email)
-    return await accounts.register(root[accounts.AUTH], account, caller)
+    return await accounts.register(auth, account, caller)
 
 
-async def sign_in(root: "web.Application", wanted: ClassicSignIn, caller: Caller) -> str:
+async def sign_in(auth: accounts.AuthContext, wanted: ClassicSignIn, caller: Caller) -> str:
     """The access token."""
     known = accounts.SignIn(wanted.password, email=wanted.email, client_id=wanted.client_id)
-    signed_in = await accounts.login(root[accounts.AUTH], known.name, known.password, known.device, caller)
+    signed_in = await accounts.login(auth, known.name, known.password, known.device, caller)
     return signed_in.pair.access_token
 
 
@@ -45,18 +40,18 @@ async def create_group(db: "Database", me: Identity, name: str, people: Sequence
 
 
 async def send_to_person(
-    root: "web.Application", db: "Database", me: Identity, person: int, wanted: ClassicNewMessage
+    db: "Database", sender: messages.Sender, me: Identity, person: int, wanted: ClassicNewMessage
 ) -> "Message":
-    sent = await messages.send_to_person(db, root[messages.SENDER], me, UserId(person), _outgoing(wanted))
+    sent = await messages.send_to_person(db, sender, me, UserId(person), _outgoing(wanted))
     return sent.message
 
 
 async def send_to_group(
-    root: "web.Application", db: "Database", me: Identity, group_id: int, wanted: ClassicNewMessage
+    db: "Database", sender: messages.Sender, me: Identity, group_id: int, wanted: ClassicNewMessage
 ) -> "Message":
     outgoing = _outgoing(wanted)
     try:
-        return (await messages.send_to_group(db, root[messages.SENDER], me, group_id, outgoing)).message
+        return (await messages.send_to_group(db, sender, me, group_id, outgoing)).message
     except (GroupNotFound, ChatNotFound):
         raise not_in_it() from None
 
@@ -65,8 +60,8 @@ def _outgoing(wanted: ClassicNewMessage) -> messages.Outgoing:
     return messages.Outgoing(messages.check_text(wanted.text), operation_id=wanted.operation_id)
 
 
-async def history(
-    root: "web.Application",
+async def list_messages(
+    history: messages.History,
     me: Identity | None,
     chat_id: int,
     *,
@@ -76,7 +71,7 @@ async def history(
     arrived_at: float,
 ) -> "list[Message]":
     try:
-        return await root[messages.HISTORY].offset_page(me, chat_id, later_than, offset, limit, arrived_at)
+        return await history.offset_page(me, chat_id, later_than, offset, limit, arrived_at)
     except ChatNotFound:
         raise not_in_it() from None
 
@@ -87,18 +82,17 @@ def not_in_it() -> Forbidden:
 
 
 async def page(
-    root: "web.Application", me: Identity | None, chat_id: int, *, offset: int, limit: int, arrived_at: float
+    history: messages.History, me: Identity | None, chat_id: int, *, offset: int, limit: int, arrived_at: float
 ) -> "tuple[list[Message], Sequence[ReadCursor]]":
     """With how far everybody has read; a stranger's chat is not there."""
-    kept = root[messages.HISTORY]
-    found = await kept.offset_page(me, chat_id, None, offset, limit, arrived_at)
-    return found, await kept.read_cursors(me, chat_id, arrived_at)
+    found = await history.offset_page(me, chat_id, None, offset, limit, arrived_at)
+    return found, await history.read_cursors(me, chat_id, arrived_at)
 
 
-async def mark_read(root: "web.Application", db: "Database", me: Identity, message_id: int) -> None:
+async def mark_read(db: "Database", sender: messages.Sender, me: Identity, message_id: int) -> None:
     chat_id = await messages.chat_of(db, message_id)
     try:
-        await read(root, me, chat_id, message_id)
+        await read(sender, me, chat_id, message_id)
     except ChatNotFound:  # a stranger must not learn that there is such a message
         raise MessageNotFound from None
 
@@ -106,37 +100,39 @@ async def mark_read(root: "web.Application", db: "Database", me: Identity, messa
 # --- the same by sockets
 
 
-async def say(root: "web.Application", me: Identity, chat_id: int, text: str) -> None:
+async def say(sender: messages.Sender, me: Identity, chat_id: int, text: str) -> None:
     outgoing = messages.Outgoing(messages.check_text(text), way=messages.SPOKEN)
-    await messages.send(root[messages.SENDER], me.user_id, me.session_id, chat_id, outgoing)
+    await messages.send(sender, me.user_id, me.session_id, chat_id, outgoing)
 
 
-async def say_named(root: "web.Application", me: Identity, chat_id: int, name: str, text: str) -> None:
+async def say_named(sender: messages.Sender, me: Identity, chat_id: int, name: str, text: str) -> None:
     """Under the sender's own UUID, once."""
     outgoing = messages.Outgoing(messages.check_text(text), client_id=name, way=messages.NAMED)
-    sent = await messages.send(root[messages.SENDER], me.user_id, me.session_id, chat_id, outgoing)
+    sent = await messages.send(sender, me.user_id, me.session_id, chat_id, outgoing)
     if sent.replayed:
         raise IdempotencyConflict("This message_id was used before: the message is stored already.")
 
 
-async def read(root: "web.Application", me: Identity, chat_id: int, message_id: int) -> None:
-    await messages.mark_read(root[messages.SENDER], me.user_id, me.session_id, chat_id, message_id)
+async def read(sender: messages.Sender, me: Identity, chat_id: int, message_id: int) -> None:
+    await messages.mark_read(sender, me.user_id, me.session_id, chat_id, message_id)
 
 
-async def read_named(root: "web.Application", me: Identity, chat_id: int, name: int | str) -> None:
+async def read_named(
+    sender: messages.Sender, history: messages.History, me: Identity, chat_id: int, name: int | str
+) -> None:
     """By the message's id, or by the UUID that its sender gave it."""
     if isinstance(name, str) and len(name) == UUID_LENGTH:
-        found = await root[messages.HISTORY].find_by_key(chat_id, NAMED + name)
+        found = await history.find_by_key(chat_id, NAMED + name)
         if found is None:
             raise MessageNotFound
         name = found
-    await read(root, me, chat_id, int(name))
+    await read(sender, me, chat_id, int(name))
 
 
 async def own_messages(
-    root: "web.Application", me: Identity, chat_id: int, from_seq: int, to_seq: int, most: int
+    history: messages.History, me: Identity, chat_id: int, from_seq: int, to_seq: int, most: int
 ) -> "list[ReadMessage]":
-    return await root[messages.HISTORY].own(me.user_id, chat_id, from_seq, to_seq, most)
+    return await history.own(me.user_id, chat_id, from_seq, to_seq, most)
 
 
 def name_of(message_id: int, key: str) -> int | str:

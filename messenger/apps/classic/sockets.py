@@ -8,6 +8,7 @@ from aiohttp import web
 from messenger.apps.classic import closing, service, views
 from messenger.apps.classic.connection import ClassicCall, ClassicConnection, ClassicContext, Dialect
 from messenger.apps.classic.schemas import AllChatsRead, AllChatsSend, OneChatRead, OneChatSend
+from messenger.apps.messages.service import HISTORY, SENDER
 from messenger.web import paging, quota
 from messenger.web.access import LIMITS, by_token, charged, me, streaming
 from messenger.web.app_keys import LOG
@@ -56,22 +57,23 @@ async def serve(request: web.Request, dialect: Dialect, chat_id: int | None) -> 
 @charged("send")
 async def say(asker: ClassicCall, frame: dict[str, Any]) -> None:
     said = convert(frame, AllChatsSend)
-    await service.say(asker.root, asker.me, int(said.chat_id), said.text)
+    await service.say(asker.root[SENDER], asker.me, int(said.chat_id), said.text)
 
 
 async def read(asker: ClassicCall, frame: dict[str, Any]) -> None:
     mark = convert(frame, AllChatsRead)
-    await service.read(asker.root, asker.me, int(mark.chat_id), int(mark.id))
+    await service.read(asker.root[SENDER], asker.me, int(mark.chat_id), int(mark.id))
 
 
 @charged("send")
 async def say_here(asker: ClassicCall, frame: dict[str, Any]) -> None:
     said = convert(frame, OneChatSend)
-    await service.say_named(asker.root, asker.me, asker.chat_id, said.message_id, said.text)
+    await service.say_named(asker.root[SENDER], asker.me, asker.chat_id, said.message_id, said.text)
 
 
 async def read_here(asker: ClassicCall, frame: dict[str, Any]) -> None:
-    await service.read_named(asker.root, asker.me, asker.chat_id, convert(frame, OneChatRead).message_id)
+    sender, history = asker.root[SENDER], asker.root[HISTORY]
+    await service.read_named(sender, history, asker.me, asker.chat_id, convert(frame, OneChatRead).message_id)
 
 
 def dialects() -> tuple[Dialect, Dialect]:

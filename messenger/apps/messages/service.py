@@ -17,7 +17,8 @@ from messenger.errors import BadParameters, Flaw, Forbidden, MessageNotFound, Me
 from messenger.identity import Identity, UserId
 from messenger.text import has_content
 
-__all__ = ["HISTORY", "NAMED", "PLAIN", "SENDER", "SPOKEN", "Outgoing", "guest"]  # for other sub-apps
+# For other sub-apps.
+__all__ = ["HISTORY", "NAMED", "PLAIN", "SENDER", "SPOKEN", "History", "Outgoing", "Sender", "guest"]
 
 MOST_REACTIONS = 50  # different ones on a message
 

@@ -1,12 +1,13 @@
-"""The private PostgreSQL from its users' side: make it once, lease it, share it, let it go.
+"""The private PostgreSQL from its users' side: make it once, lease it, share it, release it.
 
-Synchronous: lease before an event loop runs, and before workers are forked. The process that keeps the server
-is keeper.py; which PostgreSQL it is, binaries.py.
+Synchronous: lease before an event loop runs, and before workers are forked. keeper.py is the process that keeps the
+server running; binaries.py chooses the PostgreSQL.
 """
 
 import asyncio
 import fcntl
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -28,11 +29,13 @@ from messenger.db.private.binaries import Binaries, EmbeddedError, choose, major
 
 __all__ = ["EmbeddedError", "PrivatePostgres", "has_users"]
 
+log = logging.getLogger(__name__)
+
 USER = DATABASE = "messenger"
 SETUP_LOCK = "run/setup.lock"
 SOCKET_NOTE = "run/socket-folder"
 SOCKET_PATH_LIMIT = 100  # the kernel's is 107 on Linux and 103 on macOS
-LOOK_EVERY = 0.02
+POLL = 0.02
 BUILTIN_LOCALE_SINCE = 17
 NOT_YET = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
@@ -58,6 +61,7 @@ class PrivatePostgres:
         self._users: int | None = users
         self._bin_dir = bin_dir
         self._durable = durable
+        self._trouble = ""
 
     @classmethod
     def lease(
@@ -81,8 +85,19 @@ class PrivatePostgres:
         if self._users is None:
             return
         with _plain_errors(), _locked(self._data_dir / SETUP_LOCK) as ours:
-            if ours:  # else somebody else sees to it right now
+            if ours:  # else another process does it at this moment
                 self._start_keeper_if_gone(time.monotonic() + 10)
+
+    def watch_and_log(self) -> None:
+        """The same, for a loop: each trouble is logged once."""
+        trouble = ""
+        try:
+            self.watch()
+        except EmbeddedError as error:
+            trouble = str(error).replace("\n", " ")
+        if trouble and trouble != self._trouble:
+            log.error("the private PostgreSQL is away: %s", trouble)
+        self._trouble = trouble
 
     def release(self) -> None:
         # Only closed, never unlocked: forked children share the lock, and each of them still is a user.
@@ -104,12 +119,12 @@ class PrivatePostgres:
             if not readme.exists():
                 readme.write_text(README)
             self._socket_dir = _socket_folder(self._data_dir)
-            # The port is said because PGPORT in the environment would otherwise change it.
+            # The port is named because PGPORT in the environment would otherwise change it.
             self.url = f"postgresql://{USER}@/{DATABASE}?host={quote(str(self._socket_dir))}&port={keeper.PORT}"
             self._start_keeper_if_gone(until)
 
     def _start_keeper_if_gone(self, until: float) -> None:
-        """Under the setup lock only: asking is locking, and a question must not turn a keeper away."""
+        """Under the setup lock only: the test takes the lock, and must not turn a new keeper away."""
         with _locked(self._data_dir / keeper.KEEPER_LOCK) as gone:
             if not gone:
                 return
@@ -147,7 +162,7 @@ class PrivatePostgres:
             except NOT_YET as error:
                 problem = error
             self._give_up_if_hopeless(until, problem)
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(POLL)
 
     async def _check_server(self, until: float) -> None:
         connection = await asyncpg.connect(self.url, timeout=max(0.1, until - time.monotonic()))
@@ -161,7 +176,7 @@ class PrivatePostgres:
             )
 
     async def _create_database(self) -> None:
-        with suppress(*NOT_YET):  # another user was quicker, or the next look will tell
+        with suppress(*NOT_YET):  # another user was quicker, or the next try finds out
             connection = await asyncpg.connect(self.url, database="postgres")
             try:
                 await connection.execute(f"CREATE DATABASE {DATABASE}")
@@ -210,12 +225,12 @@ def _wait_for_users_lock(data_dir: Path, until: float) -> int:
         if time.monotonic() > until:
             os.close(users)
             raise EmbeddedError(f"The PostgreSQL in {data_dir} is still stopping.\nTry again a little later.")
-        time.sleep(LOOK_EVERY)
+        time.sleep(POLL)
     return users
 
 
 def has_users(data_dir: Path) -> bool:
-    """Else its keeper, which takes the lock for itself, stops it."""
+    """Without users its keeper, which then holds the lock alone, stops it."""
     users = os.open(data_dir / keeper.USERS_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         return not keeper.try_lock(users, fcntl.LOCK_EX) and keeper.try_lock(users, fcntl.LOCK_SH)
@@ -231,7 +246,7 @@ def _locked(path: Path, until: float | None = None) -> Iterator[bool]:
         while not (got := keeper.try_lock(fd, fcntl.LOCK_EX)) and until is not None:
             if time.monotonic() > until:
                 raise EmbeddedError(f"{path} stays locked.\nAnother start seems to hang: end it, try again.")
-            time.sleep(LOOK_EVERY)
+            time.sleep(POLL)
         yield got
     finally:
         # Unlocked, not merely closed: a worker forked at this moment holds a copy of the descriptor.

@@ -2,7 +2,7 @@
 
 A process of its own, run by file path and on the standard library alone, so that it is up in a moment.
 A user is a process that holds a shared lock on `run/users.lock`. The kernel drops that lock with its last holder,
-however it dies, so no user has to say good-bye. Choosing binaries and making the cluster is embedded.py's.
+however it dies, so no user has to sign off. cluster.py chooses binaries and makes the cluster.
 """
 
 import fcntl
@@ -24,13 +24,13 @@ LOG = "logs/postgresql.log"
 PORT = 5432  # only a part of the socket's name
 SOCKET = f".s.PGSQL.{PORT}"
 
-LOOK_EVERY = 0.1
+POLL = 0.1
 FAST_SHUTDOWN = 10.0
 QUICK_TRIES = 30  # some four seconds of them
 MIB = 1024 * 1024
 LOG_LIMIT = 10 * MIB
 BUFFERS = 128, 1024  # MiB: what PostgreSQL itself would take, and the most
-SHARE = 16  # of the memory: the house is somebody's laptop or a small server, and not alone there
+SHARE = 16  # of the memory: it is a laptop or a small server, with other programs
 CONTAINER = "/sys/fs/cgroup/memory.max"
 
 SETTINGS = {
@@ -97,7 +97,7 @@ class Keeper:
         while not try_lock(users, fcntl.LOCK_EX):
             self.tend()
             bound_log(join(self.data_dir, LOG))
-            time.sleep(LOOK_EVERY if self.failed_tries < QUICK_TRIES else 10 * LOOK_EVERY)
+            time.sleep(POLL if self.failed_tries < QUICK_TRIES else 10 * POLL)
         # Nobody uses it, and nobody can begin to: newcomers wait for the lock that is ours now.
         server = self.server or self.find_running()
         if server is not None:
@@ -108,7 +108,7 @@ class Keeper:
             if self.server.is_alive():
                 return
             self.note_exit(self.server)
-        # Always look first: what the last keeper left running may only now have begun to answer.
+        # First: the server of the last keeper may only now have begun to answer.
         self.server = self.find_running() or self.start()
 
     def start(self) -> Server:
@@ -151,14 +151,14 @@ class Keeper:
 
     def note_exit(self, server: Server) -> None:
         said = os.pread(2, LOG_LIMIT, self.log_before_start).decode(errors="replace")
-        # A server that was up deserves quick tries again, and what its clients were told is no reason.
+        # After a server that was up, tries are quick again; errors of its clients are no reason for its end.
         was_up = "ready to accept connections" in said or server.child is None
         self.failed_tries = 0 if was_up else self.failed_tries + 1
         fatal = re.findall(r"(?:FATAL|PANIC): +(?!the database system is)(.+)", said)
         reason = fatal[-1] if fatal and not was_up else f"process {server.pid} ended"
         self.write_failure(f"PostgreSQL ended: {reason}.")
-        # The remains of a killed server are worth any wait. For the rest, such as a full disk, a user's
-        # watch begins anew, and a user that only now arrives is told instead of kept waiting.
+        # The remains of a killed server go away: wait. For anything else, such as a full disk, give up: a user's
+        # `watch` begins anew, and a new user gets the reason instead of waiting.
         remains = "already exists" in reason or "still in use" in reason
         if self.failed_tries >= QUICK_TRIES and not remains:
             raise Hopeless(f"PostgreSQL does not start: {reason}.")

@@ -1,17 +1,14 @@
-"""Wires: doorbells between processes. They carry how far the log reaches and passing notes, never the truth."""
+"""Wires: doorbells between processes. They carry the head's position and notes (typing, presence), never entries."""
 
-import logging
 from collections.abc import Callable
 from typing import Protocol
 
-log = logging.getLogger(__name__)
-
 
 class Wire(Protocol):
-    """Lossy by contract: what it does not bring, the tail finds by itself."""
+    """May lose anything: the tail finds by itself what a wire does not bring."""
 
-    rung: int  # doorbells that left here, or would have if another process listened
-    heard: int  # doorbells of others; what they rang beyond that was lost on the way
+    rung: int  # doorbells sent, or to be sent if another process listened
+    heard: int  # doorbells of other processes; the rest of those were lost
 
     async def start(self, ring: Callable[[int], None], note: Callable[[bytes], None]) -> None: ...
     def ring(self, position: int) -> None: ...
@@ -19,8 +16,25 @@ class Wire(Protocol):
     async def stop(self) -> None: ...
 
 
+class NoWire:
+    """One process alone: nobody to ring."""
+
+    def __init__(self) -> None:
+        self.rung = 0
+        self.heard = 0
+
+    async def start(self, ring: Callable[[int], None], note: Callable[[bytes], None]) -> None: ...
+
+    def ring(self, position: int) -> None:
+        self.rung += 1
+
+    def say(self, note: bytes) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
 def make(kind: str, dsn: str, redis_url: str) -> Wire:
-    """The wire that settings name; its driver is imported only then."""
+    """The wire that the settings name; its driver is imported only then."""
     if kind == "auto":
         kind = "redis" if redis_url else "postgres"
     if kind == "redis":
@@ -31,6 +45,4 @@ def make(kind: str, dsn: str, redis_url: str) -> Wire:
         from messenger.log.wires.postgres import PostgresWire  # noqa: PLC0415
 
         return PostgresWire(dsn)
-    from messenger.log.wires.none import NoWire  # noqa: PLC0415
-
     return NoWire()

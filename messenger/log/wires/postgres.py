@@ -1,7 +1,7 @@
-"""Doorbells by LISTEN and NOTIFY: no further service, one notification for all that gathered meanwhile.
+"""Doorbells by LISTEN and NOTIFY: no further service is needed, and one notification stands for all that wait.
 
-Rung after the commit, in a transaction of its own: PostgreSQL takes a lock over the whole cluster for commits that
-notify, and the hot path must not wait for it.
+Sent after the commit, in a transaction of its own: commits that notify take a lock over the whole cluster, and the hot
+path must not wait for it.
 """
 
 import asyncio
@@ -11,12 +11,12 @@ from contextlib import suppress
 import asyncpg
 
 from messenger.db.driver import FAILED, Connection, connect
-from messenger.log.wires.mended import NOTE, MendedWire, Works
+from messenger.log.wires.retrying import NOTE, RetryingWire, Works
 
 CHANNEL = "messenger_log"
 LONGEST_NOTE = 5000  # a payload stays below PostgreSQL's 8,000 bytes, base64 included
 NAME = "messenger wire"
-HELLO = "h"  # a process has just begun to listen; one that misses this counts again in a second
+HELLO = "h"  # sent by a process that begins to listen; those that miss it count again in a second
 CENSUS_EVERY = 1.0
 CENSUS = """
     select count(*) from pg_stat_activity
@@ -24,15 +24,15 @@ CENSUS = """
 """
 
 
-class PostgresWire(MendedWire):
+class PostgresWire(RetryingWire):
     failures = FAILED
 
     def __init__(self, dsn: str) -> None:
         super().__init__()
         self._dsn = dsn
-        self._has_company = True
+        self._has_others = True
         self._counted_at = 0.0
-        self._own = 0  # the backend that speaks for us: its notifications are no news here
+        self._own = 0  # our backend: its notifications are ignored
 
     def say(self, note: bytes) -> None:
         if len(note) <= LONGEST_NOTE:
@@ -47,25 +47,25 @@ class PostgresWire(MendedWire):
             self._own = connection.get_server_pid()
             await connection.add_listener(CHANNEL, self._notified)
             await self._notify(connection, HELLO)
-            self._on_ring(0)  # what was rung while nobody listened is lost: look for yourself
+            self._on_ring(0)  # doorbells rung meanwhile are lost: fetch
             await self._speak(connection)
         finally:
             connection.terminate()
 
     async def _speak(self, connection: Connection) -> None:
-        async def publish(told: bytes) -> None:
-            text = NOTE + base64.b64encode(told[1:]) if told.startswith(NOTE) else told
+        async def publish(message: bytes) -> None:
+            text = NOTE + base64.b64encode(message[1:]) if message.startswith(NOTE) else message
             await self._notify(connection, text.decode())
 
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(1):  # a listener whose server is gone would wait for ever
+                async with asyncio.timeout(1):  # when the server is gone, nothing else would end the wait
                     await self._news.wait()
             if connection.is_closed():
                 raise asyncpg.InterfaceError("the connection is closed")
             self._news.clear()
-            if await self._look_around(connection):
-                await self._tell(publish)
+            if await self._must_notify(connection):
+                await self._send_waiting(publish)
             else:
                 self._rung = self._furthest
                 self._notes.clear()
@@ -74,17 +74,17 @@ class PostgresWire(MendedWire):
     async def _notify(connection: Connection, payload: str) -> None:
         await connection.execute("select pg_notify($1, $2)", CHANNEL, payload, timeout=2)
 
-    async def _look_around(self, connection: Connection) -> bool:
-        """Is there anybody to ring? A notification for nobody would cost a tenth of all that a lone process does."""
+    async def _must_notify(self, connection: Connection) -> bool:
+        """Does another process listen? Notifying nobody would cost a tenth of all the work of a single process."""
         now = asyncio.get_running_loop().time()
         if now - self._counted_at >= CENSUS_EVERY:
-            self._has_company = bool(await connection.fetchval(CENSUS, NAME, timeout=2))
+            self._has_others = bool(await connection.fetchval(CENSUS, NAME, timeout=2))
             self._counted_at = now
-        return self._has_company
+        return self._has_others
 
     def _notified(self, connection: object, pid: int, channel: str, payload: str) -> None:
         if pid == self._own:
             return
-        self._has_company = True
-        told = payload.encode()
-        self._hear(NOTE + base64.b64decode(told[1:]) if told.startswith(NOTE) else told)
+        self._has_others = True
+        message = payload.encode()
+        self._hear(NOTE + base64.b64decode(message[1:]) if message.startswith(NOTE) else message)

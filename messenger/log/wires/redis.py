@@ -1,4 +1,4 @@
-"""Doorbells by Redis Pub/Sub, for many machines. Redis may lose everything at any moment: only later, never wrong."""
+"""Doorbells by Redis Pub/Sub, for many machines. When Redis loses some, events come later."""
 
 import asyncio
 import os
@@ -8,18 +8,18 @@ from contextlib import asynccontextmanager, suppress
 from redis import asyncio as redis
 from redis.exceptions import RedisError
 
-from messenger.log.wires.mended import MendedWire, Works
+from messenger.log.wires.retrying import RetryingWire, Works
 
 CHANNEL = "messenger:log"
 
 
-class RedisWire(MendedWire):
+class RedisWire(RetryingWire):
     failures = (RedisError, OSError, TimeoutError)
 
     def __init__(self, url: str) -> None:
         super().__init__()
         self._url = url
-        self._name = os.urandom(6).hex().encode()  # what this process says is no news to it
+        self._name = os.urandom(6).hex().encode()  # a process ignores its own messages
 
     def _works(self) -> Works:
         return self._speak, self._listen
@@ -30,27 +30,26 @@ class RedisWire(MendedWire):
         try:
             yield client
         finally:
-            # close() alone leaves the connection that was in use when this task was cancelled
+            # close() alone leaves the connection that is in use when this task is cancelled
             with suppress(Exception):
                 await client.connection_pool.disconnect(inuse_connections=True)
 
     async def _speak(self) -> None:
         async with self._connected() as client:
 
-            async def publish(told: bytes) -> None:
+            async def publish(message: bytes) -> None:
                 async with asyncio.timeout(2):
-                    await client.publish(CHANNEL, self._name + told)
+                    await client.publish(CHANNEL, self._name + message)
 
             while True:
                 await self._news.wait()
                 self._news.clear()
-                await self._tell(publish)
+                await self._send_waiting(publish)
 
     async def _listen(self) -> None:
         async with self._connected() as client, client.pubsub(ignore_subscribe_messages=True) as channel:
             await channel.subscribe(CHANNEL)
-            self._on_ring(0)  # what was rung while nobody listened is lost: look for yourself
+            self._on_ring(0)  # doorbells rung meanwhile are lost: fetch
             async for message in channel.listen():
-                name, told = message["data"][: len(self._name)], message["data"][len(self._name) :]
-                if name != self._name:
-                    self._hear(told)
+                if not message["data"].startswith(self._name):
+                    self._hear(message["data"][len(self._name) :])

@@ -9,11 +9,11 @@ from messenger.errors import BadParameters, Unavailable
 from messenger.web.app_keys import DRAINING
 from messenger.web.body import BODY_LIMIT
 from messenger.web.quota import ConnectionQuota
-from messenger.web.sockets.framing import Framing
+from messenger.web.sockets.frames import FrameBoundaries
 
 
 class upgraded:  # noqa: N801  (reads as a word in `async with upgraded(…):`)
-    """An open socket within this person's quota; refused before the upgrade where that can be said."""
+    """An open socket within this person's quota; refused before the upgrade where possible."""
 
     __slots__ = ("_protocols", "_request", "_quota")
 
@@ -34,7 +34,7 @@ class upgraded:  # noqa: N801  (reads as a word in `async with upgraded(…):`)
         except BaseException:
             self._quota.__exit__()
             raise
-        socket.headers.clear()  # they have been sent, and a socket lives long
+        socket.headers.clear()  # they are sent, and a socket lives long
         return socket
 
     async def __aexit__(self, *_: object) -> None:
@@ -42,17 +42,17 @@ class upgraded:  # noqa: N801  (reads as a word in `async with upgraded(…):`)
 
 
 class StrictReader:
-    """Stands before aiohttp's reader and looks at the same bytes."""
+    """Checks the bytes before aiohttp's reader gets them."""
 
-    __slots__ = ("_fail", "_framing", "_reader")
+    __slots__ = ("_boundaries", "_fail", "_reader")
 
     def __init__(self, reader: WebSocketReader, fail: Callable[[Exception], None]) -> None:
         self._reader = reader
         self._fail = fail
-        self._framing = Framing()
+        self._boundaries = FrameBoundaries()
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        good = self._framing.count_good(data)
+        good = self._boundaries.count_good(data)
         if good == len(data):
             return self._reader.feed_data(data)
         self._reader.feed_data(data[:good])
@@ -65,8 +65,8 @@ class StrictReader:
 
 class Socket(web.WebSocketResponse):
     def __init__(self, protocols: Sequence[str] = ()) -> None:
-        # aiohttp refuses what reaches its limit, the contract what passes ours. No compression: small frames only
-        # grow by it, and big ones would be bombs.
+        # aiohttp refuses messages of its limit, the contract those above ours. No compression: small frames
+        # grow by it, and big ones could be bombs.
         super().__init__(
             protocols=protocols,
             max_msg_size=BODY_LIMIT + 1,
@@ -75,7 +75,7 @@ class Socket(web.WebSocketResponse):
             autoclose=False,
             decode_text=False,
         )
-        self.before_close: Callable[[], None] = _nothing
+        self.before_close: Callable[[], None] = lambda: None
 
     async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
         self.before_close()
@@ -83,13 +83,9 @@ class Socket(web.WebSocketResponse):
 
     def _post_start(self, request: web.BaseRequest, chosen: str | None, writer: WebSocketWriter) -> None:
         connection = request.protocol
-        early, connection._message_tail = connection._message_tail, b""  # frames that did not wait for our answer
+        early, connection._message_tail = connection._message_tail, b""  # frames sent before our answer
         super()._post_start(request, chosen, writer)
         assert self._reader is not None
         connection._payload_parser = StrictReader(connection._payload_parser, self._reader.set_exception)
         if early:
             connection._payload_parser.feed_data(early)
-
-
-def _nothing() -> None:
-    return None

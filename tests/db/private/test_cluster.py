@@ -346,7 +346,7 @@ def test_users_come_and_go_quickly_and_never_meet_a_dying_server(house):
         with house.lease() as lease:
             assert ask(lease.url, "SELECT 1") == 1
         # The keeper may at this very moment be taking the last user's leave.
-        time.sleep(keeper.LOOK_EVERY * 0.9)
+        time.sleep(keeper.POLL * 0.9)
 
 
 def test_a_data_path_longer_than_a_socket_may_be(house_at, short, monkeypatch):

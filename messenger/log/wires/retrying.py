@@ -1,4 +1,4 @@
-"""What wires have in common: what a process has to tell, in which order, and that a cut wire is mended."""
+"""What wires have in common: what waits to be sent, in which order, and a new connection after a failure."""
 
 import asyncio
 import logging
@@ -11,11 +11,11 @@ MOST_NOTES = 1000
 RETRY = 0.25
 Work = Callable[[], Awaitable[None]]
 Works = tuple[Work, ...]
-RING, NOTE = b"r", b"n"  # the first letter of what is told
+RING, NOTE = b"r", b"n"  # the first byte of a message
 
 
-class MendedWire:
-    """A wire whose work fails now and then, and begins anew."""
+class RetryingWire:
+    """Repeats its work after each failure of the service."""
 
     failures: tuple[type[Exception], ...]  # what its driver raises when the service is away
 
@@ -48,7 +48,7 @@ class MendedWire:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _works(self) -> Works:
-        """What goes on for as long as the wire holds."""
+        """Coroutines that run as long as the connection holds."""
         raise NotImplementedError
 
     async def _keep(self, work: Work) -> None:
@@ -59,8 +59,8 @@ class MendedWire:
                 log.warning("the wire is cut and will be mended: %s", error)
             await asyncio.sleep(RETRY)
 
-    async def _tell(self, publish: Callable[[bytes], Awaitable[None]]) -> None:
-        """All that waits. A doorbell goes before every note: events wait for it, and notes are only typing."""
+    async def _send_waiting(self, publish: Callable[[bytes], Awaitable[None]]) -> None:
+        """Sends all that waits. Doorbells go before notes: events wait for them, and notes are only typing."""
         while True:
             if self._furthest > self._rung:
                 furthest = self._furthest
@@ -72,9 +72,9 @@ class MendedWire:
             else:
                 return
 
-    def _hear(self, told: bytes) -> None:
-        if told.startswith(NOTE):
-            self._on_note(told[1:])
-        elif told[1:].isdigit():
+    def _hear(self, message: bytes) -> None:
+        if message.startswith(NOTE):
+            self._on_note(message[1:])
+        elif message[1:].isdigit():
             self.heard += 1
-            self._on_ring(int(told[1:]))
+            self._on_ring(int(message[1:]))

@@ -1,8 +1,8 @@
-"""The watch over frames, as arithmetic: where frames begin, whatever pieces the bytes come in."""
+"""The check of frames, as arithmetic: where frames begin, whatever pieces the bytes come in."""
 
 import random
 
-from messenger.web.sockets.framing import Framing
+from messenger.web.sockets.frames import FrameBoundaries
 from tests.apps.ws.raw import BINARY, CLOSE, CONTINUATION, PING, TEXT, frame
 
 
@@ -26,17 +26,17 @@ def in_pieces(data: bytes, seed: int) -> list[bytes]:
 
 def test_masked_frames_pass_in_whatever_pieces():
     for seed in range(200):
-        framing = Framing()
+        boundaries = FrameBoundaries()
         for piece in in_pieces(frames(seed, last_is_masked=True), seed):
-            assert framing.count_good(piece) == len(piece), seed
+            assert boundaries.count_good(piece) == len(piece), seed
 
 
 def test_what_comes_before_a_frame_without_a_mask_passes_in_whatever_pieces():
     for seed in range(200):
-        framing, passed = Framing(), 0
+        boundaries, passed = FrameBoundaries(), 0
         data = frames(seed, last_is_masked=False)
         for piece in in_pieces(data, seed):
-            passed += (count := framing.count_good(piece))
+            passed += (count := boundaries.count_good(piece))
             if count < len(piece):
                 break
         bad_frame = len(data) - passed
@@ -48,10 +48,10 @@ def test_no_message_begins_within_another_and_pings_may():
     begun = frame(b"", fin=False) + frame(b"x", PING) + frame(b"", CONTINUATION, fin=False)
     for seed in range(50):
         pieces = in_pieces(begun + frame(b"y", CONTINUATION) + frame(b"z"), seed)
-        framing = Framing()
-        assert all(framing.count_good(piece) == len(piece) for piece in pieces)
+        boundaries = FrameBoundaries()
+        assert all(boundaries.count_good(piece) == len(piece) for piece in pieces)
 
         for opcode in (TEXT, BINARY):
-            framing = Framing()
+            boundaries = FrameBoundaries()
             pieces = in_pieces(begun + frame(b"z", opcode), seed)
-            assert not all(framing.count_good(piece) == len(piece) for piece in pieces)
+            assert not all(boundaries.count_good(piece) == len(piece) for piece in pieces)
