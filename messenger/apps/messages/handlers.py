@@ -93,21 +93,18 @@ async def mark_chat_read(request: web.Request) -> web.Response:
     chat_id = paging.path_id(request, "chat_id", ChatNotFound)
     mark = await read(request, ReadMark)
     named: tuple[str, int | str] = synonyms.take(message_id=mark.message_id, id=mark.id)
-    return await mark_read(request, chat_id, int(named[1]))
+    who, message_id = me(request), int(named[1])
+    seq = await service.mark_read(request.app[SENDER], who.user_id, who.session_id, chat_id, message_id)
+    return marked(chat_id, seq, message_id)
 
 
 async def mark_message_read(request: web.Request) -> web.Response:
     message_id = paging.path_id(request, "message_id", MessageNotFound)
-    chat_id = await service.chat_of(request.app[DATABASE], message_id)
-    try:
-        return await mark_read(request, chat_id, message_id)
-    except ChatNotFound:  # a stranger must not learn that the message exists
-        raise MessageNotFound from None
+    db, sender = request.app[DATABASE], request.app[SENDER]
+    return marked(*await service.mark_message_read(db, sender, me(request), message_id), message_id)
 
 
-async def mark_read(request: web.Request, chat_id: int, message_id: int) -> web.Response:
-    who = me(request)
-    seq = await service.mark_read(request.app[SENDER], who.user_id, who.session_id, chat_id, message_id)
+def marked(chat_id: int, seq: int, message_id: int) -> web.Response:
     return reply.json({"chat_id": str(chat_id), "message_id": str(message_id), "read_seq": seq})
 
 
