@@ -21,9 +21,15 @@ ENTRIES = "messenger.log.entries"
 WEB = ("messenger.web", "messenger.web.*")
 OWN = ("messenger.apps.{app}", "messenger.apps.{app}.*")
 REQUIRED = tuple(f"messenger.apps.{{required}}.{file}" for file in ("service", "door", "schemas"))
-STORES = ("messenger.apps.*.*store", "messenger.apps.*.*store.*", "messenger.apps.*.tables")
-EDGES = tuple(f"messenger.apps.*.{edge}" for edge in ("handlers", "commands", "events", "middleware"))
 ALL = ("*",)
+
+
+def apps(*words: str) -> tuple[str, ...]:
+    return tuple(f"messenger.apps.*.{word}" for word in words)
+
+
+STORES = apps("*store", "*store.*", "tables")
+EDGES = apps("handlers", "commands", "events", "middleware")
 
 
 @dataclass(frozen=True)
@@ -37,10 +43,6 @@ class Room:
     may: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
-
-
-def apps(*words: str) -> tuple[str, ...]:
-    return tuple(f"messenger.apps.*.{word}" for word in words)
 
 
 # The first row that fits is the room of a file. In `apps` a word means the same in every sub-app.
