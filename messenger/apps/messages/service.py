@@ -6,7 +6,6 @@ from typing import Any
 
 from messenger.apps.chats import door
 from messenger.apps.chats import service as chats
-from messenger.apps.chats.service import guest
 from messenger.apps.messages import store
 from messenger.apps.messages.history import HISTORY, History
 from messenger.apps.messages.schemas import NAMED, PLAIN, SPOKEN, TEXT_LENGTH, Message, Outgoing
@@ -26,7 +25,7 @@ from messenger.identity import Identity, UserId
 from messenger.text import has_content
 
 # For other sub-apps.
-__all__ = ["HISTORY", "NAMED", "PLAIN", "SENDER", "SPOKEN", "History", "Outgoing", "Sender", "guest"]
+__all__ = ["HISTORY", "NAMED", "PLAIN", "SENDER", "SPOKEN", "History", "Outgoing", "Sender"]
 
 MOST_REACTIONS = 50  # different ones on a message
 

@@ -1,20 +1,18 @@
 """Typing and presence, sent to the other listeners of a chat."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-from msgspec import Meta
 
 from messenger.errors import ChatNotFound
+from messenger.identity import JsonId
 from messenger.web.app_keys import LOG
 from messenger.web.body import convert
 from messenger.web.call import Call
 
-Id = Annotated[int, Meta(ge=1, le=2**53 - 1)] | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,15}$")]
-
 
 class TypingFrame(msgspec.Struct, frozen=True):
-    chat_id: Id
+    chat_id: JsonId
 
 
 class PresenceFrame(msgspec.Struct, frozen=True):
