@@ -113,7 +113,7 @@ async def chat_of(db: Database, message_id: int) -> int:
 
 
 async def mark_message_read(db: Database, sender: Sender, me: Identity, message_id: int) -> tuple[int, int]:
-    """In whichever chat the message is. Returns that chat, and the message's number."""
+    """Finds the chat of the message first. Returns that chat, and the number of the message."""
     chat_id = await chat_of(db, message_id)
     try:
         return chat_id, await mark_read(sender, me.user_id, me.session_id, chat_id, message_id)
