@@ -48,9 +48,9 @@ class Room:
 # The first row that fits is the room of a file. In `apps` a word means the same in every sub-app.
 ROOMS = (
     # Words that every room uses, so they need none of them.
-    Room(("messenger", "messenger.errors", "messenger.identity", "messenger.text")),
+    Room(("messenger", "messenger.errors", "messenger.text")),
     Room(("messenger.settings",), libraries=("dotenv",)),
-    Room(("messenger.synonyms",), may=("messenger.errors",), libraries=("msgspec",)),
+    Room(("messenger.identity", "messenger.synonyms"), may=("messenger.errors",), libraries=("msgspec",)),
     Room(("messenger.subapp",), may=("messenger", "messenger.apps", ENTRIES), libraries=("aiohttp",)),
     # Names no sub-app: what is not listed in APPS is not imported.
     Room(("messenger.app",), may=("messenger.*",), libraries=("aiohttp",), never=("messenger.apps.*",)),

@@ -1,4 +1,4 @@
-"""What the audit is told. It is written once, at the end of the transaction in which it happened."""
+"""Records events for the audit. They are written at once, at the end of their transaction."""
 
 from messenger.apps.auth.store import audit as store
 from messenger.apps.auth.values import AuditEntry, AuditEvent

@@ -1,8 +1,8 @@
-"""Where a request carries its credential: the header, the cookie, or a socket's ticket. The first one found counts.
+"""Finds the credential of a request: in the header, the cookie, or a socket's ticket. The first one found counts.
 
-Sockets of older clients have `?token=` in the place of the ticket; it was chosen, so it goes before the cookie.
+Sockets of older clients have `?token=` instead of a ticket; it was given on purpose, so it goes before the cookie.
 
-One that is there but cannot be read is refused; it never gives way to the next.
+A credential that cannot be read is refused; the next one is not tried.
 """
 
 import re

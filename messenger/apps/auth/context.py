@@ -1,4 +1,4 @@
-"""What accounts and sessions work with: the database, the rules, the slots for hashing, the signing keys."""
+"""What accounts and sessions need: the database, the rules, the slots for hashing, the signing keys."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class AuthContext:
     rules: AuthSettings
     passwords: Passwords
     mint: Mint
-    # What others do when an account is deleted, or changes its name, in the same transaction.
+    # What other sub-apps do in the same transaction when an account is deleted, or its name is changed.
     farewells: Sequence[Farewell] = ()
     renamings: Sequence[Renaming] = ()
 

@@ -1,4 +1,4 @@
-"""How what happens to a person's own account looks on that person's streams."""
+"""Renders the events about a person's own account, for that person."""
 
 from collections.abc import Sequence
 from typing import Any

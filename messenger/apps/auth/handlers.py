@@ -146,7 +146,7 @@ async def show_user(request: web.Request) -> web.Response:
 
 
 async def _sign_in(request: web.Request, wanted: SignIn) -> SignedIn:
-    # Else a foreign page could sign its visitor in as somebody of its choice.
+    # Otherwise a foreign page could sign its visitor in as another person.
     refuse_foreign_page(request)
     browser = await request.app[COOKIE].open(request)
     return await service.login(
@@ -167,7 +167,7 @@ def _without_cookie(request: web.Request, answer: web.Response) -> web.Response:
 
 
 def _form_or_json(raw: bytes) -> dict[str, Any]:
-    """By what it looks like, since clients are careless with Content-Type."""
+    """Told apart by the first character, as clients are careless with Content-Type."""
     if not raw.strip() or raw.lstrip().startswith((b"{", b"[", b'"')):
         return body.parse(raw)
     try:

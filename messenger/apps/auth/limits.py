@@ -1,4 +1,4 @@
-"""How many wrong passwords are too many, by account and by address. Counted in the database, for all workers."""
+"""The bounds on wrong passwords, by account and by address. Counted in the database, for all workers."""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ WINDOW = 15 * 60  # seconds, sliding
 
 @dataclass(frozen=True, slots=True)
 class LoginAttempt:
-    """Whose password is tried and from where: the name as typed, existing or not."""
+    """The account whose password is tried (by the name as typed, existing or not), and the address."""
 
     account: bytes
     network: str
 
     @property
     def locks(self) -> list[int]:
-        """Two numbers to lock by, for the account and for the address."""
+        """The numbers of two locks, for the account and for the address."""
         halves = (self.account, hashlib.sha256(self.network.encode()).digest())
         return [int.from_bytes(half[:8], signed=True) for half in halves]
 

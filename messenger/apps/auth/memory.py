@@ -1,8 +1,8 @@
-"""Sessions that were found good a moment ago: the row is not read again while nothing has been heard of its person.
+"""Sessions that were valid a moment ago: their row is not read again while the log has no news of their person.
 
-Every answer from here waits until this process has followed the log to a head read after the request came, so a session
-that ended anywhere is not found any more. (Not so for a send: its own transaction finds that out.) What no entry tells
-(last seen, the end of its time) is believed for a short while only. Bounded: two generations.
+Every answer waits until this process has followed the log to a head that was read after the request arrived, so a
+session that ended anywhere is not found. (A send does not wait: its own transaction checks.) What the log does not tell
+(last seen, expiry) is believed for a short time only. Bounded: two generations.
 """
 
 import time
@@ -35,7 +35,7 @@ class SessionMemory:
         return self._log.place
 
     async def find(self, name: object, *, rechecked: bool = False) -> Identity | None:
-        """`rechecked`: what is asked for looks at the row in its own transaction."""
+        """`rechecked`: the request checks the session in its own transaction."""
         known = self._young.get(name) or self._old.get(name)
         if known is None or known.until < time.monotonic():
             return None
@@ -43,7 +43,7 @@ class SessionMemory:
             if not rechecked:
                 await self._log.barrier()
         except ConnectionLost:
-            return None  # the row is asked, and says what is wrong
+            return None  # reading the row will say what is wrong
         if self._log.is_quiet(known.cursor, user_id=known.identity.user_id):
             return known.identity
         self._young.pop(name, None)

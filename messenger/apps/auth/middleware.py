@@ -1,4 +1,4 @@
-"""Who is asking: found out before every handler that is not public. Everything under /v1 is closed, known or not."""
+"""Identifies the person before every handler that is not public. All paths under /v1 are closed, known or not."""
 
 import time
 
@@ -27,12 +27,12 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
     request[ARRIVED_AT] = time.monotonic()
     if not is_public(request) and (request.match_info.http_exception is None or _is_api(request.path)):
         request[CLOSED] = True
-        await _find_out(request)
+        await _identify(request)
     return await handler(request)
 
 
 async def finish_answer(request: web.Request, answer: web.StreamResponse) -> None:
-    """What is said behind a closed door is for nobody else; a cookie that opens nothing is taken back."""
+    """Answers of closed routes are private; a cookie that is not valid is cleared."""
     if request.get(CLOSED):
         for name, value in reply.PRIVATE.items():
             answer.headers.setdefault(name, value)
@@ -40,7 +40,7 @@ async def finish_answer(request: web.Request, answer: web.StreamResponse) -> Non
         root_app(request)[COOKIE].clear(answer)
 
 
-async def _find_out(request: web.Request) -> None:
+async def _identify(request: web.Request) -> None:
     root = root_app(request)
     auth, cookie = root[AUTH], root[COOKIE]
     carrier = carriers.find_carrier(request, auth.rules, cookie)
@@ -58,7 +58,7 @@ async def _find_out(request: web.Request) -> None:
 
 def _refuse_borrowed_cookie(request: web.Request) -> None:
     if carriers.is_socket(request):
-        # Browsers open sockets to any host, cookies included, and ask nobody.
+        # Browsers open sockets to any host with its cookies, without asking.
         if not origins.is_own_page(request):
             raise OriginNotAllowed
     elif request.method not in origins.SAFE_METHODS:

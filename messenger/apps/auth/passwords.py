@@ -1,6 +1,6 @@
-"""Passwords: which are taken, and hashing them in a few threads of their own.
+"""Passwords: which are accepted, and hashing them in a few threads of their own.
 
-Per process: two slots. Who does not get one in time is told to come again, so a flood of logins cannot starve the rest.
+Per process: two slots. A request that gets none in time is refused, so a flood of logins cannot starve the rest.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ T = TypeVar("T")
 SLOTS = 2  # 19 MiB each while at work
 PATIENCE = 5.0  # seconds to wait for a slot
 LONGEST = 1024
-LIST_FROM = 8  # below this minimum the installation has chosen ease; a list would only puzzle people
+LIST_FROM = 8  # installations with a lower minimum accept weak passwords, so the list is not used
 
 HASHER = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)  # argon2id; the floor OWASP names
 
@@ -53,7 +53,7 @@ class Passwords:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator["HashingSlot"]:
-        """Wait for a slot. Never ask while holding a database connection: who holds a slot may need one."""
+        """Wait for a slot. Never wait for one with a database connection in hand: the holder of a slot may need one."""
         try:
             async with asyncio.timeout(self.patience):
                 await self._free.acquire()

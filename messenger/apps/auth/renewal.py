@@ -1,7 +1,7 @@
-"""A session with an open socket or stream is in use: it is renewed for as long as somebody listens here.
+"""Renews sessions that have an open socket or stream in this process, as they are in use.
 
-A socket that answers no pings is closed by its heartbeat, so what listens is alive. A session that has run out all the
-same (nothing puts its last day off) closes its sockets. One statement per process and period, however many there are.
+The heartbeat closes a socket that answers no pings, so every listener is alive. A session that has expired all the same
+(its last day is never put off) has its sockets closed. One statement per process and period for all sessions.
 """
 
 import asyncio

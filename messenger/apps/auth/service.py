@@ -1,7 +1,7 @@
 """Accounts: registering, signing in, changing and deleting them, finding people. Sessions are in `sessions`.
 
-Every attempt at a password goes one way: a slot, the count, the verification, the count again under a lock. The second
-count decides, so however many attempts run side by side, no more of them are answered than the bound allows.
+Every attempt at a password takes the same steps: a slot, the count, the verification, the count again under a lock. The
+second count decides, so parallel attempts are not answered more often than the bound allows.
 """
 
 import logging
@@ -33,7 +33,7 @@ from messenger.errors import (
 from messenger.identity import Caller, Identity, UserId
 from messenger.text import name_key
 
-__all__ = ["AUTH", "AuthContext", "Registration", "SignIn"]  # not ours, but other sub-apps call us with them
+__all__ = ["AUTH", "AuthContext", "Registration", "SignIn"]  # for other sub-apps
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ async def register(auth: AuthContext, wanted: Registration, caller: Caller) -> R
     key, email_key = name_key(name), name_key(email) if email is not None else None
     async with auth.passwords.slot() as slot:
         async with auth.db.reading() as tx:
-            await _refuse_taken(tx, key, email_key)  # spares the hashing; the insert decides
+            await _refuse_taken(tx, key, email_key)  # saves the hashing; the insert decides
         password_hash = await slot.hash(wanted.password)
     async with auth.db.transaction() as tx:
         user_id = await store.add_user(tx, name, key, email, email_key, password_hash)
@@ -75,7 +75,7 @@ async def register(auth: AuthContext, wanted: Registration, caller: Caller) -> R
 async def login(
     auth: AuthContext, name: str, password: str, device: Device, caller: Caller, *, browser: str | None = None
 ) -> SignedIn:
-    """`browser`: the session its cookie names until now."""
+    """`browser`: the session that its cookie names so far."""
     attempt = login_attempt(name, caller.address)
     async with auth.passwords.slot() as slot:
         async with auth.db.reading() as tx:
@@ -128,7 +128,7 @@ async def _settle(
     *,
     is_right: bool,
 ) -> bool:
-    """Count what was found, or refuse to say it. True: the account is locked, and still has the verified password."""
+    """Counts the attempt, or refuses it. True: the account is locked, and still has the verified password."""
     await failures.lock_tries(tx, attempt)
     await _refuse_limited(tx, auth, attempt)
     if is_right and account is not None and await store.lock_proven(tx, account, attempt):
@@ -152,7 +152,7 @@ async def profile(auth: AuthContext, user_id: UserId) -> Profile:
 
 
 async def profile_now(tx: Transaction, user_id: UserId) -> Profile:
-    """As a snapshot of the caller sees it."""
+    """As the snapshot of the caller sees it."""
     return _found(await store.find_profile_within(tx, user_id))
 
 
@@ -186,7 +186,7 @@ async def profiles_now(auth: AuthContext, ids: Sequence[int]) -> dict[int, Profi
 
 
 async def delete_account(auth: AuthContext, me: Identity, caller: Caller) -> None:
-    """The name becomes free at once; what the person wrote stays, by a deleted account."""
+    """The name is free at once. The person's messages stay, as those of a deleted account."""
     async with auth.db.transaction() as tx:
         await store.bury_user(tx, me.user_id, TOMBSTONE)
         for farewell in auth.farewells:
@@ -204,7 +204,7 @@ def record_membership(
     me: Identity | None,
     caller: Caller,
 ) -> None:
-    """Who did it, and for each of these people their role in the chat, or what has changed about it."""
+    """Audit rows: one for each of these people, with their role in the chat, or its change."""
     user_id, session_id = (me.user_id, me.session_id) if me is not None else (None, None)
     for person, detail in people.items():
         record(

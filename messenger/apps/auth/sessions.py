@@ -48,14 +48,14 @@ class SocketTicket:
 Credential = SessionToken | AccessToken | SocketTicket
 
 
-# The digest of a session's token; or its id, and whose an access token claims it to be.
+# The digest of a session's token; or its id, with the person that an access token names.
 Name = bytes | tuple[SessionId, UserId | None]
 
 
 async def identify(
     auth: AuthContext, credential: Credential, memory: SessionMemory | None, *, rechecked: bool = False
 ) -> Identity:
-    """The credential names a session; its row says whether it still opens anything. `memory`: to ask it less often."""
+    """The credential names a session, and its row decides whether it is valid. `memory` saves reading the row."""
     if isinstance(credential, SocketTicket):
         return (await _check(auth, await _take_ticket(auth, credential)))[0]
     name = _name(auth, credential)
@@ -86,7 +86,7 @@ async def _take_ticket(auth: AuthContext, ticket: SocketTicket) -> Name:
 
 
 async def _check(auth: AuthContext, name: Name) -> tuple[Identity, float]:
-    """Who it is, and for how many seconds that may be believed without another look."""
+    """The identity, and for how many seconds it may be used without reading the row again."""
     state = await store.find_session(auth.db, name if isinstance(name, bytes) else name[0])
     if state is None or not (isinstance(name, bytes) or name[1] in {None, state.user_id}):
         raise TokenInvalid
@@ -110,12 +110,12 @@ def touch_step(auth: AuthContext) -> float:
 async def open_session(
     tx: Transaction, auth: AuthContext, user_id: UserId, device: Device, caller: Caller, *, browser: str | None = None
 ) -> tuple[SessionId, str, Pair]:
-    """A new session with credentials of its own, in place of the one this device had and of the idlest ones."""
+    """A new session with its own credentials. It replaces the session of this device, and ends the idlest ones."""
     held = digest(browser) if browser is not None else None
-    kept = auth.rules.max_sessions_per_user - 1  # the account is locked: no other login makes them more
+    kept = auth.rules.max_sessions_per_user - 1  # the account is locked, so no other login adds one
     ended = await store.end_for_login(tx, user_id, device, held, kept)
     for one, is_replaced in ended:
-        _tell_end(tx, user_id, one, caller, why="replaced by a new login" if is_replaced else "too many sessions")
+        _record_end(tx, user_id, one, caller, why="replaced by a new login" if is_replaced else "too many sessions")
     token, refresh_token = new_session_token(), new_opaque_token()
     session_id, left = await store.open_session(
         tx,
@@ -130,7 +130,7 @@ async def open_session(
 
 
 async def refresh(auth: AuthContext, token: str, caller: Caller) -> Pair:
-    """A new pair for a refresh token that was not used before, and again for those who lost the answer."""
+    """A new pair for an unused refresh token; the same pair again for a client that lost the answer."""
     if not OPAQUE_TOKEN.fullmatch(token):
         raise TokenInvalid
     async with auth.db.transaction() as tx:
@@ -158,7 +158,7 @@ async def refresh(auth: AuthContext, token: str, caller: Caller) -> Pair:
 
 
 async def _same_answer(tx: Transaction, auth: AuthContext, state: SessionState, token: str) -> Pair | None:
-    """The pair that was given before, while nobody has used it: keys may have been rotated meanwhile."""
+    """The pair that was given before, if it is unused. The keys may have been rotated meanwhile."""
     for successor in auth.mint.successors(token):
         link = await tokens.find_refresh_token(tx, digest(successor))
         if link is not None and link.used_for is None:
@@ -172,14 +172,14 @@ def _pair(auth: AuthContext, user_id: UserId, session_id: SessionId, refresh_tok
 
 
 async def end(tx: Transaction, user_id: UserId, which: SessionFilter, caller: Caller, *, why: str) -> list[SessionId]:
-    """These sessions end, and everything that must happen with it happens in this transaction."""
+    """Ends these sessions, with their audit rows and events, in this transaction."""
     ended = await store.end_sessions(tx, user_id, which)
     for one in ended:
-        _tell_end(tx, user_id, one, caller, why=why)
+        _record_end(tx, user_id, one, caller, why=why)
     return ended
 
 
-def _tell_end(tx: Transaction, user_id: UserId, session_id: SessionId, caller: Caller, *, why: str) -> None:
+def _record_end(tx: Transaction, user_id: UserId, session_id: SessionId, caller: Caller, *, why: str) -> None:
     record(tx, AuditEvent.SESSION_ENDED, caller, user_id=user_id, session_id=session_id, detail=why)
     tx.emit(News("session_revoked", user_id=user_id, subject_id=session_id))
 
@@ -191,7 +191,7 @@ async def logout(auth: AuthContext, me: Identity, caller: Caller) -> None:
 
 
 async def list_open(auth: AuthContext, me: Identity) -> list[SessionInfo]:
-    """Where am I signed in?"""
+    """The sessions in which I am signed in."""
     async with auth.db.reading() as tx:
         return await store.find_infos(tx, me.user_id, auth.rules.token_lifetime)
 

@@ -1,4 +1,4 @@
-"""The values between the edge and the tables, and how they look as JSON."""
+"""The values between the edge and the tables, and their JSON."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from messenger.text import rfc3339
 
 
 class AuditEvent(StrEnum):
-    """What the audit knows."""
+    """The events of the audit."""
 
     REGISTERED = "registered"
     LOGIN = "login"
@@ -28,7 +28,7 @@ class AuditEvent(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Who did it and from where; in a chat also which member it was about."""
+    """The person who did it and the address; in a chat also the member it was about."""
 
     event: AuditEvent
     address: str
@@ -48,7 +48,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class SessionFilter:
-    """Which of somebody's sessions end: all of them, unless narrowed."""
+    """Which sessions of a person end: all, unless narrowed."""
 
     only: SessionId | None = None
     but: SessionId | None = None
@@ -56,7 +56,7 @@ class SessionFilter:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a login needs to know of somebody."""
+    """What a login needs to know of an account."""
 
     user_id: UserId
     name: str
@@ -114,7 +114,7 @@ class RefreshState:
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """A session as its owner sees it: where am I signed in?"""
+    """A session as its owner sees it."""
 
     session_id: SessionId
     client_id: str | None

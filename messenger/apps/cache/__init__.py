@@ -1,4 +1,4 @@
-"""Cache: keeps answers that cost much to make. Without it every answer is made anew, and nothing else changes."""
+"""Cache: keeps answers that are expensive. Without it every answer is made anew, and nothing else changes."""
 
 from messenger.apps.cache import page_caches
 from messenger.subapp import SubApp

@@ -1,7 +1,6 @@
 """aiohttp-cache's two backends, made safe: values are bytes and nothing else, bounded, and never unpickled.
 
-Nothing else of it is used: its middleware asks neither who reads nor whether anything has happened since. Our pages do
-(messages/memory.py).
+Its middleware is not used: it checks neither the reader nor what has happened since. Our pages do (messages/memory.py).
 """
 
 import hashlib
@@ -20,7 +19,7 @@ CONNECTIONS = 16
 
 
 class BoundedMemory(MemoryCache):
-    """The longest unused goes first."""
+    """Drops the least recently used first."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         super().__init__(expiration=LIFETIME)
@@ -61,7 +60,7 @@ class BoundedMemory(MemoryCache):
 
 
 class CheckedRedis(RedisCache):
-    """What comes back is exactly what was kept under this very key, or nothing."""
+    """Returns exactly what was kept under this key, or nothing."""
 
     def __init__(self, url: str, patience: float) -> None:
         super().__init__(RedisConfig(key_prefix=PREFIX), expiration=LIFETIME)

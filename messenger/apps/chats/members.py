@@ -51,7 +51,7 @@ async def join(db: Database, me: Identity | None, chat_id: int, name: str, calle
         elif not gate.may(found.effective_role, "take_name"):
             raise Forbidden
         elif found.name != taken:
-            await store.set_name(tx, chat_id, user_id, taken)
+            await store.change_member(tx, chat_id, user_id, name=taken)
             tx.emit(_changed(chat_id, user_id, actor=user_id))
     return user_id
 
@@ -87,7 +87,7 @@ async def change_role(db: Database, me: Identity, chat_id: int, person: UserId, 
         if was != role:
             if was == "owner" and (await store.count_members(tx, chat_id)).owners == 1:
                 raise LastOwner
-            await store.set_role(tx, chat_id, person, role)
+            await store.change_member(tx, chat_id, person, role=role)
             record_membership(tx, "role_changed", chat_id, {person: f"{was} to {role}"}, me, caller)
             tx.emit(_changed(chat_id, person, actor=me.user_id))
         return (await store.find_members(tx, chat_id, [person]))[0]

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from messenger import synonyms
 from messenger.apps.chats.gate import ChatKind, EffectiveRole, Role, effective_role
 from messenger.errors import BadParameters, Flaw
-from messenger.identity import UserId
+from messenger.identity import JsonId, UserId
 from messenger.text import is_sane_name
 
 LONGEST_NAME = 255
@@ -18,8 +18,7 @@ MOST_AT_ONCE = 1000  # people named in one request
 YEARS = range(1970, 9999)  # no calendar or time zone on the way has trouble with these
 
 Join = Literal["open", "invite"]
-Id = Annotated[int, Meta(ge=1, le=2**53 - 1)] | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,15}$")]
-Ids = Annotated[list[Id], Meta(max_length=MOST_AT_ONCE)]
+Ids = Annotated[list[JsonId], Meta(max_length=MOST_AT_ONCE)]
 
 
 class NewChat(Struct, frozen=True):
@@ -50,7 +49,7 @@ class NewName(Struct, frozen=True):
 
 
 class NewMembers(Struct, frozen=True):
-    user_ids: Annotated[list[Id], Meta(min_length=1, max_length=MOST_AT_ONCE)]
+    user_ids: Annotated[list[JsonId], Meta(min_length=1, max_length=MOST_AT_ONCE)]
 
 
 class NewRole(Struct, frozen=True):

@@ -31,7 +31,6 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import aliased
 
-from messenger.apps.chats import schemas
 from messenger.apps.chats.gate import ChatKind, Role
 from messenger.apps.chats.schemas import (
     ChatAndPerson,
@@ -42,6 +41,7 @@ from messenger.apps.chats.schemas import (
     LastMessage,
     ListPosition,
     LogHead,
+    Member,
     MemberCount,
     Membership,
     Participant,
@@ -248,25 +248,25 @@ async def find_chats_and_people(tx: Transaction, pairs: Sequence[tuple[int, int 
     return [_chat_and_person(row) for row in await tx.session.execute(statement, given)]
 
 
-async def find_members(tx: Transaction, chat_id: int, ids: Collection[UserId]) -> list[schemas.Member]:
+async def find_members(tx: Transaction, chat_id: int, ids: Collection[UserId]) -> list[Member]:
     statement = MEMBERS.where(MemberRow.chat_id == chat_id, MemberRow.user_id == any_(_array(ids))).order_by(
         MemberRow.user_id
     )
-    return [schemas.Member(*row) for row in await tx.session.execute(statement)]
+    return [Member(*row) for row in await tx.session.execute(statement)]
 
 
-async def find_members_after(tx: Transaction, chat_id: int, user_id: int, limit: int) -> list[schemas.Member]:
+async def find_members_after(tx: Transaction, chat_id: int, user_id: int, limit: int) -> list[Member]:
     statement = (
         MEMBERS.where(MemberRow.chat_id == chat_id, MemberRow.user_id > user_id)
         .order_by(MemberRow.user_id)
         .limit(limit)
     )
-    return [schemas.Member(*row) for row in await tx.session.execute(statement)]
+    return [Member(*row) for row in await tx.session.execute(statement)]
 
 
-async def find_oldest_members(tx: Transaction, chat_id: int, limit: int) -> list[schemas.Member]:
+async def find_oldest_members(tx: Transaction, chat_id: int, limit: int) -> list[Member]:
     statement = MEMBERS.where(MemberRow.chat_id == chat_id).order_by(MemberRow.since, MemberRow.user_id).limit(limit)
-    return [schemas.Member(*row) for row in await tx.session.execute(statement)]
+    return [Member(*row) for row in await tx.session.execute(statement)]
 
 
 async def count_members(tx: Transaction, chat_id: int) -> MemberCount:
@@ -343,15 +343,9 @@ async def add_members(
     return len((await tx.session.scalars(statement)).all())
 
 
-async def set_role(tx: Transaction, chat_id: int, user_id: UserId, role: Role) -> None:
+async def change_member(tx: Transaction, chat_id: int, user_id: UserId, **columns: str | None) -> None:
     await tx.session.execute(
-        update(MemberRow).where(MemberRow.chat_id == chat_id, MemberRow.user_id == user_id).values(role=role)
-    )
-
-
-async def set_name(tx: Transaction, chat_id: int, user_id: UserId, name: str | None) -> None:
-    await tx.session.execute(
-        update(MemberRow).where(MemberRow.chat_id == chat_id, MemberRow.user_id == user_id).values(name=name)
+        update(MemberRow).where(MemberRow.chat_id == chat_id, MemberRow.user_id == user_id).values(**columns)
     )
 
 

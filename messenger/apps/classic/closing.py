@@ -1,4 +1,4 @@
-"""Why an older socket is closed by the server: the codes its clients know."""
+"""The codes with which the server closes an older socket."""
 
 from messenger.web.sockets.closing import COMMON, Closing
 

@@ -1,4 +1,4 @@
-"""One older socket from its upgrade to its close: the news of the log in its words, its frames to the services."""
+"""One older socket from its upgrade to its close: entries of the log as its frames, its frames to the services."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ClassicCall:
-    """Whose socket a frame came from, and of which chat if it is the socket of one."""
+    """The person whose socket a frame came from, and the chat if it is the socket of one chat."""
 
     root: web.Application
     me: Identity
@@ -43,7 +43,7 @@ Verb = Callable[[ClassicCall, dict[str, Any]], Awaitable[None]]
 
 
 class Dialect:
-    """What is spoken on one kind of socket. Keeps the last frame: all sockets of a process are sent it in one turn."""
+    """The frames of one kind of socket. Keeps the last frame, which all sockets of a process are sent in one turn."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Dialect:
         receipts: str,
         echoes_rest: bool,
     ) -> None:
-        """`field`: where its frames have their verb; `receipts`: the kind of entry that it tells its authors."""
+        """`field`: the field with the verb of a frame; `receipts`: the kind of entry whose receipts authors get."""
         self.field = field
         self.verbs = verbs
         self.receipts = receipts
@@ -68,7 +68,7 @@ class Dialect:
         return self._last[1]
 
     def is_told(self, entry: Entry, me: int) -> bool:
-        """A client of one chat shows by itself what it has sent over REST."""
+        """A client of one chat shows its own REST messages itself, so it does not get them."""
         return self._echoes_rest or entry.actor_id != me or not service.was_sent_by_rest(entry.key)
 
 
@@ -197,7 +197,7 @@ class ClassicConnection:
 
 
 def is_the_end(entry: Entry, me: int) -> bool:
-    """Nothing of this chat is for me any more."""
+    """After this entry I get nothing more of the chat."""
     return entry.kind == "chat_deleted" or (entry.kind == "member_removed" and entry.user_id == me)
 
 

@@ -5,7 +5,7 @@ from aiohttp import web
 from messenger.apps.auth.service import AUTH
 from messenger.apps.classic import service, views
 from messenger.apps.classic.schemas import ClassicNewGroup, ClassicNewMessage, ClassicRegistration, ClassicSignIn
-from messenger.apps.messages.service import HISTORY, SENDER
+from messenger.apps.messages.service import HISTORY, SENDER, mark_message_read
 from messenger.errors import ChatNotFound, GroupNotFound, MessageNotFound, UserNotFound
 from messenger.identity import MAX_ID
 from messenger.web import paging, reply
@@ -101,5 +101,5 @@ async def send_to_group(request: web.Request) -> web.Response:
 @routes.post("/messages/read/{message_id}")
 async def mark_read(request: web.Request) -> web.Response:
     message_id = paging.path_id(request, "message_id", MessageNotFound)
-    await service.mark_read(request.app[DATABASE], request.app[SENDER], me(request), message_id)
+    await mark_message_read(request.app[DATABASE], request.app[SENDER], me(request), message_id)
     return reply.json({})

@@ -1,6 +1,6 @@
-"""Receipts message by message: the log tells of runs, older clients wait for news of each of their messages.
+"""Receipts message by message: entries of the log are about runs, older clients expect a frame for each message.
 
-What an author said within a run is read from the database, page by page, as fast as the client takes its frames.
+The author's messages within a run are read from the database, page by page, as fast as the client takes its frames.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 MOST_WAITING = 256
 PAGE = 200
-LAST_ONES = 200  # of what one reader passes at once; a log entry names the authors of so many
+LAST_ONES = 200  # of the messages that a reader passes at once; an entry names the authors of so many
 TRIES, PAUSE = 40, 0.25  # a database that is away comes back within this time
 
 Look = Callable[[int, int, int, int], Awaitable["list[ReadMessage]"]]  # my messages: chat, from, to, how many at most
@@ -37,7 +37,7 @@ class Receipts:
     def __init__(
         self, look: Look, outbox: Outbox, is_heard: Callable[[int], bool], give_up: Callable[[Closing], None]
     ) -> None:
-        """`is_heard`: am I still in this chat?"""
+        """`is_heard`: whether I am still in this chat."""
         self._look = look
         self._outbox = outbox
         self._is_heard = is_heard

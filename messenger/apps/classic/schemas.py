@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from messenger.errors import BadParameters, Flaw
+from messenger.identity import JsonId
 
-Id = Annotated[int, Meta(ge=1, le=2**53 - 1)] | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,15}$")]
 Uuid = Annotated[str, Meta(pattern=r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")]
 # A message by its id, or by the UUID that its sender's socket gave it.
 AnyName = (
@@ -30,7 +30,7 @@ class ClassicSignIn(Struct, frozen=True):
 
 class ClassicNewGroup(Struct, frozen=True):
     name: str
-    participant_user_ids: Annotated[list[Id], Meta(max_length=100)]
+    participant_user_ids: Annotated[list[JsonId], Meta(max_length=100)]
 
 
 class ClassicNewMessage(Struct, frozen=True):
@@ -41,13 +41,13 @@ class ClassicNewMessage(Struct, frozen=True):
 class AllChatsSend(Struct, frozen=True):
     """In any chat."""
 
-    chat_id: Id
+    chat_id: JsonId
     text: str
 
 
 class AllChatsRead(Struct, frozen=True):
-    chat_id: Id
-    id: Id
+    chat_id: JsonId
+    id: JsonId
 
 
 class OneChatSend(Struct, frozen=True):

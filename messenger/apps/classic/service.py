@@ -77,24 +77,16 @@ async def list_messages(
 
 
 def not_in_it() -> Forbidden:
-    """What older clients wait for. The same where there is no such chat, so that strangers do not learn which exist."""
+    """What older clients expect. The same if there is no such chat, so that strangers do not learn which exist."""
     return Forbidden("You are not in this chat.")
 
 
 async def page(
     history: messages.History, me: Identity | None, chat_id: int, *, offset: int, limit: int, arrived_at: float
 ) -> "tuple[list[Message], Sequence[ReadCursor]]":
-    """With how far everybody has read; a stranger's chat is not there."""
+    """Messages and read cursors. For strangers the chat does not exist."""
     found = await history.offset_page(me, chat_id, None, offset, limit, arrived_at)
     return found, await history.read_cursors(me, chat_id, arrived_at)
-
-
-async def mark_read(db: "Database", sender: messages.Sender, me: Identity, message_id: int) -> None:
-    chat_id = await messages.chat_of(db, message_id)
-    try:
-        await read(sender, me, chat_id, message_id)
-    except ChatNotFound:  # a stranger must not learn that there is such a message
-        raise MessageNotFound from None
 
 
 # --- the same by sockets
@@ -141,5 +133,5 @@ def name_of(message_id: int, key: str) -> int | str:
 
 
 def was_sent_by_rest(key: str) -> bool:
-    """As far as its key tells: what a client keyed itself could have come by any way."""
+    """As far as the key tells: a message with a client's own key may have come by any way."""
     return key.startswith(f"{messages.PLAIN}:")

@@ -34,7 +34,7 @@ async def all_chats(request: web.Request) -> web.StreamResponse:
 @streaming
 @by_token
 async def one_chat(request: web.Request) -> web.StreamResponse:
-    """A person who is not in the chat is told so by the close code: there these clients look."""
+    """These clients look at the close code, so a person who is not in the chat gets one."""
     chat_id = paging.find_id(request.match_info["chat_id"])
     return await serve(request, request.app[DIALECTS][1], chat_id if chat_id is not None else NO_CHAT)
 
@@ -51,7 +51,7 @@ async def serve(request: web.Request, dialect: Dialect, chat_id: int | None) -> 
     return response
 
 
-# --- what is said on them
+# --- their frames
 
 
 @charged("send")

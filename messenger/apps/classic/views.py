@@ -1,4 +1,4 @@
-"""How messages look to older clients: six fields with numbers in REST, and two forms of frames."""
+"""Messages for older clients: six fields with numbers in REST, and two forms of frames."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ ENCODER = msgspec.json.Encoder()
 
 
 class EventMessage(msgspec.Struct, frozen=True):
-    """What an event of the log says about a message."""
+    """The fields of a message in an event of the log."""
 
     id: str
     chat_id: str
@@ -38,7 +38,7 @@ DECODER = msgspec.json.Decoder(MessageEvent)
 
 @dataclass(frozen=True, slots=True)
 class NamedMessage:
-    """A message as the log tells of it, and what its sender's socket called it."""
+    """A message from the log, and the name that its sender's socket gave it."""
 
     message: EventMessage
     name: int | str
@@ -75,7 +75,7 @@ def read_cursor(mark: "ReadCursor") -> Json:
 
 
 def group(found: "Group") -> Json:
-    """Its number as a group is its number as a chat."""
+    """A group has the same number as its chat."""
     return {
         "group_id": found.chat.chat_id,
         "chat_id": found.chat.chat_id,

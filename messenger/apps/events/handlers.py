@@ -56,7 +56,7 @@ async def pour(request: web.Request, stream: Stream, cursor: Cursor | None, form
         response.content_type = form.content_type
         await response.prepare(request)
         if form is SSE:
-            # The place to come back to is known before the first event.
+            # The client knows its cursor before the first event.
             begin = str(cursor or request.app[LOG].cursor(head))
             await response.write(b"retry: %d\nid: %b\n\n" % (RETRY_MS, begin.encode()))
         async with aclosing(stream.missed(cursor, head)) as pages:
@@ -81,7 +81,7 @@ async def poll(stream: Stream, cursor: Cursor | None, wait: int) -> web.Response
         found += stream.waiting()
         if stream.over is not None and not found:
             raise stream.over
-        # Once it is over, only what was handed out is sure: the log may have begun anew elsewhere.
+        # Once it is over, only the events handed out are certain: the log may have begun anew elsewhere.
         now = stream.cursor if stream.over is None else found[-1].cursor
     body = b'{"events":[%b],"cursor":"%b"}' % (b",".join(event.words for event in found), now.encode())
     return web.Response(body=body, content_type="application/json", headers=reply.PRIVATE)

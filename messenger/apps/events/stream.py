@@ -1,4 +1,4 @@
-"""One listener of the log whose events are taken in turn: a bounded queue between the hub and a response."""
+"""A listener of the log for responses: a bounded queue between the hub and the response."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -18,7 +18,7 @@ MOST_WAITING = 256
 
 @dataclass(frozen=True, slots=True)
 class StreamedEvent:
-    """What is sent: the bytes every transport sends, and the cursor they stand for."""
+    """The bytes that every transport sends, and their cursor."""
 
     kind: str
     words: bytes
@@ -33,7 +33,7 @@ class Stream:
         self._me = me
         self._live: list[StreamedEvent] = []  # bounded by `take`
         self._has_news = asyncio.Event()
-        self._handed_out: int | None = None  # the place, while the subscription's own is further
+        self._handed_out: int | None = None  # the position, while the subscription is further
         self.subscription = log.subscribe(me.user_id, me.session_id, self)
         self.over: MessengerError | None = None  # why it ends
 
@@ -49,7 +49,7 @@ class Stream:
                 self._has_news.set()
 
     def take_note(self, note: bytes) -> None:
-        """Passing news has no place in a stream that is resumed by cursor."""
+        """Notes have no cursor, so a stream that is resumed by cursor has none."""
 
     def end(self) -> None:
         self._stop(SessionRevoked())

@@ -1,4 +1,4 @@
-"""/ping and /healthz speak of the process alone; /ping_db and /readyz of what it needs."""
+"""/ping and /healthz tell of the process only; /ping_db and /readyz of what it needs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,8 +12,8 @@ from messenger.web import reply
 from messenger.web.access import free, public
 from messenger.web.app_keys import CONFIG, DATABASE, DRAINING
 
-PULSES: web.AppKey[dict[str, Pulse]] = web.AppKey("pulses")  # of what nobody can be served without
-HELPERS: web.AppKey[dict[str, Pulse]] = web.AppKey("helpers")  # of what is only shown
+PULSES: web.AppKey[dict[str, Pulse]] = web.AppKey("pulses")  # of what every request needs
+HELPERS: web.AppKey[dict[str, Pulse]] = web.AppKey("helpers")  # only shown
 
 
 async def pulses(app: web.Application) -> AsyncIterator[None]:

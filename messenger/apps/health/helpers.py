@@ -1,5 +1,5 @@
-"""Redis and RabbitMQ, where the settings name them, and how each is asked. The server goes on without them, less well:
-they are shown and decide nothing. Their drivers are imported only where they are named.
+"""Checks of Redis and RabbitMQ, if the settings name them. The server runs without them, less well, so they are
+only shown and decide nothing. Their drivers are imported only if they are named.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from functools import partial
 from messenger.apps.health.pulse import Beat, Pulse
 from messenger.settings import Config
 
-# A probe never waits longer for what is only shown: a balancer may give up after a second and send people elsewhere.
+# A probe never waits longer for these: a balancer may give up after a second and send requests elsewhere.
 PATIENCE = 0.5
 GIVE_UP = 2.0  # seconds until the question itself ends
 FRESH = 5.0
@@ -47,7 +47,7 @@ async def rabbitmq(url: str) -> Beat:
 
 
 async def reach_redis(url: str, within: float) -> None:
-    """Raises whatever its driver has to say where it does not answer in so many seconds."""
+    """Raises an error of the driver if there is no answer within so many seconds."""
     from redis.asyncio import Redis  # noqa: PLC0415
 
     client: Redis[bytes] = Redis.from_url(url, socket_timeout=within, socket_connect_timeout=within)

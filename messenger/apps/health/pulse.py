@@ -1,7 +1,7 @@
-"""Pulse: one question at a time to something that may have stopped answering, on behalf of all who want to know.
+"""Pulse: one question at a time to a dependency that may have stopped answering, for all probes together.
 
-Probes are open to everybody and come often: they must neither pile up on a dependency that hangs nor load one
-that works. Per process.
+Probes are open to everybody and frequent: they must not pile up on a dependency that hangs, nor load one that works.
+Per process.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ SOON = 0.5  # seconds until something that was away is asked again
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What was found when something was asked how it is."""
+    """The result of one question."""
 
     ok: bool
     detail: str
@@ -37,7 +37,7 @@ class Pulse:
     async def take(self) -> Beat:
         now = asyncio.get_running_loop().time()
         if self._question is None or self._is_stale(self._question, now - self._asked_at):
-            self._question, self._asked_at = asyncio.create_task(self._feel()), now
+            self._question, self._asked_at = asyncio.create_task(self._ask_once()), now
         # A caller that gives up leaves the question running: it belongs to all, and cancelling it may hang as well.
         done, _ = await asyncio.wait({self._question}, timeout=self._patience)
         return self._question.result() if done else Beat(False, f"no answer within {self._patience:g} s")
@@ -50,7 +50,7 @@ class Pulse:
     def _is_stale(self, question: asyncio.Task[Beat], age: float) -> bool:
         return question.done() and age >= (self._fresh if question.result().ok else min(self._fresh, SOON))
 
-    async def _feel(self) -> Beat:
+    async def _ask_once(self) -> Beat:
         try:
             return await self._ask()
         except MessengerError as error:

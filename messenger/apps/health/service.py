@@ -1,4 +1,4 @@
-"""What this process needs in order to serve, and how each of it is asked."""
+"""The checks of what this process needs to serve."""
 
 from messenger.apps.health import store
 from messenger.apps.health.pulse import Beat
@@ -14,7 +14,7 @@ async def database(db: Database) -> Beat:
 
 
 def read_migrations() -> None:
-    """Takes some milliseconds: at the start, so that no probe makes others wait for it."""
+    """Takes some milliseconds, so it is done at the start, and no probe holds up other requests."""
     schema.revisions()
 
 

@@ -1,4 +1,4 @@
-"""What only a server that leads can say."""
+"""Asks PostgreSQL whether it takes writes."""
 
 from messenger.db.database import Transaction
 

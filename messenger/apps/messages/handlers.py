@@ -6,12 +6,13 @@ from typing import Any
 from aiohttp import web
 
 from messenger import synonyms
+from messenger.apps.chats.service import guest
 from messenger.apps.messages import service
 from messenger.apps.messages.history import HISTORY, Anchor, PageQuery
 from messenger.apps.messages.schemas import Edit, NewMessage, Outgoing, ReadMark
 from messenger.apps.messages.sending import SENDER, Sent
 from messenger.errors import BadParameters, ChatNotFound, Flaw, GroupNotFound, MessageNotFound, UserNotFound
-from messenger.identity import UserId
+from messenger.identity import MAX_ID, UserId
 from messenger.web import paging, reply
 from messenger.web.access import charged, me, rechecked
 from messenger.web.app_keys import ARRIVED_AT, DATABASE, IDENTITY
@@ -59,7 +60,7 @@ async def history(request: web.Request) -> web.Response:
     chat_id = paging.path_id(request, "chat_id", ChatNotFound)
     given = paging.query(request, ("limit", "offset", "later_that_message_id"))
     limit = paging.whole_number(given, "limit", 50, least=1, most=HISTORY_PAGE)
-    offset = paging.whole_number(given, "offset", 0, least=0, most=2**53 - 1)
+    offset = paging.whole_number(given, "offset", 0, least=0, most=MAX_ID)
     later = paging.optional_id(given, "later_that_message_id")
     pages, me = request.app[HISTORY], request.get(IDENTITY)
     return reply.fresh(request, await pages.offset_page(me, chat_id, later, offset, limit, request[ARRIVED_AT]))
@@ -93,21 +94,18 @@ async def mark_chat_read(request: web.Request) -> web.Response:
     chat_id = paging.path_id(request, "chat_id", ChatNotFound)
     mark = await read(request, ReadMark)
     named: tuple[str, int | str] = synonyms.take(message_id=mark.message_id, id=mark.id)
-    return await mark_read(request, chat_id, int(named[1]))
+    who, message_id = me(request), int(named[1])
+    seq = await service.mark_read(request.app[SENDER], who.user_id, who.session_id, chat_id, message_id)
+    return marked(chat_id, seq, message_id)
 
 
 async def mark_message_read(request: web.Request) -> web.Response:
     message_id = paging.path_id(request, "message_id", MessageNotFound)
-    chat_id = await service.chat_of(request.app[DATABASE], message_id)
-    try:
-        return await mark_read(request, chat_id, message_id)
-    except ChatNotFound:  # a stranger must not learn that the message exists
-        raise MessageNotFound from None
+    db, sender = request.app[DATABASE], request.app[SENDER]
+    return marked(*await service.mark_message_read(db, sender, me(request), message_id), message_id)
 
 
-async def mark_read(request: web.Request, chat_id: int, message_id: int) -> web.Response:
-    who = me(request)
-    seq = await service.mark_read(request.app[SENDER], who.user_id, who.session_id, chat_id, message_id)
+def marked(chat_id: int, seq: int, message_id: int) -> web.Response:
     return reply.json({"chat_id": str(chat_id), "message_id": str(message_id), "read_seq": seq})
 
 
@@ -117,7 +115,7 @@ async def speaker(request: web.Request, chat_id: int) -> tuple[int, int | None]:
     named = paging.find_id(given["user_id"]) if "user_id" in given else None
     identity = request.get(IDENTITY)
     if identity is None:
-        return await service.guest(request.app[DATABASE], chat_id, named), None
+        return await guest(request.app[DATABASE], chat_id, named), None
     if "user_id" in given and named != identity.user_id:
         raise UserNotFound
     return identity.user_id, identity.session_id
@@ -167,7 +165,7 @@ def read_limit(given: dict[str, str], limit: int) -> PageQuery:
     if (message_id := paging.optional_id(given, "around")) is not None:
         return PageQuery.around("message", message_id, limit)
     if "anchor" not in given or given["anchor"] == "oldest":
-        return PageQuery.from_number(paging.whole_number(given, "from", 1, least=0, most=2**53 - 1), limit)
+        return PageQuery.from_number(paging.whole_number(given, "from", 1, least=0, most=MAX_ID), limit)
     if given["anchor"] == "newest":
         return PageQuery.newest(limit)
     return PageQuery.around(*read_anchor(given), limit)

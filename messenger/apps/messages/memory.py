@@ -35,7 +35,7 @@ PACK, UNPACK = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(CachedPage)
 class PageMemory:
     def __init__(self, log: "Log", page_cache: "PageCache | None") -> None:
         self._log = log
-        self._shelf = page_cache
+        self._page_cache = page_cache
         self._young: dict[int, ChatHead] = {}
         self._old: dict[int, ChatHead] = {}
         self._members = 0  # of the young generation
@@ -47,7 +47,7 @@ class PageMemory:
 
     async def may_be_believed(self, arrived_at: float) -> bool:
         """Has this process followed the log to a head that was read since the request arrived?"""
-        if self._shelf is None:
+        if self._page_cache is None:
             return False
         try:
             await self._log.barrier(arrived_at)
@@ -60,7 +60,7 @@ class PageMemory:
         return chat if chat is not None and self._log.is_quiet(chat.cursor, chat_id=chat_id) else None
 
     def keep_chat(self, chat: "ChatHead") -> None:
-        if self._shelf is None:
+        if self._page_cache is None:
             return
         self._young[chat.chat_id] = chat
         self._members += len(chat.read_cursors)
@@ -76,17 +76,17 @@ class PageMemory:
     async def keep_page(
         self, chat: "ChatHead", name: str, reader: int, senders: list[int], tag: str, body: bytes
     ) -> None:
-        if self._shelf is None:
+        if self._page_cache is None:
             return
         page = CachedPage(chat.cursor.epoch, chat.cursor.position, senders, tag, body)
         name = self._name(chat.chat_id, name)
-        await self._shelf.keep(f"{name} {reader}" if reader in senders else name, PACK.encode(page))
+        await self._page_cache.keep(f"{name} {reader}" if reader in senders else name, PACK.encode(page))
 
     def _name(self, chat_id: int, name: str) -> str:
         return f"{self._log.place.epoch} {chat_id} {name}"
 
     async def _find(self, name: str, chat_id: int) -> CachedPage | None:
-        found = await self._shelf.find(name) if self._shelf is not None else None
+        found = await self._page_cache.find(name) if self._page_cache is not None else None
         if found is None:
             return None
         try:

@@ -6,9 +6,10 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
+from messenger.identity import JsonId
+
 TEXT_LENGTH = 4096
 
-Id = Annotated[int, Meta(ge=1, le=2**53 - 1)] | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,15}$")]
 ClientKey = Annotated[str, Meta(min_length=1, max_length=64)]
 Operation = Annotated[int, Meta(ge=-(2**15), le=2**15 - 1)]
 Emoji = Annotated[str, Meta(min_length=1, max_length=32)]
@@ -96,36 +97,36 @@ class NewMessage(Struct, frozen=True):
     text: str | None = None
     client_id: ClientKey | None = None
     operation_id: Operation | None = None
-    reply_to: Id | None = None
+    reply_to: JsonId | None = None
 
 
 class SendFrame(Struct, frozen=True):
-    chat_id: Id
+    chat_id: JsonId
     text: str
     client_id: ClientKey | None = None
     operation_id: Operation | None = None
-    reply_to: Id | None = None
+    reply_to: JsonId | None = None
 
 
 class ReadFrame(Struct, frozen=True):
-    chat_id: Id
-    id: Id
+    chat_id: JsonId
+    id: JsonId
 
 
 class EditFrame(Struct, frozen=True):
-    chat_id: Id
-    message_id: Id
+    chat_id: JsonId
+    message_id: JsonId
     text: str
 
 
 class MessageFrame(Struct, frozen=True):
-    chat_id: Id
-    message_id: Id
+    chat_id: JsonId
+    message_id: JsonId
 
 
 class ReactFrame(Struct, frozen=True):
-    chat_id: Id
-    message_id: Id
+    chat_id: JsonId
+    message_id: JsonId
     emoji: Emoji
 
 
@@ -135,8 +136,8 @@ class Edit(Struct, frozen=True):
 
 
 class ReadMark(Struct, frozen=True):
-    message_id: Id | None = None
-    id: Id | None = None
+    message_id: JsonId | None = None
+    id: JsonId | None = None
 
 
 class ReadCursor(Struct, frozen=True):

@@ -6,19 +6,26 @@ from typing import Any
 
 from messenger.apps.chats import door
 from messenger.apps.chats import service as chats
-from messenger.apps.chats.service import guest
 from messenger.apps.messages import store
 from messenger.apps.messages.history import HISTORY, History
 from messenger.apps.messages.schemas import NAMED, PLAIN, SPOKEN, TEXT_LENGTH, Message, Outgoing
 from messenger.apps.messages.sending import SENDER, Answer, Draft, Mark, Origin, Sender, Sent
 from messenger.db.database import Database, Transaction
 from messenger.db.news import News
-from messenger.errors import BadParameters, Flaw, Forbidden, MessageNotFound, MessengerError, SessionRevoked
+from messenger.errors import (
+    BadParameters,
+    ChatNotFound,
+    Flaw,
+    Forbidden,
+    MessageNotFound,
+    MessengerError,
+    SessionRevoked,
+)
 from messenger.identity import Identity, UserId
 from messenger.text import has_content
 
 # For other sub-apps.
-__all__ = ["HISTORY", "NAMED", "PLAIN", "SENDER", "SPOKEN", "History", "Outgoing", "Sender", "guest"]
+__all__ = ["HISTORY", "NAMED", "PLAIN", "SENDER", "SPOKEN", "History", "Outgoing", "Sender"]
 
 MOST_REACTIONS = 50  # different ones on a message
 
@@ -103,6 +110,15 @@ async def chat_of(db: Database, message_id: int) -> int:
     if found is None:
         raise MessageNotFound
     return found.chat_id
+
+
+async def mark_message_read(db: Database, sender: Sender, me: Identity, message_id: int) -> tuple[int, int]:
+    """Finds the chat of the message first. Returns that chat, and the number of the message."""
+    chat_id = await chat_of(db, message_id)
+    try:
+        return chat_id, await mark_read(sender, me.user_id, me.session_id, chat_id, message_id)
+    except ChatNotFound:  # a stranger must not learn that the message exists
+        raise MessageNotFound from None
 
 
 async def edit(db: Database, history: History, me: Identity, chat_id: int, message_id: int, words: str) -> Message:

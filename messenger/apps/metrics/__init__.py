@@ -1,4 +1,4 @@
-"""Metrics: what this server counts, in Prometheus' words, at /metrics. Keep that path from strangers at the proxy."""
+"""Metrics: what this server counts, for Prometheus, at /metrics. Let the proxy keep strangers from that path."""
 
 from messenger.apps.metrics import counting, handlers
 from messenger.subapp import SubApp

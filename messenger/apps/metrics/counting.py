@@ -12,7 +12,7 @@ METHODS = frozenset(method.value for method in HTTPMethod)
 
 
 def install(root: web.Application) -> None:
-    """Where requests are recorded, outside of all other middlewares: what they refuse is counted as well."""
+    """Counts where requests are recorded, outside of all middlewares, so refusals are counted too."""
     root[METRICS] = Metrics()
     root[ANSWERED].append(partial(_count, root[METRICS]))
 

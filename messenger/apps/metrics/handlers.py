@@ -1,4 +1,4 @@
-"""/metrics, and what is read there rather than counted here."""
+"""/metrics, and the figures that are read elsewhere for it."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -21,7 +21,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series fo
 
 
 class Followed:
-    """A counter of what is counted elsewhere, in plain numbers."""
+    """A counter that follows a total kept elsewhere."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
@@ -33,7 +33,7 @@ class Followed:
 
 
 class Waiting:
-    """What was counted and not yet written down, of one series."""
+    """The counts of one series that are not written down yet."""
 
     __slots__ = ("answers", "buckets", "seconds")
 

@@ -1,4 +1,4 @@
-"""Who is typing and who is here: passing news, never stored, dropped first under pressure."""
+"""Typing and presence: notes that are never stored, and dropped first under pressure."""
 
 from messenger.apps.presence.commands import commands
 from messenger.subapp import SubApp

@@ -1,20 +1,18 @@
-"""Typing and presence, told to the others in a chat as long as they listen."""
+"""Typing and presence, sent to the other listeners of a chat."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-from msgspec import Meta
 
 from messenger.errors import ChatNotFound
+from messenger.identity import JsonId
 from messenger.web.app_keys import LOG
 from messenger.web.body import convert
 from messenger.web.call import Call
 
-Id = Annotated[int, Meta(ge=1, le=2**53 - 1)] | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,15}$")]
-
 
 class TypingFrame(msgspec.Struct, frozen=True):
-    chat_id: Id
+    chat_id: JsonId
 
 
 class PresenceFrame(msgspec.Struct, frozen=True):
@@ -24,8 +22,8 @@ class PresenceFrame(msgspec.Struct, frozen=True):
 async def typing(call: Call) -> dict[str, str]:
     chat_id = int(convert(call.frame, TypingFrame).chat_id)
     log = call.app[LOG]
-    # The hub knows who listens where, in the order of the log, up to where it has been followed here: who was removed
-    # a moment ago types to nobody, and who has just come in is heard.
+    # The hub knows the listeners of each chat up to the position this process has followed. After the barrier a member
+    # who was just removed reaches nobody, and a new one is heard.
     await log.barrier()
     if not log.hub.is_listening(call.listener, chat_id):
         raise ChatNotFound

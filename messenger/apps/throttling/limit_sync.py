@@ -1,7 +1,7 @@
-"""Tells the store what was spent in this process, and this process what all have spent; throws away full buckets.
+"""Tells the store what this process has spent, and this process what all have spent; drops full buckets.
 
-Nobody's request waits for the store longer than 50 ms. When it does not answer, every process counts for itself, and
-asks again until it is answered.
+No request waits for the store longer than 50 ms. While the store does not answer, every process counts alone, and asks
+again until it gets an answer.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 PATIENCE = 0.05
-LATEST = 2.0  # seconds until somebody who spends little is told of
+LATEST = 2.0  # seconds until small spending is told
 RETRY = 0.5
 SWEEP = 30.0
 MOST_AT_ONCE = 1000
@@ -46,7 +46,7 @@ class LimitSync:
         while True:
             try:
                 await self._keep_books()
-            except Exception as error:  # nobody may wait for ever because of a mistake here
+            except Exception as error:  # an error here must not leave requests waiting for ever
                 log.exception("limits could not be settled")
                 self._count_alone(error)
                 await asyncio.sleep(RETRY)

@@ -1,4 +1,4 @@
-"""Every request spends a token of the person or address that asks; its answer says how many are left."""
+"""Every request spends a token of its person or address; the answer says how many are left."""
 
 from collections.abc import Awaitable
 
@@ -42,7 +42,7 @@ async def _in_turn(request: web.Request, handler: Handler, limit: Limit, who: Wh
 
 
 async def _send(request: web.Request, handler: Handler, limits: Limits, who: Who) -> web.StreamResponse:
-    """Charged where all messages meet (messages/sending.py); what never gets there is a request like all others."""
+    """Charged where all messages meet (messages/sending.py); a send that fails before costs what any request costs."""
     limits.send.look(who)
     try:
         return await handler(request)
@@ -55,7 +55,7 @@ async def _send(request: web.Request, handler: Handler, limits: Limits, who: Who
 
 @web.middleware
 async def limited_strangers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Around auth: credentials that open nothing cost their address a token. Its neighbours who are known may go on."""
+    """Around auth: invalid credentials cost their address a token. People who are signed in there are not affected."""
     try:
         return await handler(request)
     except STRANGERS:
@@ -66,7 +66,7 @@ async def limited_strangers(request: web.Request, handler: Handler) -> web.Strea
         raise
 
 
-async def tell(request: web.Request, answer: web.StreamResponse) -> None:
+async def add_quota_headers(request: web.Request, answer: web.StreamResponse) -> None:
     counted = request.get(COUNTED)
     if counted is not None and reply.RATE_LIMIT not in answer.headers:
         limit, who = counted
@@ -76,4 +76,4 @@ async def tell(request: web.Request, answer: web.StreamResponse) -> None:
 def setup(root: web.Application) -> None:
     root[LIMITS] = root[COUNTS] = Limits.of(root[CONFIG].throttling)
     root.middlewares.insert(root.middlewares.index(explained) + 1, limited_strangers)
-    root.on_response_prepare.append(tell)
+    root.on_response_prepare.append(add_quota_headers)

@@ -1,4 +1,4 @@
-"""WebSockets: one protocol, knowing no feature. Verbs come from the other sub-apps, events from the log."""
+"""WebSockets: one protocol without features of its own. Commands come from other sub-apps, events from the log."""
 
 from messenger.apps.ws import handlers
 from messenger.subapp import SubApp

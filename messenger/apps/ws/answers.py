@@ -1,4 +1,4 @@
-"""What the frames of one socket are answered; who is refused too often, or talks nonsense, is closed."""
+"""Answers the frames of one socket; closes it after too many refusals or malformed frames."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -73,7 +73,7 @@ class SocketConnection:
         self._outbox.put(protocol.of_entry(entry))
 
     def take_note(self, note: bytes) -> None:
-        if not self._outbox.is_behind:  # who types is the first thing a slow reader can do without
+        if not self._outbox.is_behind:  # a slow reader loses notes (who is typing) first
             self._outbox.put(framed(note))
 
     def end(self) -> None:

@@ -31,7 +31,7 @@ class Command:
 
     run: Callable[[Call], Any]
     waits: bool
-    action: str  # that it is limited as
+    action: str  # the limit that it counts against
 
     @classmethod
     def of(cls, function: Callable[[Call], Any]) -> "Command":
@@ -66,7 +66,7 @@ class Dispatcher:
         self._limit = limit
         self._seconds = seconds
         self._under_way = 0
-        self._settled: asyncio.Event | None = None  # while somebody waits for it
+        self._settled: asyncio.Event | None = None  # set while a frame waits for it
         self._is_closed = False
 
     async def handle(self, raw: bytes) -> None:
@@ -113,11 +113,11 @@ class Dispatcher:
             self._answers.refuse_malformed(frame.ref, protocol.unknown(frame.verb))
 
     async def _run(self, command: Command, frame: protocol.Frame) -> Any:
-        await self._until_under_way(0)  # what was sent before is done before
+        await self._until_under_way(0)  # earlier frames are done first
         try:
             async with asyncio.timeout(self._seconds):
                 return await command.run(self._call(frame))
-        except TimeoutError:  # perhaps it was done, so no 4xx
+        except TimeoutError:  # it may have been done, so no 4xx
             raise Unavailable("The command took too long to answer.", retry_after=1) from None
 
     def _begin(self, command: Command, frame: protocol.Frame) -> None:
@@ -142,7 +142,7 @@ class Dispatcher:
         self._answers.refuse(ref, error)
 
     def _charge_refusal(self, limit: Limit, ref: str | None, error: MessengerError) -> None:
-        """A send that never came to where sends are charged costs as much as any other frame."""
+        """A send that fails before sends are charged costs as much as any other frame."""
         refuse = partial(self._answers.refuse, ref)
         limit.ask(self._me.user_id, partial(refuse, error), refuse)
 

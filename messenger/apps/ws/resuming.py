@@ -1,4 +1,4 @@
-"""What a socket missed, sent to it in order and as fast as it reads; then it is live. One replay at a time."""
+"""Sends a socket what it missed, in order and as fast as it reads; then it is live. One replay at a time."""
 
 import asyncio
 import logging
@@ -35,10 +35,10 @@ class Resuming:
         self._outbox = outbox
         self._refuse = refuse
         self._lost = lost
-        self._turn = 0  # of the replay that goes on; an older one gives up at its next step
+        self._turn = 0  # of the current replay; an older one stops at its next step
         self._task: asyncio.Task[None] | None = None
         self._replayed = 0
-        self._acked: set[str] | None = None  # sent by this socket meanwhile: the answer was enough
+        self._acked: set[str] | None = None  # sent by this socket during the replay: it has had the answer
 
     def start(self, cursor: Cursor | None, head: int, ref: str | None = None) -> None:
         """From the cursor, or without one from `head`. From here on nothing but the replay is sent until its end."""
