@@ -22,6 +22,7 @@ from messenger.app import create_app
 from messenger.db import driver, liveness
 from messenger.db.private.cluster import PrivatePostgres
 from messenger.db.schema import upgrade
+from messenger.log import appender
 from messenger.settings import Config, read
 from messenger.web.server import make_runner
 from tests import frames
@@ -124,7 +125,7 @@ async def sql(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 # A machine that runs the tests is busy, and PostgreSQL forks for every connection: a second may be too short there.
-driver.CONNECT_TIMEOUT = liveness.PATIENCE = 5.0
+driver.CONNECT_TIMEOUT = liveness.PATIENCE = appender.PATIENCE = 5.0
 
 # Timing is measured in proof/bench and never asserted in a test.
 hypothesis.settings.register_profile("untimed", deadline=None)
