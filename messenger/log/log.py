@@ -122,7 +122,7 @@ class Log:
         self._reached_at = began
 
     @property
-    def place(self) -> Cursor:
+    def followed_to(self) -> Cursor:
         """What is read from now on includes everything up to here."""
         return self.cursor(self.tail.position)
 

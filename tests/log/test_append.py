@@ -329,7 +329,7 @@ async def test_without_the_lock_of_the_head_positions_collide(sql, chat, writers
     assert any(isinstance(one, asyncpg.UniqueViolationError) for one in outcome)
 
 
-async def test_whoever_has_read_a_position_never_finds_an_earlier_one_later(dsn, sql, chat, writers):
+async def test_who_has_read_a_position_never_finds_an_earlier_one_later(dsn, sql, chat, writers):
     seen: dict[int, int] = {}
     done = asyncio.Event()
 

@@ -21,12 +21,12 @@ async def test_behind_the_barrier_everything_written_elsewhere_is_known(server, 
 
     for _ in range(5):
         await fill(sql, lunch, alice, 3)
-        place = log.place
+        place = log.followed_to
         await log.barrier()
 
         assert log.tail.position == await sql.fetchval("select max(position) from log_head")
         assert not log.is_quiet(place, chat_id=int(lunch))
-        assert log.is_quiet(log.place, chat_id=int(lunch), user_id=int(alice.user_id))
+        assert log.is_quiet(log.followed_to, chat_id=int(lunch), user_id=int(alice.user_id))
 
 
 async def test_one_look_serves_all_who_came_before_it_began(server, sql):

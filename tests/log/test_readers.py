@@ -12,7 +12,7 @@ from tests.actors import Person, Server
 WAITING = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')"
 
 
-async def test_whoever_comes_back_is_served_while_old_entries_are_being_deleted(
+async def test_a_client_that_comes_back_is_served_while_old_entries_are_being_deleted(
     server: Server, alice: Person, sql: asyncpg.Connection
 ) -> None:
     await alice.opens_chat("lunch")

@@ -32,7 +32,7 @@ class SessionMemory:
 
     @property
     def cursor(self) -> Cursor:
-        return self._log.place
+        return self._log.followed_to
 
     async def find(self, name: object, *, rechecked: bool = False) -> Identity | None:
         """`rechecked`: the request checks the session in its own transaction."""

@@ -84,8 +84,8 @@ class ClassicContext:
 
 class ClassicConnection:
     __slots__ = (
-        "_limit", "_link", "_log", "_only", "_outbox", "_pace", "_asker", "_receipts", "_refusals", "_dialect",
-        "subscription",
+        "_after", "_asker", "_dialect", "_limit", "_link", "_log", "_only", "_outbox", "_pace", "_receipts",
+        "_refusals", "subscription",
     )  # fmt: skip
 
     def __init__(
@@ -96,9 +96,12 @@ class ClassicConnection:
         context: ClassicContext,
         dialect: Dialect,
         chat_id: int | None,
+        *,
+        after: int,
     ) -> None:
-        """`chat_id`: the only one that is heard; None: all of mine."""
+        """`chat_id`: the only one that is heard; None: all of mine. `after`: where the log stood when it was opened."""
         self._only = chat_id
+        self._after = after
         self._asker = ClassicCall(request.app, me, chat_id or 0)
         self._dialect = dialect
         self._log = context.log
@@ -159,12 +162,12 @@ class ClassicConnection:
                 log.info("closed user=%s code=%s", self._asker.me.user_id, self._link.closed_with.code)
 
     async def _join(self) -> None:
-        """Live from the moment of joining; what was said before is in the history."""
-        head = await self.subscription.attach()
+        """Hears what is said from its opening on; what was said before is in the history."""
+        await self.subscription.attach()
         if self._only is not None and not self._is_in(self._only):
             self.close(closing.NOT_A_MEMBER)
             return
-        async with aclosing(self.subscription.catch_up(head)) as pages:
+        async with aclosing(self.subscription.catch_up(self._after)) as pages:
             async for page in pages:
                 for entry in page:
                     if entry.event:

@@ -11,7 +11,7 @@ from messenger.apps.classic.schemas import AllChatsRead, AllChatsSend, OneChatRe
 from messenger.apps.messages.service import HISTORY, SENDER
 from messenger.web import paging, quota
 from messenger.web.access import LIMITS, by_token, charged, me, streaming
-from messenger.web.app_keys import LOG
+from messenger.web.app_keys import ARRIVED_AT, LOG
 from messenger.web.body import convert
 from messenger.web.sockets.link import Pace
 from messenger.web.sockets.outbox import Post
@@ -41,8 +41,11 @@ async def one_chat(request: web.Request) -> web.StreamResponse:
 
 async def serve(request: web.Request, dialect: Dialect, chat_id: int | None) -> web.StreamResponse:
     root, identity = request.app, me(request)
+    # Older clients cannot resume: what is said once they are told that the socket is open must reach them.
+    await root[LOG].barrier(request[ARRIVED_AT])
+    after = root[LOG].followed_to.position
     async with upgraded(request, identity.user_id) as response:
-        connection = ClassicConnection(request, response, identity, root[CONTEXT], dialect, chat_id)
+        connection = ClassicConnection(request, response, identity, root[CONTEXT], dialect, chat_id, after=after)
         root[CLASSIC_CONNECTIONS].add(connection)
         try:
             await connection.run()

@@ -43,7 +43,7 @@ class PageMemory:
     @property
     def cursor(self) -> Cursor:
         """Whatever is read after this knows everything up to here."""
-        return self._log.place
+        return self._log.followed_to
 
     async def may_be_believed(self, arrived_at: float) -> bool:
         """Has this process followed the log to a head that was read since the request arrived?"""
@@ -83,7 +83,7 @@ class PageMemory:
         await self._page_cache.keep(f"{name} {reader}" if reader in senders else name, PACK.encode(page))
 
     def _name(self, chat_id: int, name: str) -> str:
-        return f"{self._log.place.epoch} {chat_id} {name}"
+        return f"{self._log.followed_to.epoch} {chat_id} {name}"
 
     async def _find(self, name: str, chat_id: int) -> CachedPage | None:
         found = await self._page_cache.find(name) if self._page_cache is not None else None

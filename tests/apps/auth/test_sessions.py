@@ -217,7 +217,7 @@ class TestRefresh:
         assert second.headers["Cache-Control"] == "no-store"
         assert (await alice.get(ME, headers=bearer(third.json))).status == 200
 
-    async def test_whoever_lost_the_answer_may_ask_again_for_ten_seconds(self, alice, start):
+    async def test_who_lost_the_answer_may_ask_again_for_ten_seconds(self, alice, start):
         token = alice.credentials["refresh_token"]
         first = (await self.refresh(alice, token)).expecting(200)
 

@@ -201,7 +201,7 @@ async def test_a_new_name_waits_for_what_is_being_said_under_the_old_one(
     assert (await alice.get(f"/v1/chats/{chat}/members")).json["members"][1]["user_name"] == "robert"
 
 
-async def test_whoever_is_renamed_while_being_added_is_added_first_or_afterwards(
+async def test_a_person_who_is_renamed_while_being_added_is_added_first_or_afterwards(
     alice: Person, bob: Person, dsn: str, sql: asyncpg.Connection
 ) -> None:
     chat = await alice.opens_chat("lunch")

@@ -12,6 +12,8 @@ import pytest
 
 from messenger.app import create_app
 from messenger.apps.classic.sockets import CLASSIC_CONNECTIONS, PACE
+from messenger.log.log import READERS
+from messenger.web.app_keys import LOG
 from messenger.web.server import make_runner
 from messenger.web.sockets.link import Pace
 from tests.actors import Person, Server
@@ -40,6 +42,25 @@ async def test_a_message_goes_to_every_socket_of_everybody_also_the_one_that_sai
         }
         await settled(others)
         assert [frame["status"] for frame in others.heard] == ["error", "error"]
+
+
+async def test_what_is_said_once_a_socket_is_open_reaches_it_however_late_it_joins_the_log(
+    server: Server, alice: Person, bob: Person, sql: asyncpg.Connection
+) -> None:
+    lunch = await group(alice, bob)
+    await says(alice, str(lunch), "before")
+    readers = server.runner.app[LOG].reader._connections
+    await sql.execute("select pg_advisory_lock(1)")
+    busy = [asyncio.create_task(readers.rows("select pg_advisory_xact_lock(1)")) for _ in range(READERS)]
+    await asyncio.sleep(0)
+
+    async with all_chats(bob) as his, one_chat(bob, lunch) as room:
+        await says(alice, str(lunch), "after")
+        assert not any(one.done() for one in busy), "nobody could join the log when it was said"
+        await sql.execute("select pg_advisory_unlock(1)")
+
+        assert (await his.hears())["text"] == (await room.hears())["text"] == "after"
+    await asyncio.gather(*busy)
 
 
 async def test_an_author_is_told_of_every_message_that_somebody_has_read(

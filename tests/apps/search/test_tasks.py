@@ -57,7 +57,7 @@ async def test_its_states_are_seen_from_outside(alice, sql) -> None:
     assert await fetches(alice, task) == ["pizza"]
 
 
-async def test_whoever_asked_hears_how_it_goes_on_and_nobody_else_does(alice, bob, lunch) -> None:
+async def test_who_asked_hears_how_it_goes_on_and_nobody_else_does(alice, bob, lunch) -> None:
     async with bob.connects() as his, bob.streams() as stream, alice.connects() as hers:
         task = await begins(bob)
         progress, finished = await his.hears("search_progress"), await his.hears("search_finished")

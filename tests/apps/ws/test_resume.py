@@ -211,7 +211,7 @@ async def test_too_much_in_one_chat_is_limited_and_too_much_in_all_is_a_new_star
         assert len(socket.heard) == 1
 
 
-async def test_whoever_was_removed_while_away_hears_of_the_removal_and_of_nothing_else_there(alice, bob, start):
+async def test_a_person_who_was_removed_while_away_hears_of_the_removal_and_of_nothing_else_there(alice, bob, start):
     other = await start()
     secret, lunch = await alice.opens_chat("secret", [bob]), await alice.opens_chat("lunch", [bob])
     cursor = await cursor_of(bob)

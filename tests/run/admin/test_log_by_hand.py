@@ -21,6 +21,7 @@ async def test_in_a_new_epoch_cursors_hold_up_to_the_common_part(
 
     assert done.returncode == 0, done.stderr
     assert f"everything up to position {common.partition('.')[2]} holds" in done.stdout
+    await alice.get("/v1/sync")  # the server has followed the log into the new epoch, and turns nobody away any more
     async with alice.connects(cursor=common) as socket:
         assert (await socket.hears("new_message"))["message"]["text"] == "two"
     async with alice.connects(cursor=beyond) as socket:
