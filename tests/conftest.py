@@ -72,7 +72,7 @@ def postgres(folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def template(postgres: str) -> str:
-    """The migrated database that others are copied from; whoever comes first makes it."""
+    """The migrated database that others are copied from; the first process makes it."""
 
     async def missing() -> bool:
         connection = await asyncpg.connect(postgres)

@@ -45,7 +45,7 @@ class Refused(Exception):
 
 
 class Listener:
-    """Keeps what comes and hands it out. What its reader finds wrong fails whoever uses it next."""
+    """Keeps what comes and hands it out. What its reader finds wrong fails the next use of it."""
 
     def __init__(self) -> None:
         self.raw: list[bytes] = []  # every frame as it came
@@ -206,7 +206,7 @@ class Socket(Listener):
             self._must_not_be_late(asked, frame)
         if frame["type"] == "error":
             settle(answer, Refused(frame["error"]))
-        elif not answer.done():  # else whoever asked did not wait for it
+        elif not answer.done():  # else the caller did not wait for it
             answer.set_result(frame)
 
     def _must_not_be_late(self, asked: Event, ack: Event) -> None:
@@ -236,7 +236,7 @@ class Socket(Listener):
 def settle(answer: "asyncio.Future[Event]", error: BaseException) -> None:
     if not answer.done():
         answer.set_exception(error)
-        answer.exception()  # whoever did not wait for it misses nothing
+        answer.exception()  # a caller that did not wait for it misses nothing
 
 
 @asynccontextmanager

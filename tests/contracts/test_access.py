@@ -28,7 +28,7 @@ NO_IDS = (
     "9" * 40,
 )
 MIGHT_BE = "2147483648"
-# They tell whoever is not in a chat that he is not, also where there is none: of an id that might be one.
+# They tell a person who is not in a chat so, also where there is none: of an id that might be one.
 TELLING = {("GET", "/history/{chat_id}"), ("POST", "/messages/group/{group_id}")}
 ENDS = {("POST", "/v1/auth/logout"), ("DELETE", "/v1/users/me")}  # nothing could be asked any more
 NO_LIMITS = ("limit=0", "limit=-1", "limit=abc", "limit=1000000000", "limit=", "limit=1.0", "limit=1&limit=2")

@@ -102,7 +102,7 @@ ROOMS = (
         libraries=("asyncpg", "msgspec", "redis", "sqlalchemy"),
         never=(*apps("service"), *EDGES),
     ),
-    # What can be done and by whom: no HTTP and no SQL.
+    # What can be done, and who may: no HTTP and no SQL.
     Room(
         apps("service", "door", "changes", "members"),
         may=(*WORDS, *OWN, *DB, ENTRIES, *REQUIRED),

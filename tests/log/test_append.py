@@ -90,7 +90,7 @@ async def test_one_bad_draft_fails_alone(sql, chat):
 
 
 async def test_a_key_that_comes_twice_in_a_batch_stores_nothing(sql, chat):
-    """Whoever calls sees to it that it does not; if not, the index does."""
+    """The caller prevents that; if not, the index does."""
     with pytest.raises(asyncpg.UniqueViolationError):
         await append(sql, (chat, 1, "c:k", "a"), (chat, 1, "c:k", "a"))
 

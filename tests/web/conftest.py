@@ -17,7 +17,7 @@ from messenger.web.access import streaming
 from messenger.web.app_keys import CONFIG
 from messenger.web.server import Deadlines, Runner, make_runner
 
-# What every answer carries, whoever gives it.
+# What every answer carries, from every place.
 SAFE = {
     "x-content-type-options": "nosniff",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",

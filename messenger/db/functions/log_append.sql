@@ -1,6 +1,6 @@
 -- The group commit: many sends and read marks, one round trip, one commit. Separate statements, because each must see
 -- what the locks before it have made final, and so that locks are always taken in one order: chats by id, members, head.
--- One bad draft never fails its neighbours: each has its own verdict. A key comes once in a batch: whoever calls sees to
+-- One bad draft never fails its neighbours: each has its own verdict. A key comes once in a batch: the caller sees to
 -- it. New messages get the first positions of the batch in the order of their drafts, so `s_id` tells only the old ones.
 create or replace function log_append(
     s_chat bigint[], s_sender bigint[], s_session bigint[], s_key text[], s_operation smallint[], s_text text[],

@@ -1,6 +1,6 @@
 -- The documents that answer a question, in the chats that the asker is in at this moment (null: in all of them), newest
 -- or best first. `needed`: how far the index must have come for the answer to be complete. Null: to the head of the log;
--- when it is not there yet the answer is null, so that whoever asks may wait for it.
+-- when it is not there yet the answer is null, so that the caller may wait for it.
 -- How often something is said decides how it is best looked for, so each question is planned for its own words; the
 -- default price of a page out of turn is that of a turning disk.
 create or replace function search_find(

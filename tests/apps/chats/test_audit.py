@@ -1,4 +1,4 @@
-"""Who let whom into a chat, made them what, and removed them: the audit says it, and nothing that was refused."""
+"""The audit says who added, promoted and removed each member, and nothing that was refused."""
 
 from collections.abc import Awaitable, Callable
 
@@ -10,7 +10,7 @@ Row = tuple[str, str | None, str | None, str]
 
 
 async def story(sql: asyncpg.Connection, chat: str, *people: Person) -> list[Row]:
-    """What was done, by whom, to whom."""
+    """What was done, who did it, and the person it was done to."""
     names = {int(one.user_id): one.name for one in people}
     rows = await sql.fetch("select * from audit where chat_id = $1 order by id", int(chat))
     return [(row["event"], names.get(row["user_id"]), names.get(row["subject_id"]), row["detail"]) for row in rows]

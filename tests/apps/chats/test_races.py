@@ -205,7 +205,7 @@ async def test_a_person_who_is_renamed_while_being_added_is_added_first_or_after
     alice: Person, bob: Person, dsn: str, sql: asyncpg.Connection
 ) -> None:
     chat = await alice.opens_chat("lunch")
-    named = f"select 1 from users where id = {bob.user_id} for key share"  # as whoever adds does
+    named = f"select 1 from users where id = {bob.user_id} for key share"  # as the one who adds does
 
     # Another spelling of the same name is no change of a key, and waits all the same.
     renames = bob.asks("PATCH", "/v1/users/me", {"user_name": "BOB"})

@@ -1,4 +1,4 @@
-"""A test rig without sign-in: everybody reads every chat, and whoever takes part gets an account for it."""
+"""A test rig without sign-in: everybody reads every chat, and a person who takes part gets an account for it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 

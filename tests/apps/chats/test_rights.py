@@ -137,7 +137,7 @@ async def test_every_cell_of_the_table_is_what_happens(table: Table) -> None:
 
 async def test_a_flipped_cell_would_be_noticed(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other way round: every decision is made by the table and by nothing else."""
-    # Whoever may not even remove a member is stopped there.
+    # A person who may not even remove a member is stopped there.
     behind_another = {(action, seat) for action in ("remove_admin", "remove_owner") for seat in ("member", "peer")}
     unmoved = []
     for (action, seat), is_allowed in published().items():

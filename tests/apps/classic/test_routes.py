@@ -1,4 +1,4 @@
-"""The routes of older clients: what they answer, to whom, and that they are the deeds of /v1 in other words."""
+"""The routes of older clients: what they answer to each person, and that they are the deeds of /v1 in other words."""
 
 import asyncio
 from typing import Any

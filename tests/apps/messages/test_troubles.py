@@ -1,4 +1,4 @@
-"""What goes wrong while messages are stored is told to those whom it concerns, and sending goes on."""
+"""What goes wrong while messages are stored is told to their senders, and sending goes on."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""The index follows the log: whenever it is switched on, whoever writes, and from the start again when asked."""
+"""The index follows the log: whenever it is switched on, in every process, and from the start again when asked."""
 
 import asyncio
 

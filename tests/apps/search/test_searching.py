@@ -1,4 +1,4 @@
-"""GET /v1/search: what is found, by whom, in which order; and what is typed can never go wrong."""
+"""GET /v1/search: what each person finds, in which order; and what is typed can never go wrong."""
 
 import asyncio
 from typing import Any

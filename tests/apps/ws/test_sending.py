@@ -217,7 +217,7 @@ async def test_copies_that_leave_in_one_breath_are_one_message_and_overtake_nobo
 
 
 async def test_a_command_that_takes_too_long_is_unknown_and_not_refused(hurried, sql):
-    """Whoever waits behind a lock for ever may be served in the end: no 4xx may say that nothing was done."""
+    """A send that waits behind a lock for ever may be served in the end: no 4xx may say that nothing was done."""
     async with Person.registered(hurried, "alice") as alice:
         lunch = await alice.opens_chat("lunch")
         said = await says(alice, lunch, "pizza?")
