@@ -127,6 +127,13 @@ async def sql(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 # A machine that runs the tests is busy, and PostgreSQL forks for every connection: a second may be too short there.
 driver.CONNECT_TIMEOUT = liveness.PATIENCE = appender.PATIENCE = 5.0
 
+
+@pytest.fixture
+def one_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A send is answered as soon as in earnest: for tests in which the database keeps it waiting."""
+    monkeypatch.setattr(appender, "PATIENCE", 1.0)
+
+
 # Timing is measured in proof/bench and never asserted in a test.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")

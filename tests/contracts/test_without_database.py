@@ -22,6 +22,8 @@ from tests.contract import CONTRACT
 from tests.contracts.test_rights import OF_NOTHING, ROWS, VERBS, Operation, Stage, stage
 from tests.sockets import SOON, Refused, Socket, knocks
 
+pytestmark = pytest.mark.usefixtures("one_second")
+
 __all__ = ["stage"]
 
 PATIENCE = 60.0  # for some hundred answers on a busy machine

@@ -16,6 +16,8 @@ from proof.lab.waiting import happens
 from tests.actors import Person, Server
 from tests.conftest import configured
 
+pytestmark = pytest.mark.usefixtures("one_second")
+
 Serve = Callable[[str], Awaitable[Server]]
 
 

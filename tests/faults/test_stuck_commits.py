@@ -21,6 +21,8 @@ from tests.actors import Person, Server
 from tests.conftest import configured
 from tests.sockets import SOON, Refused, Socket
 
+pytestmark = pytest.mark.usefixtures("one_second")
+
 
 @pytest.fixture
 async def postgres(tmp_path: Path) -> AsyncIterator[Postgres]:

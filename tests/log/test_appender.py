@@ -14,6 +14,8 @@ from messenger.log import appender
 from messenger.log.appender import Appender, Queued, take_batch
 from proof.lab.waiting import happens
 
+pytestmark = pytest.mark.usefixtures("one_second")
+
 SOON = 20.0
 TROUBLE = "select 1 / 0"
 

@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from messenger.log.append import append
 
 from messenger.apps.chats import door, service
 from messenger.db.database import Database
 from messenger.errors import ChatNotFound, Forbidden, GroupNotFound, UserNotFound
 from messenger.identity import Identity, SessionId, UserId
+from messenger.log.store import append
 from tests.actors import Person
 
 pytestmark = pytest.mark.usefixtures("floors_are_true")

@@ -19,6 +19,8 @@ from tests.actors import Person, Server
 from tests.conftest import configured
 from tests.sockets import SOON, Refused
 
+pytestmark = pytest.mark.usefixtures("one_second")
+
 ROUNDS = 5
 
 

@@ -14,6 +14,8 @@ from tests.actors import Person, Server
 from tests.apps.talk import says
 from tests.sockets import SOON, Refused
 
+pytestmark = pytest.mark.usefixtures("one_second")
+
 
 def sends(server: Server, person: Person, *messages: tuple[str, str]) -> list["asyncio.Task[Any]"]:
     """(chat, text): all of them in one turn of the loop, past the edge that would refuse some of the texts."""
