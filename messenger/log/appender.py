@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 MOST_IN_BATCH = 100
 ENOUGH = 32  # drafts that share a commit; more of them make it hardly cheaper
-LINGER, LONGEST_LINGER = 0.5, 0.001  # of the last commit's time, and in seconds at most
+LINGER, LONGEST_LINGER = 0.5, 0.001  # after a batch: half of the time it took, and never more than a millisecond
 MOST_WAITING = 20_000
 PATIENCE = 1.0  # a draft is answered within a second, whatever the database does (its key makes another try safe)
 LOCKED_PATIENCE = 10.0  # for drafts of a chat that another application keeps locked
@@ -41,9 +41,10 @@ PLANS = {
     "jit": "off",
     "statement_timeout": "5s",
 }
-# Which chats are not locked, and whether commits hang (a synchronous standby is frozen): then the locks are our own.
-FREE = """
-    select array(select id from chats where id = any($1) order by id for no key update skip locked) as chats,
+# Which chats are locked, and whether commits hang (a synchronous standby is frozen): then the locks are our own.
+LOCKED = """
+    with free as (select id from chats where id = any($1) order by id for no key update skip locked)
+    select array(select id from chats where id = any($1) and id not in (select id from free)) as chats,
            exists(select from pg_stat_activity
                    where datname = current_database() and wait_event = 'SyncRep'
                      and query_start < clock_timestamp() - interval '250 ms') as is_stuck
@@ -190,21 +191,26 @@ class Appender(Queue[D]):
         loop = asyncio.get_running_loop()
         draft.due = loop.time() + (PATIENCE if queue is self else LOCKED_PATIENCE)
         queue.waiting.append(draft)
-        if self._sweep is None:
-            self._sweep = loop.call_at(draft.due, self._refuse_overdue)
+        if self._sweep is None or self._sweep.when() > draft.due:
+            self._check_overdue_at(draft.due)
         self._news.set()
+
+    def _check_overdue_at(self, when: float) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
+        self._sweep = asyncio.get_running_loop().call_at(when, self._refuse_overdue)
 
     def _refuse_overdue(self) -> None:
         """Called by one timer for all drafts: once a second while they are answered in time."""
         loop = asyncio.get_running_loop()
         now, timer, self._sweep = loop.time(), self._sweep, None
         if timer is not None and now - timer.when() > LATE:
-            self._sweep = loop.call_later(SWEEP, self._refuse_overdue)
-            return
+            return self._check_overdue_at(now + SWEEP)
         dues = [queue.refuse_overdue(now) for queue in (self, *self._locked.values())]
         next_due = min((due for due in dues if due is not None), default=None)
         if next_due is not None:
-            self._sweep = loop.call_at(max(next_due, now + SWEEP), self._refuse_overdue)
+            self._check_overdue_at(max(next_due, now + SWEEP))
+        return None
 
     async def _run(self) -> None:
         while True:
@@ -241,7 +247,7 @@ class Appender(Queue[D]):
     async def _recover(self, batch: Sequence[D], error: Exception) -> None:
         if isinstance(error, asyncpg.LockNotAvailableError):
             try:
-                row = await self._connection.row(FREE, sorted({draft.chat_id for draft in batch}))
+                row = await self._connection.row(LOCKED, sorted({draft.chat_id for draft in batch}))
             except Exception as other:
                 error = other
             else:
@@ -250,13 +256,12 @@ class Appender(Queue[D]):
                     return
         await super()._recover(batch, error)
 
-    def _set_aside(self, batch: Sequence[D], free: frozenset[int]) -> None:
+    def _set_aside(self, batch: Sequence[D], locked: frozenset[int]) -> None:
         """Drafts of chats that another application has locked get a queue per chat; the others are written at once."""
-        locked = [draft for draft in batch if draft.chat_id not in free]
-        self.put_back([draft for draft in batch if draft.chat_id in free])
-        for chat_id in {draft.chat_id for draft in locked}:
+        self.put_back([draft for draft in batch if draft.chat_id not in locked])
+        for chat_id in locked:
             queue = Queue(self._owner, self._new_connection("2s"))
-            queue.waiting.extend(draft for draft in locked if draft.chat_id == chat_id and not draft.is_answered)
+            queue.waiting.extend(draft for draft in batch if draft.chat_id == chat_id and not draft.is_answered)
             queue.waiting.extend(self.take_chat(chat_id))  # they must not overtake those
             for draft in queue.waiting:
                 draft.due += LOCKED_PATIENCE - PATIENCE

@@ -102,7 +102,7 @@ class Hub:
     def end_sessions(self, ended: Collection[int]) -> None:
         for listener in self.listeners():
             if listener.session_id in ended:
-                listener.session_ended()
+                self._tell(listener, listener.session_ended)
 
     def listeners(self) -> tuple[Listener, ...]:
         return tuple(self._chats_of)

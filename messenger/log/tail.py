@@ -13,7 +13,7 @@ import msgspec
 
 from messenger.db.connection import ConnectionLost, ReconnectingConnection
 from messenger.errors import Unavailable
-from messenger.log.entries import Entry, Listener, Render, encode
+from messenger.log.entries import Entry, Fields, Listener, Render, encode
 from messenger.log.hub import Hub
 from messenger.log.recent import Recent
 
@@ -185,9 +185,21 @@ class Tail:
         for entry in entries:
             by_kind.setdefault(entry.kind, []).append(entry)
         for kind, some in by_kind.items():
-            for entry, fields in zip(some, await self._render(kind, some), strict=True):
+            for entry, fields in zip(some, await self._rendered(kind, some), strict=True):
                 if fields is not None:
                     entry.event = encode(kind, self.epoch, entry.position, entry.chat_id, fields)
+
+    async def _rendered(self, kind: str, entries: Sequence[Entry]) -> Sequence[Fields]:
+        """An entry that its sub-app cannot render has no event; the log goes on behind it."""
+        try:
+            return await self._render(kind, entries)
+        except Unavailable:
+            raise
+        except Exception:
+            if len(entries) > 1:
+                return [fields for entry in entries for fields in await self._rendered(kind, [entry])]
+            log.exception("an entry cannot be rendered kind=%s position=%s", kind, entries[0].position)
+            return [None]
 
     def _publish_early(self) -> None:
         while self._early:

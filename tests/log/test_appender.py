@@ -110,10 +110,8 @@ async def test_an_error_that_nobody_expected_is_its_drafts_and_the_appender_goes
     assert (lost, after) == ([InternalError.__name__] * 2, ["stored"])
 
 
-async def test_a_draft_whose_batch_hangs_is_told_so_while_it_goes_on_and_what_waited_is_never_written(
-    book, sql, dsn, monkeypatch
-):
-    monkeypatch.setattr("messenger.db.connection.STATEMENT_TIMEOUT", 3600.0)
+async def hold_up_batches(sql, dsn) -> asyncpg.Connection:
+    """Every batch hangs until this connection is closed."""
     await sql.execute(
         "create function wait() returns trigger language plpgsql as 'begin set local lock_timeout = 0;"
         " perform pg_advisory_xact_lock(1); return new; end'"
@@ -121,6 +119,31 @@ async def test_a_draft_whose_batch_hangs_is_told_so_while_it_goes_on_and_what_wa
     await sql.execute("create trigger wait before insert on said for each row execute function wait()")
     stranger = await asyncpg.connect(dsn)
     await stranger.execute("select pg_advisory_lock(1)")
+    return stranger
+
+
+async def test_a_draft_has_its_second_also_while_a_locked_chat_has_more_time(book, sql, dsn, monkeypatch):
+    monkeypatch.setattr("messenger.db.connection.STATEMENT_TIMEOUT", 3600.0)
+    monkeypatch.setattr(appender, "LOCKED_PATIENCE", 3600.0)
+    locking = await asyncpg.connect(dsn)
+    await locking.execute("begin; select 1 from chats where id = 1 for update")
+    locked = book.say("1")
+    await happens(lambda: asyncio.sleep(0, bool(book.appender._locked)), "a chat that waits apart", SOON)
+    await asyncio.sleep(appender.PATIENCE + appender.LATE)  # the overdue are looked for, and none is found
+    stranger = await hold_up_batches(sql, dsn)
+
+    hanging = await verdicts(book.say("a", chat_id=2))
+
+    await stranger.close()
+    await locking.close()
+    assert (hanging, await verdicts(locked)) == ([Unavailable.__name__], ["stored"])
+
+
+async def test_a_draft_whose_batch_hangs_is_told_so_while_it_goes_on_and_what_waited_is_never_written(
+    book, sql, dsn, monkeypatch
+):
+    monkeypatch.setattr("messenger.db.connection.STATEMENT_TIMEOUT", 3600.0)
+    stranger = await hold_up_batches(sql, dsn)
 
     told = book.say("a", "b")
     await happens(lambda: asyncio.sleep(0, bool(book.batches)), "the batch", SOON)

@@ -183,7 +183,7 @@ class Dead(Deaf):
         raise ValueError
 
 
-@pytest.mark.parametrize("what", ["an entry", "the end of the session", "another log"])
+@pytest.mark.parametrize("what", ["an entry", "the end of the session", "sessions that ran out", "another log"])
 def test_a_listener_that_cannot_be_ended_keeps_nobody_from_being_told(hub, what):
     ears = [Dead(1), Ear(1), Dead(1), Ear(1)]
     for ear in ears:
@@ -194,6 +194,8 @@ def test_a_listener_that_cannot_be_ended_keeps_nobody_from_being_told(hub, what)
         hub.publish(said(1))
     elif what == "another log":
         hub.restart(0)
+    elif what == "sessions that ran out":
+        hub.end_sessions({1})
     else:
         hub.publish(Entry(1, "session_revoked", None, 1, subject_id=1))
 

@@ -11,7 +11,7 @@ import pytest
 
 from messenger.db.connection import ReconnectingConnection
 from messenger.errors import Unavailable
-from messenger.log.entries import Entry
+from messenger.log.entries import Entry, Render
 from messenger.log.hub import Hub
 from messenger.log.tail import Tail
 
@@ -35,20 +35,10 @@ class Ear:
         raise AssertionError
 
 
-async def test_while_the_database_is_away_entries_wait_and_nobody_calls_it_a_mistake(
-    dsn: str, sql: asyncpg.Connection, caplog: pytest.LogCaptureFixture
-) -> None:
-    tries = 0
-
-    async def render(kind: str, entries: Sequence[Entry]) -> list[Any]:
-        nonlocal tries
-        tries += 1
-        if tries < 3:
-            raise Unavailable
-        return [{} for _ in entries]
-
-    line, hub, ear = ReconnectingConnection(dsn), Hub(), Ear()
-    tail = Tail(line, hub, render)
+async def followed(dsn: str, sql: asyncpg.Connection, hub: Hub, ear: Ear, render: Render) -> int:
+    """Two entries are written and followed; the position of the second."""
+    connection = ReconnectingConnection(dsn)
+    tail = Tail(connection, hub, render)
     hub.attach(ear)
     hub.admit(ear, [7], 0)
     await tail.start()
@@ -61,7 +51,39 @@ async def test_while_the_database_is_away_entries_wait_and_nobody_calls_it_a_mis
         await tail.reach(last)
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
-    line.close()
+    connection.close()
+    return int(last)
+
+
+async def test_an_entry_that_cannot_be_rendered_stops_neither_the_others_nor_the_log(
+    dsn: str, sql: asyncpg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def render(kind: str, entries: Sequence[Entry]) -> list[Any]:
+        if any(entry.position % 2 for entry in entries):
+            raise ValueError("an odd position")
+        return [{} for _ in entries]
+
+    ear = Ear()
+    last = await followed(dsn, sql, Hub(), ear, render)
+
+    assert ear.heard == [position for position in (last - 1, last) if position % 2 == 0]
+    assert len([record for record in caplog.records if "cannot be rendered" in record.message]) == 1
+
+
+async def test_while_the_database_is_away_entries_wait_and_nobody_calls_it_a_mistake(
+    dsn: str, sql: asyncpg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries = 0
+
+    async def render(kind: str, entries: Sequence[Entry]) -> list[Any]:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise Unavailable
+        return [{} for _ in entries]
+
+    ear = Ear()
+    last = await followed(dsn, sql, Hub(), ear, render)
 
     assert (tries, ear.heard) == (3, [last - 1, last])
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []

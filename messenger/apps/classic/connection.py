@@ -175,23 +175,39 @@ class ClassicConnection:
 
     async def _handle(self, raw: bytes) -> None:
         """One frame after the other; what is refused leaves the socket open."""
+        is_charged = False
         try:
             frame = parse(raw)
             verb = verb_of(frame, self._dialect.field)
             run = self._dialect.verbs.get(verb)
-            if self._limit is not None and (run is None or action_of(run) != "send"):
-                await self._limit.enter(self._asker.me.user_id)
             if run is None:
                 raise unknown(self._dialect.field, verb)
+            if action_of(run) != "send":
+                is_charged = True
+                await self._charge()
             async with asyncio.timeout(self._pace.command):
                 await run(self._asker, frame)
         except MessengerError as refusal:
-            self._refuse(refusal)
+            self._refuse(refusal if is_charged else await self._charged(refusal))
         except TimeoutError:
             self._refuse(Unavailable("This took too long; whether it was done is not known."))
         except Exception:
             log.exception("a frame failed user=%s", self._asker.me.user_id)
             self._refuse(InternalError())
+
+    async def _charge(self) -> None:
+        if self._limit is not None:
+            await self._limit.enter(self._asker.me.user_id)
+
+    async def _charged(self, refusal: MessengerError) -> MessengerError:
+        """A frame that is refused before it cost anything, as a send without text, costs as much as any other."""
+        if isinstance(refusal, TooManyRequests) or refusal.status >= InternalError.status:
+            return refusal
+        try:
+            await self._charge()
+        except TooManyRequests as error:
+            return error
+        return refusal
 
     def _refuse(self, refusal: MessengerError) -> None:
         self._outbox.put(views.error(refusal))

@@ -125,7 +125,7 @@ async def read_outgoing(request: web.Request) -> Outgoing:
     body: dict[str, Any] = parse(await read_bytes(request))
     header = request.headers.get("Idempotency-Key")
     if header is not None:
-        if body.get("client_id") not in {None, header}:
+        if body.get("client_id") not in (None, header):
             raise BadParameters("Idempotency-Key and client_id are the same thing; they differ here.")
         body["client_id"] = header
     sent = convert(body, NewMessage)

@@ -1,6 +1,6 @@
 -- Takes up to `most` drafts out of the inbox and appends them in the same transaction. Chats that a stranger keeps
 -- locked are left for the next time, and so is the second of two drafts with one key. Answers the last position, or
--- null when there was nothing to do.
+-- null when nothing was appended.
 create or replace function log_drain_inbox(most int) returns bigint language plpgsql as $$
 declare
     d_id bigint[]; d_chat bigint[]; d_sender bigint[]; d_key text[]; d_text text[]; d_reply bigint[];
@@ -11,7 +11,8 @@ begin
         return null;  -- one taker at a time keeps the order
     end if;
     select array_agg(x.id) into free
-      from (select c.id from chats c where c.id in (select i.chat_id from inbox_drafts i)
+      from (select c.id from chats c
+             where c.id in (select i.chat_id from inbox_drafts i group by i.chat_id order by min(i.id) limit 2 * most)
              order by c.id for no key update skip locked) x;
     with taken as (
         delete from inbox_drafts i

@@ -7,7 +7,7 @@ from typing import Protocol
 class Wire(Protocol):
     """May lose anything: the tail finds by itself what a wire does not bring."""
 
-    rung: int  # doorbells sent, or to be sent if another process listened
+    rung: int  # doorbells sent; where nobody else can listen, the times that the log grew
     heard: int  # doorbells of other processes; the rest of those were lost
 
     async def start(self, ring: Callable[[int], None], note: Callable[[bytes], None]) -> None: ...

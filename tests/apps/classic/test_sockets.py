@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from contextlib import AsyncExitStack
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -61,6 +62,15 @@ async def test_what_is_said_once_a_socket_is_open_reaches_it_however_late_it_joi
 
         assert (await his.hears())["text"] == (await room.hears())["text"] == "after"
     await asyncio.gather(*busy)
+
+
+@pytest.mark.parametrize("frame", [{"type": "new_message", "chat_id": 1, "text": ""}, {"no": "verb"}])
+async def test_frames_that_store_nothing_cost_as_much_as_any_other(start, alice: Person, frame: dict[str, Any]) -> None:
+    async with all_chats(alice, await start(THROTTLE_DEFAULT="20/1s")) as socket:
+        for _ in range(200):
+            await socket.says(**frame)
+
+        assert await socket.closes() == 4002
 
 
 async def test_an_author_is_told_of_every_message_that_somebody_has_read(

@@ -62,6 +62,7 @@ async def test_what_cannot_be_said_is_refused_and_not_stored(alice, sql):
     assert (await alice.post(path, {"text": "a", "reply_to": 999999})).code == "message-not-found"
     header = {"Idempotency-Key": "h"}
     assert (await alice.post(path, {"text": "a", "client_id": "b"}, headers=header)).code == "bad-parameters"
+    assert (await alice.post(path, {"text": "a", "client_id": ["b"]}, headers=header)).code == "bad-parameters"
     assert (await alice.post(path, {"text": "a", "operation_id": 1}, headers=header)).code == "bad-parameters"
     assert (await alice.post(path, {"text": "a"}, headers={"Idempotency-Key": "k" * 65})).code == "bad-parameters"
     assert await sql.fetchval("select count(*) from messages") == 1
