@@ -30,7 +30,7 @@ MEMBERS: frozenset[EffectiveRole] = frozenset({"owner", "admin", "member"})
 EVERYBODY: frozenset[EffectiveRole] = frozenset({"owner", "admin", "member", "peer"})
 
 RIGHTS: Mapping[Action, frozenset[EffectiveRole]] = {
-    "read": EVERYBODY,  # and to write, which every send asks of the member's row itself
+    "read": EVERYBODY,  # and write: log_append finds the member's row, and nobody is asked here
     "mute": EVERYBODY,
     # A direct chat belongs to its two people for good; there is one per pair.
     "take_name": MEMBERS,

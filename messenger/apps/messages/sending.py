@@ -73,7 +73,7 @@ class Draft(Queued):
     answer: Answer
     origin: Origin | None = None
     key: str = ""
-    copy_id: int | None = None  # tells the copies that share a client's key apart; None: no key, no copies
+    copy_id: int | None = None  # tells whether this copy or another one with its key was stored
     is_acked: bool = False
     watcher: "asyncio.Future[None] | None" = None
 

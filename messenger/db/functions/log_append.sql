@@ -1,7 +1,8 @@
 -- The group commit: many sends and read marks, one round trip, one commit. Separate statements, because each must see
 -- what the locks before it have made final, and so that locks are always taken in one order: chats by id, members, head.
 -- One bad draft never fails its neighbours: each has its own verdict. A key comes once in a batch: the caller sees to
--- it. New messages get the first positions of the batch in the order of their drafts, so `s_id` tells only the old ones.
+-- it. New messages get the first positions of the batch in the order of their drafts: the caller counts them, `s_id` has
+-- only those of repeats.
 create or replace function log_append(
     s_chat bigint[], s_sender bigint[], s_session bigint[], s_key text[], s_operation smallint[], s_text text[],
     s_reply bigint[],
@@ -31,7 +32,7 @@ declare
     entries int := 0;
     base bigint;
 begin
-    -- 1. The chats, in id order. NO KEY: a stranger's foreign key to a chat must not stop the server.
+    -- 1. The chats, in id order. NO KEY, so that another application's foreign key to a chat does not stop the server.
     perform 1 from chats c where c.id = any (s_chat || r_chat) order by c.id for no key update;
 
     -- 2. Rights, repeats and numbers, in statements that are younger than the locks. What few drafts have (an operation,
@@ -142,7 +143,8 @@ begin
                  group by v.chat) t;
     end if;
 
-    -- 4. Floors that nobody holds any more rise: one scan of the members per rise, not per mark.
+    -- 4. A chat's floor is the lowest read marker of its members (floor_seq) and how many stand there (floor_count).
+    -- Floors without anybody left rise: one scan of the members per rise, not per mark.
     if g_chat is not null then
         select array_agg(c.id), array_agg(coalesce(x.lowest, c.floor_seq)), array_agg(coalesce(x.standing, c.floor_count - g.n)),
                array_agg(c.read_seq), array_agg(case when x.present > 1 then greatest(c.read_seq, x.lowest) else c.read_seq end)
