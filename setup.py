@@ -69,7 +69,7 @@ setup(
     extras_require={
         "dev": [
             "hypothesis>=6.170",
-            "jsonschema>=4.26",
+            "jsonschema-rs>=0.60",
             "mypy>=2.4",
             "openapi-spec-validator>=0.8",
             "pre-commit>=4",

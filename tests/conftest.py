@@ -41,6 +41,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[OWNED] = os.environ[FOLDER]
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each core: half of the time a test waits for processes and databases."""
+    return 2 * (os.cpu_count() or 1)
+
+
 def memory() -> str | None:
     """Where files cost no disk: a database of its own for every test is copied there in half the time."""
     try:

@@ -6,13 +6,13 @@ path, a method that a path lacks) may only be refused, in one of the ways that h
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft7Validator, Draft202012Validator
 
 SWAGGER = Path(__file__).parents[1] / "swagger.yml"
 METHODS = frozenset({"get", "put", "post", "delete", "patch"})
@@ -128,8 +128,17 @@ class Answer:
 
 
 def _judge(where: str, validator: Draft202012Validator, value: Any) -> None:
-    for error in validator.iter_errors(value):
-        raise AssertionError(f"{where}{error.json_path[1:]}: {error.message[:300]}")
+    complaint = complaints(validator, value)
+    assert not complaint, f"{where}{complaint}"
+
+
+def complaints(validator: Draft202012Validator | Draft7Validator, value: Any) -> str:
+    """Each place that is not as described, and why."""
+    return "; ".join(f"{_place(error.instance_path)}: {error.message[:300]}" for error in validator.iter_errors(value))
+
+
+def _place(path: Iterable[str | int]) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
 
 
 def _media(headers: Mapping[str, str]) -> str:

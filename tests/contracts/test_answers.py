@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 from multidict import CIMultiDict
 
 from tests.contract import CONTRACT, POLICY, SAFETY
