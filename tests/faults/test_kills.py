@@ -42,13 +42,18 @@ async def test_what_was_acknowledged_survives_every_kill_and_nothing_is_doubled(
         for number in range(KILLS):
             what, kill, hit = kills(cluster, pair)[number % 3]
 
-            async def keep_sending(sender: Client, most: int) -> None:
-                for _ in range(most):
+            struck = asyncio.Event()
+
+            async def keep_sending(sender: Client, struck: asyncio.Event = struck) -> None:
+                """Two messages, and more until somebody was killed."""
+                sent = 0
+                while sent < 2 or not struck.is_set():
                     await send_until_known(sender, pair, choice.choice(chats), journal, choice)
+                    sent += 1
 
             before = journal.acked
             sends = await stack.enter_async_context(
-                running(*(keep_sending(choice.choice(senders), 2) for _ in range(SENDS // 2)))
+                running(*(keep_sending(choice.choice(senders)) for _ in range(SENDS // 2)))
             )
 
             async def is_under_way(before: int = before) -> bool:
@@ -57,6 +62,7 @@ async def test_what_was_acknowledged_survives_every_kill_and_nothing_is_doubled(
             await happens(is_under_way, "many sends in flight", 10)
             assert journal.in_flight >= IN_FLIGHT
             kill()
+            struck.set()
             took.setdefault(what, []).append(await recovery(reader, hit, chats[0]))
             await asyncio.gather(*sends)
             assert journal.in_flight == 0
