@@ -12,7 +12,7 @@ def number(value: float | None) -> str:
     if value is None:
         return "-"
     if abs(value) >= 1000:
-        return f"{value:,.0f}".replace(",", " ")
+        return f"{value:,.0f}"
     if abs(value) >= 100:
         return f"{value:.0f}"
     return f"{value:.3g}"
