@@ -132,18 +132,9 @@ def verdicts(results: Results) -> str:
     for one in judge(results):
         goal = one.goal
         sign = "≥" if goal.is_floor else "≤"
-        rows.append(
-            [
-                goal.says,
-                spread(one.values),
-                spread(one.by_cpu),
-                f"{sign} {goal.now}" if goal.now is not None else "-",
-                one.verdict(goal.now),
-                f"{sign} {goal.later}" if goal.later is not None else "-",
-                one.verdict(goal.later),
-            ]
-        )
-    return table(["goal", "ratio", "by CPU", "now", "", "next", ""], rows)
+        steps = [f"{sign} {step} {one.verdict(step)}" if step is not None else "-" for step in (goal.now, goal.later)]
+        rows.append([goal.says, spread(one.values), spread(one.by_cpu), *steps])
+    return table(["goal", "ratio", "by CPU", "now", "next"], rows)
 
 
 def everything(results: Results) -> str:
