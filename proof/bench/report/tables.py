@@ -38,6 +38,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(head), rule, *(line(row) for row in rows)])
 
 
+def verdicts_of(claims: Iterable[tuple[str, str, bool]]) -> str:
+    return "\n".join(f"- {claim}: {said}; {'holds' if holds else 'missed'}" for claim, said, holds in claims)
+
+
 Cell = Callable[[Results, str], str]  # of a figure by its key
 
 
