@@ -112,11 +112,9 @@ class ServerSettings:
     keepalive: int = setting("GUNICORN_KEEPALIVE", 75, "Seconds an idle HTTP connection is kept", at_least=1)
     backlog: int = setting("GUNICORN_BACKLOG", 2048, "Connections waiting to be accepted", at_least=1)
     trusted_proxies: tuple[str, ...] = setting(
-        "TRUSTED_PROXIES", (), "Comma list of addresses or networks whose X-Forwarded-For is believed"
+        "TRUSTED_PROXIES", (), "Addresses, networks whose X-Forwarded-For is believed"
     )
-    cors_origins: tuple[str, ...] = setting(
-        "CORS_ORIGINS", (), "Comma list of other origins whose pages may call with cookies"
-    )
+    cors_origins: tuple[str, ...] = setting("CORS_ORIGINS", (), "Other origins whose pages may call with cookies")
 
 
 @dataclass(frozen=True)
@@ -125,13 +123,13 @@ class DatabaseSettings:
     direct_url: SecretUrl = setting(
         "DATABASE_DIRECT_URL", SecretUrl(), "The same database past pgbouncer, for LISTEN and migrations"
     )
-    hosts: str = setting("POSTGRES_HOSTS", "", "Comma list of host[:port], instead of DATABASE_URL")
+    hosts: str = setting("POSTGRES_HOSTS", "", "host[:port],… instead of DATABASE_URL")
     user: str = setting("POSTGRES_USER", "messenger", "User for POSTGRES_HOSTS")
     password: Secret = setting("POSTGRES_PWD", Secret(), "Password for POSTGRES_HOSTS")
     name: str = setting("POSTGRES_DB", "messenger", "Database for POSTGRES_HOSTS")
     pool_size: int = setting("DB_POOL_SIZE", 10, "Connections of each worker", at_least=1)
     migrate_on_start: bool | None = setting(
-        "MIGRATE_ON_START", None, "true: migrate at start; unset: only the private PostgreSQL"
+        "MIGRATE_ON_START", None, "Migrate at start; unset: only private PostgreSQL"
     )
     bin_dir: Path | None = setting("POSTGRES_BIN", None, "Folder of private PostgreSQL's programs")
 
@@ -165,7 +163,7 @@ class AuthSettings:
         "SECRET_KEY", Secret(), "Comma list of Fernet keys; the first encrypts; none: DATA_DIR/secrets, made once"
     )
     cookie_secure: bool | None = setting(
-        "COOKIE_SECURE", None, "true: session cookie over TLS only; unset: with MODE=production"
+        "COOKIE_SECURE", None, "Session cookie over TLS only; unset: with MODE=production"
     )
     password_min_length: int = setting(
         "PASSWORD_MIN_LENGTH", 4, "Shortest password taken; 8 or more advised", at_least=1
@@ -211,7 +209,7 @@ class Config:
             *("health", "docs", "metrics", "auth", "throttling", "chats", "messages", "search"),
             *("ws", "events", "presence", "classic", "cache"),
         ),
-        "Comma list of sub-apps; others are not imported",
+        "Sub-apps; others are not imported",
     )
     data_dir: Path = setting(
         "DATA_DIR", Path("~/.local/share/messenger"), "Private PostgreSQL, keys and logs ($XDG_DATA_HOME counts)"
@@ -219,9 +217,7 @@ class Config:
     wire: str = setting("WIRE", "auto", "Doorbells between processes: auto, none, postgres or redis")
     operation_id_window: int = setting("OPERATION_ID_WINDOW", 300, "Seconds an operation_id is remembered", at_least=1)
     max_sockets_per_user: int = setting("MAX_SOCKETS_PER_USER", 20, "Sockets one person may hold", at_least=1)
-    log_retention_days: int = setting(
-        "LOG_RETENTION_DAYS", 30, "Days that all but messages can be replayed", at_least=1
-    )
+    log_retention_days: int = setting("LOG_RETENTION_DAYS", 30, "Days of replay for all but messages", at_least=1)
     search_delay: int = setting(
         "SEARCH_DELAY", 0, "Seconds before and after a search task, to watch its states", at_least=0
     )
@@ -232,7 +228,7 @@ class Config:
     rmq_url: SecretUrl = setting(
         "RMQ_URL",
         SecretUrl(),
-        "RabbitMQ, if any: messenger-consumer does search tasks, not messenger-api",
+        "RabbitMQ, if any: messenger-consumer does search tasks",
     )
     cache_type: str = setting("CACHE_TYPE", "memory", "Pages are kept in memory (of each worker) or redis (shared)")
     server: ServerSettings = group(ServerSettings, "Server")

@@ -8,13 +8,13 @@ HEAD_OF_PAGE = """\
 # Settings
 
 Read once at start. In falling order: flags of `messenger-api`, the environment, `NAME_FILE` (a file with the value,
-for secrets), `.env` in the current folder, the default. `messenger-api --print-config` shows every value and its
-source; secrets, and passwords inside addresses, are masked. A bad value is refused by name with what was expected;
-a misspelt name gets a "did you mean". More on [limits](decisions/007-limits-without-a-round-trip.md) and
+for secrets), `.env` in the current folder, the default. Lists have commas. `messenger-api --print-config` shows every
+value and its source; secrets, and passwords inside addresses, are masked. A bad value is refused by name with what was
+expected; a misspelt name gets a "did you mean". More on [limits](decisions/007-limits-without-a-round-trip.md) and
 [kept pages](decisions/005-answers-from-memory.md). `make docs` writes this page.
 """
 HEAD_OF_SAMPLE = """\
-# Every setting with its default. Copy to .env and uncomment what should differ.
+# Every setting with its default; lists have commas. Copy to .env and uncomment what should differ.
 # NAME_FILE=/path works for each of them: the value is then read from that file. `make docs` writes this file.
 """
 ROOT = Path(__file__).parents[2]
