@@ -102,40 +102,36 @@ def default_data_dir(environ: Mapping[str, str]) -> Path:
 
 @dataclass(frozen=True)
 class ServerSettings:
-    host: str = setting("HOST", "0.0.0.0", "Address to listen on; 127.0.0.1 when MODE=dev and HOST is unset")
+    host: str = setting("HOST", "0.0.0.0", "Address to listen on; unset with MODE=dev: 127.0.0.1")
     port: int = setting("PORT", 8080, "Port to listen on", at_least=1)
     workers_num: int = setting("WORKERS_NUM", 1, "Worker processes; one per core at most", at_least=1)
     graceful_timeout: int = setting(
-        "GUNICORN_GRACEFUL_TIMEOUT", 10, "Seconds that requests in flight have to finish at a stop", at_least=1
+        "GUNICORN_GRACEFUL_TIMEOUT", 10, "Seconds for requests in flight at a stop", at_least=1
     )
-    timeout: int = setting(
-        "GUNICORN_TIMEOUT", 30, "Seconds without a sign of life before a worker is replaced", at_least=1
-    )
+    timeout: int = setting("GUNICORN_TIMEOUT", 30, "Seconds until a silent worker is replaced", at_least=1)
     keepalive: int = setting("GUNICORN_KEEPALIVE", 75, "Seconds an idle HTTP connection is kept", at_least=1)
-    backlog: int = setting("GUNICORN_BACKLOG", 2048, "Connections that may wait to be accepted", at_least=1)
+    backlog: int = setting("GUNICORN_BACKLOG", 2048, "Connections waiting to be accepted", at_least=1)
     trusted_proxies: tuple[str, ...] = setting(
-        "TRUSTED_PROXIES", (), "Addresses or networks whose X-Forwarded-For is believed (comma list)"
+        "TRUSTED_PROXIES", (), "Addresses, networks whose X-Forwarded-For is believed"
     )
-    cors_origins: tuple[str, ...] = setting(
-        "CORS_ORIGINS", (), "Other origins whose pages may call with cookies (comma list)"
-    )
+    cors_origins: tuple[str, ...] = setting("CORS_ORIGINS", (), "Other origins whose pages may call with cookies")
 
 
 @dataclass(frozen=True)
 class DatabaseSettings:
-    url: SecretUrl = setting("DATABASE_URL", SecretUrl(), "PostgreSQL to use; none: a private one in DATA_DIR")
+    url: SecretUrl = setting("DATABASE_URL", SecretUrl(), "Address of PostgreSQL; none: a private one in DATA_DIR")
     direct_url: SecretUrl = setting(
         "DATABASE_DIRECT_URL", SecretUrl(), "The same database past pgbouncer, for LISTEN and migrations"
     )
-    hosts: str = setting("POSTGRES_HOSTS", "", "host[:port], several with commas, instead of DATABASE_URL")
+    hosts: str = setting("POSTGRES_HOSTS", "", "host[:port],… instead of DATABASE_URL")
     user: str = setting("POSTGRES_USER", "messenger", "User for POSTGRES_HOSTS")
     password: Secret = setting("POSTGRES_PWD", Secret(), "Password for POSTGRES_HOSTS")
     name: str = setting("POSTGRES_DB", "messenger", "Database for POSTGRES_HOSTS")
     pool_size: int = setting("DB_POOL_SIZE", 10, "Connections of each worker", at_least=1)
     migrate_on_start: bool | None = setting(
-        "MIGRATE_ON_START", None, "Bring the schema up at start; unset: only with the private PostgreSQL"
+        "MIGRATE_ON_START", None, "Migrate at start; unset: only private PostgreSQL"
     )
-    bin_dir: Path | None = setting("POSTGRES_BIN", None, "Folder of the private PostgreSQL's programs")
+    bin_dir: Path | None = setting("POSTGRES_BIN", None, "Folder of private PostgreSQL's programs")
 
     @property
     def is_private(self) -> bool:
@@ -154,20 +150,20 @@ class DatabaseSettings:
 
 @dataclass(frozen=True)
 class AuthSettings:
-    header: str = setting("AUTH_HEADER", "Authorization", "Header that carries the credential")
+    header: str = setting("AUTH_HEADER", "Authorization", "Header with the credential")
     token_type: str = setting("AUTH_TOKEN_TYPE", "session_id", "Word before a session id in that header")
     token_lifetime: int = setting("SESSION_LIFETIME", 3600, "Seconds an unused session lives", at_least=1)
     access_token_ttl: int = setting("ACCESS_TOKEN_TTL", 600, "Seconds a bearer token lives", at_least=1)
     refresh_token_ttl: int = setting("REFRESH_TOKEN_TTL", 1209600, "Seconds a refresh token lives", at_least=1)
     max_sessions_per_user: int = setting(
-        "MAX_SESSIONS_PER_USER", 20, "Sessions one person may hold; a login beyond ends the idlest", at_least=1
+        "MAX_SESSIONS_PER_USER", 20, "Sessions a person; a login beyond ends the idlest", at_least=1
     )
     disabled: bool = setting("AUTH_DISABLED", False, "Trusted test rigs only: no sign-in; refused in production")
     secret_key: Secret = setting(
-        "SECRET_KEY", Secret(), "Fernet keys, comma list; the first encrypts; none: DATA_DIR/secrets, made once"
+        "SECRET_KEY", Secret(), "Comma list of Fernet keys; the first encrypts; none: DATA_DIR/secrets, made once"
     )
     cookie_secure: bool | None = setting(
-        "COOKIE_SECURE", None, "Session cookie over TLS only; unset: when MODE=production"
+        "COOKIE_SECURE", None, "Session cookie over TLS only; unset: with MODE=production"
     )
     password_min_length: int = setting(
         "PASSWORD_MIN_LENGTH", 4, "Shortest password taken; 8 or more advised", at_least=1
@@ -182,13 +178,13 @@ class AuthSettings:
 
 @dataclass(frozen=True)
 class ThrottlingSettings:
-    nginx: bool = setting("NGINX_THROTTLING", False, "nginx limits, so this server does not; login limits stay")
-    mode: str = setting("THROTTLING_MODE", "reject", "What is too much: reject (429 at once) or delay (up to 5 s)")
+    nginx: bool = setting("NGINX_THROTTLING", False, "nginx limits instead of this server; login limits stay")
+    mode: str = setting("THROTTLING_MODE", "reject", "Too much: reject (429 at once) or delay (up to 5 s)")
     send: Rate = setting("THROTTLE_SEND", Rate(10, 1), "Messages of a person: at once (burst), then in a second (rate)")
     default: Rate = setting(
         "THROTTLE_DEFAULT",
         Rate(100, 50),
-        "Other requests of a person, else of an address: at once (burst), then in a second (rate)",
+        "Other requests of a person, else of an address",
     )
 
 
@@ -206,14 +202,14 @@ class Config:
     Logs: ClassVar = LogsSettings
     Throttling: ClassVar = ThrottlingSettings
 
-    mode: Mode = setting("MODE", Mode.STANDARD, "dev (loopback, easy), standard, or production (strict)")
+    mode: Mode = setting("MODE", Mode.STANDARD, "dev (loopback, easy), standard or production (strict)")
     apps: tuple[str, ...] = setting(
         "APPS",
         (
             *("health", "docs", "metrics", "auth", "throttling", "chats", "messages", "search"),
             *("ws", "events", "presence", "classic", "cache"),
         ),
-        "Sub-apps to run (comma list); what is left out is not imported",
+        "Sub-apps; others are not imported",
     )
     data_dir: Path = setting(
         "DATA_DIR", Path("~/.local/share/messenger"), "Private PostgreSQL, keys and logs ($XDG_DATA_HOME counts)"
@@ -221,22 +217,20 @@ class Config:
     wire: str = setting("WIRE", "auto", "Doorbells between processes: auto, none, postgres or redis")
     operation_id_window: int = setting("OPERATION_ID_WINDOW", 300, "Seconds an operation_id is remembered", at_least=1)
     max_sockets_per_user: int = setting("MAX_SOCKETS_PER_USER", 20, "Sockets one person may hold", at_least=1)
-    log_retention_days: int = setting(
-        "LOG_RETENTION_DAYS", 30, "Days that everything but messages can be replayed", at_least=1
-    )
+    log_retention_days: int = setting("LOG_RETENTION_DAYS", 30, "Days of replay for all but messages", at_least=1)
     search_delay: int = setting(
-        "SEARCH_DELAY", 0, "Seconds before and after the work of a search task, to watch its states", at_least=0
+        "SEARCH_DELAY", 0, "Seconds before and after a search task, to watch its states", at_least=0
     )
-    seed_demo: bool = setting("SEED_DEMO", False, "Make demo people and chats at start; refused in production")
+    seed_demo: bool = setting("SEED_DEMO", False, "Demo people and chats at start; refused in production")
     redis_url: SecretUrl = setting(
-        "REDIS_URL", SecretUrl(), "Redis, where there is one: wire, limits, pages, search results of many machines"
+        "REDIS_URL", SecretUrl(), "Redis, if any: wire, limits, pages, search results of many machines"
     )
     rmq_url: SecretUrl = setting(
         "RMQ_URL",
         SecretUrl(),
-        "RabbitMQ, where there is one: messenger-consumer does the search tasks, not messenger-api",
+        "RabbitMQ, if any: messenger-consumer does search tasks",
     )
-    cache_type: str = setting("CACHE_TYPE", "memory", "Where pages are kept: memory (of each worker) or redis (shared)")
+    cache_type: str = setting("CACHE_TYPE", "memory", "Pages are kept in memory (of each worker) or redis (shared)")
     server: ServerSettings = group(ServerSettings, "Server")
     database: DatabaseSettings = group(DatabaseSettings, "Database")
     auth: AuthSettings = group(AuthSettings, "Signing in")

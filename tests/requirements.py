@@ -35,7 +35,6 @@ class Row:
     promise: str
     place: str
     test: str
-    how: str
 
     @property
     def state(self) -> str:
@@ -54,6 +53,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Break:
+    how: str
     file: str
     old: str
     new: str
@@ -69,7 +69,7 @@ def rows(page: str) -> Iterator[Row]:
     for line in page.splitlines():
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
         if cells and re.fullmatch(r"[1-5]\.\d+", cells[0]):
-            yield Row(*(cells + [""] * 5)[:5])
+            yield Row(*(cells + [""] * 4)[:4])
 
 
 def breaks(text: str) -> dict[str, Break]:

@@ -23,7 +23,7 @@ def named_in(path: Path) -> set[str]:
 
 
 def flaws(row: Row) -> list[str]:
-    found = [f"{row.number}: {name} is empty" for name in ("promise", "place", "test", "how") if not getattr(row, name)]
+    found = [f"{row.number}: {name} is empty" for name in ("promise", "place", "test") if not getattr(row, name)]
     found += [f"{row.number}: {place} is not there" for place in row.places if not (ROOT / place).exists()]
     if row.state != "closed":
         return found + ([f"{row.number} is not closed and is broken"] if row.number in HOWS else [])
@@ -32,6 +32,8 @@ def flaws(row: Row) -> list[str]:
         found.append(f"{row.number}: there is no test {row.node}")
     if row.number not in HOWS:
         return [*found, f"{row.number}: nothing says how to break it"]
+    if not HOWS[row.number].how:
+        found.append(f"{row.number}: how is empty")
     try:
         HOWS[row.number].applied(ROOT)
     except (AssertionError, OSError) as error:
@@ -78,9 +80,9 @@ def test_one_and_one_is_two():
 def test_a_row_is_proven_by_red_alone(tmp_path: Path, new: str, complaint: str) -> None:
     (tmp_path / "place.py").write_text("def sum_of(a, b):\n    return a + b\n")
     (tmp_path / "test_place.py").write_text(SUITE)
-    row = Row("1.1", "adds", "`place.py`", "`test_place.py::test_one_and_one_is_two`", "subtract")
+    row = Row("1.1", "adds", "`place.py`", "`test_place.py::test_one_and_one_is_two`")
 
-    found = prove(tmp_path, row, Break("place.py", "a + b", new))
+    found = prove(tmp_path, row, Break("subtract", "place.py", "a + b", new))
 
     assert found.startswith(complaint)
     assert bool(found) is bool(complaint)

@@ -2,19 +2,19 @@
 
 from pathlib import Path
 
-from messenger.settings import PARSERS, Config, Knob, groups
+from messenger.settings import Config, Knob, groups
 
 HEAD_OF_PAGE = """\
 # Settings
 
-Read once at start: flags of `messenger-api` win over the environment, the environment over `NAME_FILE` (the value is
-the content of that file; meant for secrets), that over `.env` in the current folder, that over the default.
-`messenger-api --print-config` shows every value with its source; secrets, and passwords inside addresses, are masked.
-A value that cannot be used is refused with its name and what was expected; a name that looks like one of these gets a
-"did you mean". More on [limits](limits.md) and on [pages in memory](cache.md). `make docs` writes this page.
+Read once at start. In falling order: flags of `messenger-api`, the environment, `NAME_FILE` (a file with the value,
+for secrets), `.env` in the current folder, the default. Lists have commas. `messenger-api --print-config` shows every
+value and its source; secrets, and passwords inside addresses, are masked. A bad value is refused by name with what was
+expected; a misspelt name gets a "did you mean". More on [limits](decisions/007-limits-without-a-round-trip.md) and
+[kept pages](decisions/005-answers-from-memory.md). `make docs` writes this page.
 """
 HEAD_OF_SAMPLE = """\
-# Every setting with its default. Copy to .env and uncomment what should differ.
+# Every setting with its default; lists have commas. Copy to .env and uncomment what should differ.
 # NAME_FILE=/path works for each of them: the value is then read from that file. `make docs` writes this file.
 """
 ROOT = Path(__file__).parents[2]
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 def settings_page() -> str:
     return HEAD_OF_PAGE + "".join(
-        f"\n## {title}\n\n| name | type | default | why |\n|---|---|---|---|\n" + "".join(map(_row, knobs))
+        f"\n## {title}\n\n| name | default | why |\n|---|---|---|\n" + "".join(map(_row, knobs))
         for title, knobs in groups()
     )
 
@@ -40,7 +40,7 @@ def documents() -> dict[Path, str]:
 
 def _row(knob: Knob) -> str:
     default = knob.shown(Config())
-    return f"| `{knob.name}` | {PARSERS[knob.kind][1]} | {default and f'`{default}`'} | {knob.why} |\n"
+    return f"| `{knob.name}` | {default and f'`{default}`'} | {knob.why} |\n"
 
 
 if __name__ == "__main__":

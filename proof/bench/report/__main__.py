@@ -42,7 +42,7 @@ def run(results: Results) -> Iterator[str]:
 def about(what: dict[str, object]) -> str:
     return (
         f"`{what['command']}`, {what['began']}; {what['cores']} cores, Python {what['python']}, {what['machine']}."
-        " Medians, with the smallest and the largest round in brackets."
+        " Medians (smallest..largest round)."
     )
 
 

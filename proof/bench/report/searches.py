@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from proof.bench.report.tables import number, table
+from proof.bench.report.tables import number, table, verdicts_of
 
 SOON_MS, TIMES_FASTER, FINDABLE_MS = 50.0, 20.0, 2000.0
 
@@ -29,14 +29,13 @@ def everything(found: dict[str, Any]) -> str:
         for sort, ways in group.items()
         for by, one in ways.items()
     ]
-    sizes = [[name, number(size / 2**20)] for name, size in sorted(found["sizes"].items())]
-    held = [[what, said, "holds" if holds else "missed"] for what, said, holds in claims(found)]
+    sizes = [f"{name} {number(size / 2**20)}" for name, size in sorted(found["sizes"].items())]
     return "\n\n".join(
         [
             f"{found['messages']} messages in {found['chats']} chats; who asks is in {found['mine']} of them."
             f" `product` over HTTP, the others as bare SQL. GiST took {number(found['gist']['built_s'])} s to build.",
             table(head, rows),
-            table(["table or index", "MiB"], sizes),
-            table(["search", "", ""], held),
+            f"MiB: {', '.join(sizes)}.",
+            verdicts_of(claims(found)),
         ]
     )

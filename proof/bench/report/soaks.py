@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from proof.bench.report.tables import number, table
+from proof.bench.report.tables import number, table, verdicts_of
 
 SLOWER = 1.5
 FLAT = 0.05
@@ -39,6 +39,6 @@ def everything(found: dict[str, Any]) -> str:
     ]
     head = ["minute", "acked/s", "sends p50 ms", "p99 ms", "group p50 ms", "p99 ms"]
     head += ["server MiB", "pg MiB", "server CPU", "pg CPU", "tool", "others"]
-    verdicts = [[says, said, "holds" if holds else "missed"] for says, said, holds in claims(found)]
+    verdicts = verdicts_of(claims(found))
     faults = [f"VOID: {fault}" for fault in found["void"]]
-    return "\n\n".join([table(head, rows), table(["soak", "", ""], verdicts), *faults])
+    return "\n\n".join([table(head, rows), verdicts, *faults])

@@ -12,7 +12,7 @@ def number(value: float | None) -> str:
     if value is None:
         return "-"
     if abs(value) >= 1000:
-        return f"{value:,.0f}".replace(",", " ")
+        return f"{value:,.0f}"
     if abs(value) >= 100:
         return f"{value:.0f}"
     return f"{value:.3g}"
@@ -36,6 +36,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return "\n".join([line(head), rule, *(line(row) for row in rows)])
+
+
+def verdicts_of(claims: Iterable[tuple[str, str, bool]]) -> str:
+    return "\n".join(f"- {claim}: {said}; {'holds' if holds else 'missed'}" for claim, said, holds in claims)
 
 
 Cell = Callable[[Results, str], str]  # of a figure by its key
@@ -132,18 +136,9 @@ def verdicts(results: Results) -> str:
     for one in judge(results):
         goal = one.goal
         sign = "≥" if goal.is_floor else "≤"
-        rows.append(
-            [
-                goal.says,
-                spread(one.values),
-                spread(one.by_cpu),
-                f"{sign} {goal.now}" if goal.now is not None else "-",
-                one.verdict(goal.now),
-                f"{sign} {goal.later}" if goal.later is not None else "-",
-                one.verdict(goal.later),
-            ]
-        )
-    return table(["goal", "ratio", "by CPU", "now", "", "next", ""], rows)
+        steps = [f"{sign} {step} {one.verdict(step)}" if step is not None else "-" for step in (goal.now, goal.later)]
+        rows.append([goal.says, spread(one.values), spread(one.by_cpu), *steps])
+    return table(["goal", "ratio", "by CPU", "now", "next"], rows)
 
 
 def everything(results: Results) -> str:
