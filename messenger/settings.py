@@ -83,8 +83,8 @@ class SecretUrl(Secret):
         return f"{parts.scheme}://{netloc}{parts.path}{query and '?' + query}"
 
 
-def setting(name: str, default: T, why: str, *, at_least: float | None = None) -> T:
-    """A field of a group: the variable's name, the default, the reason in one line."""
+def setting(name: str, default: T, why: str, *, at_least: int = 1) -> T:
+    """A field of a group: the variable's name, the default, the reason in one line. `at_least`: if it is a number."""
     return field(default=default, metadata={"name": name, "why": why, "at_least": at_least})
 
 
@@ -103,16 +103,14 @@ def default_data_dir(environ: Mapping[str, str]) -> Path:
 @dataclass(frozen=True)
 class ServerSettings:
     host: str = setting("HOST", "0.0.0.0", "Address to listen on; 127.0.0.1 when MODE=dev and HOST is unset")
-    port: int = setting("PORT", 8080, "Port to listen on", at_least=1)
-    workers_num: int = setting("WORKERS_NUM", 1, "Worker processes; one per core at most", at_least=1)
+    port: int = setting("PORT", 8080, "Port to listen on")
+    workers_num: int = setting("WORKERS_NUM", 1, "Worker processes; one per core at most")
     graceful_timeout: int = setting(
-        "GUNICORN_GRACEFUL_TIMEOUT", 10, "Seconds that requests in flight have to finish at a stop", at_least=1
+        "GUNICORN_GRACEFUL_TIMEOUT", 10, "Seconds that requests in flight have to finish at a stop"
     )
-    timeout: int = setting(
-        "GUNICORN_TIMEOUT", 30, "Seconds without a sign of life before a worker is replaced", at_least=1
-    )
-    keepalive: int = setting("GUNICORN_KEEPALIVE", 75, "Seconds an idle HTTP connection is kept", at_least=1)
-    backlog: int = setting("GUNICORN_BACKLOG", 2048, "Connections that may wait to be accepted", at_least=1)
+    timeout: int = setting("GUNICORN_TIMEOUT", 30, "Seconds without a sign of life before a worker is replaced")
+    keepalive: int = setting("GUNICORN_KEEPALIVE", 75, "Seconds an idle HTTP connection is kept")
+    backlog: int = setting("GUNICORN_BACKLOG", 2048, "Connections that may wait to be accepted")
     trusted_proxies: tuple[str, ...] = setting(
         "TRUSTED_PROXIES", (), "Addresses or networks whose X-Forwarded-For is believed (comma list)"
     )
@@ -131,7 +129,7 @@ class DatabaseSettings:
     user: str = setting("POSTGRES_USER", "messenger", "User for POSTGRES_HOSTS")
     password: Secret = setting("POSTGRES_PWD", Secret(), "Password for POSTGRES_HOSTS")
     name: str = setting("POSTGRES_DB", "messenger", "Database for POSTGRES_HOSTS")
-    pool_size: int = setting("DB_POOL_SIZE", 10, "Connections of each worker", at_least=1)
+    pool_size: int = setting("DB_POOL_SIZE", 10, "Connections of each worker")
     migrate_on_start: bool | None = setting(
         "MIGRATE_ON_START", None, "Bring the schema up at start; unset: only with the private PostgreSQL"
     )
@@ -156,11 +154,11 @@ class DatabaseSettings:
 class AuthSettings:
     header: str = setting("AUTH_HEADER", "Authorization", "Header that carries the credential")
     token_type: str = setting("AUTH_TOKEN_TYPE", "session_id", "Word before a session id in that header")
-    token_lifetime: int = setting("SESSION_LIFETIME", 3600, "Seconds an unused session lives", at_least=1)
-    access_token_ttl: int = setting("ACCESS_TOKEN_TTL", 600, "Seconds a bearer token lives", at_least=1)
-    refresh_token_ttl: int = setting("REFRESH_TOKEN_TTL", 1209600, "Seconds a refresh token lives", at_least=1)
+    token_lifetime: int = setting("SESSION_LIFETIME", 3600, "Seconds an unused session lives")
+    access_token_ttl: int = setting("ACCESS_TOKEN_TTL", 600, "Seconds a bearer token lives")
+    refresh_token_ttl: int = setting("REFRESH_TOKEN_TTL", 1209600, "Seconds a refresh token lives")
     max_sessions_per_user: int = setting(
-        "MAX_SESSIONS_PER_USER", 20, "Sessions one person may hold; a login beyond ends the idlest", at_least=1
+        "MAX_SESSIONS_PER_USER", 20, "Sessions one person may hold; a login beyond ends the idlest"
     )
     disabled: bool = setting("AUTH_DISABLED", False, "Trusted test rigs only: no sign-in; refused in production")
     secret_key: Secret = setting(
@@ -169,14 +167,10 @@ class AuthSettings:
     cookie_secure: bool | None = setting(
         "COOKIE_SECURE", None, "Session cookie over TLS only; unset: when MODE=production"
     )
-    password_min_length: int = setting(
-        "PASSWORD_MIN_LENGTH", 4, "Shortest password taken; 8 or more advised", at_least=1
-    )
-    login_tries_per_account: int = setting(
-        "LOGIN_TRIES", 10, "Wrong passwords for one account in 15 minutes", at_least=1
-    )
+    password_min_length: int = setting("PASSWORD_MIN_LENGTH", 4, "Shortest password taken; 8 or more advised")
+    login_tries_per_account: int = setting("LOGIN_TRIES", 10, "Wrong passwords for one account in 15 minutes")
     login_tries_per_address: int = setting(
-        "LOGIN_TRIES_PER_ADDRESS", 30, "Wrong passwords from one address in 15 minutes", at_least=1
+        "LOGIN_TRIES_PER_ADDRESS", 30, "Wrong passwords from one address in 15 minutes"
     )
 
 
@@ -219,11 +213,9 @@ class Config:
         "DATA_DIR", Path("~/.local/share/messenger"), "Private PostgreSQL, keys and logs ($XDG_DATA_HOME counts)"
     )
     wire: str = setting("WIRE", "auto", "Doorbells between processes: auto, none, postgres or redis")
-    operation_id_window: int = setting("OPERATION_ID_WINDOW", 300, "Seconds an operation_id is remembered", at_least=1)
-    max_sockets_per_user: int = setting("MAX_SOCKETS_PER_USER", 20, "Sockets one person may hold", at_least=1)
-    log_retention_days: int = setting(
-        "LOG_RETENTION_DAYS", 30, "Days that everything but messages can be replayed", at_least=1
-    )
+    operation_id_window: int = setting("OPERATION_ID_WINDOW", 300, "Seconds an operation_id is remembered")
+    max_sockets_per_user: int = setting("MAX_SOCKETS_PER_USER", 20, "Sockets one person may hold")
+    log_retention_days: int = setting("LOG_RETENTION_DAYS", 30, "Days that everything but messages can be replayed")
     search_delay: int = setting(
         "SEARCH_DELAY", 0, "Seconds before and after the work of a search task, to watch its states", at_least=0
     )
@@ -277,7 +269,7 @@ class Knob:
     place: tuple[str, ...]
     kind: Any
     default: Any
-    at_least: float | None
+    at_least: int
 
     def shown(self, config: Config) -> str:
         value: Any = config
@@ -368,10 +360,7 @@ PARSERS: dict[Any, tuple[Callable[[str], Any], str]] = {
     Path | None: (lambda raw: Path(raw).expanduser(), "a path"),
     tuple[str, ...]: (lambda raw: tuple(part.strip() for part in raw.split(",") if part.strip()), "a comma list"),
     Mode: (lambda raw: Mode(raw.strip().lower()), "dev, standard or production"),
-    Rate: (
-        Rate.parse,
-        "burst=10,rate=1/s (ten at once, then one in a second) or, which means the same, 10/1s",
-    ),
+    Rate: (Rate.parse, "burst=10,rate=1/s (ten at once, then one in a second) or, which means the same, 10/1s"),
 }
 CHOICES = {
     "WIRE": ("auto", "none", "postgres", "redis"),
@@ -386,8 +375,8 @@ def _parse(knob: Knob, raw: str) -> Any:
         value = parse(raw)
     except (ValueError, KeyError, RuntimeError):
         raise SettingError(f"{knob.name}={_masked(knob, raw)} is not {expected}.") from None
-    if knob.at_least is not None and value < knob.at_least:
-        raise SettingError(f"{knob.name}={_masked(knob, raw)} is too small: at least {knob.at_least:g} is expected.")
+    if knob.kind is int and value < knob.at_least:
+        raise SettingError(f"{knob.name}={_masked(knob, raw)} is too small: at least {knob.at_least} is expected.")
     if knob.name == "PORT" and value > 65535:  # noqa: PLR2004
         raise SettingError(f"PORT={raw!r} is too large: a port is at most 65535.")
     if knob.name == "LOG_LEVEL" and value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
