@@ -1,6 +1,6 @@
 """The values between the edge and the tables, and their JSON."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -141,13 +141,7 @@ class Pair:
     refresh_expires_in: int
 
     def as_answer(self) -> dict[str, Any]:
-        return {
-            "access_token": self.access_token,
-            "refresh_token": self.refresh_token,
-            "token_type": "bearer",
-            "expires_in": self.expires_in,
-            "refresh_expires_in": self.refresh_expires_in,
-        }
+        return {**asdict(self), "token_type": "bearer"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,6 @@ from messenger.apps.chats.schemas import (
     Join,
     LastMessage,
     ListPosition,
-    LogHead,
     Member,
     MemberCount,
     Membership,
@@ -50,6 +49,7 @@ from messenger.apps.chats.schemas import (
 from messenger.apps.chats.tables import Chat, DirectChat, FormerMember, MemberRow
 from messenger.db.database import Transaction
 from messenger.identity import UserId
+from messenger.log.entries import Cursor
 
 USERS = table("users", column("id", BigInteger), column("name", Text), column("deleted_at", DateTime(timezone=True)))
 MESSAGES = table(
@@ -287,9 +287,10 @@ async def find_empty(tx: Transaction, chats: Collection[int]) -> list[int]:
     return list(await tx.session.scalars(statement))
 
 
-async def find_head(tx: Transaction) -> LogHead:
-    statement = select(LOG_HEAD.c.position, LOG_HEAD.c.epoch).order_by(LOG_HEAD.c.position.desc()).limit(1)
-    return LogHead(*(await tx.session.execute(statement)).one())
+async def find_head(tx: Transaction) -> Cursor:
+    """The end of the log."""
+    statement = select(LOG_HEAD.c.epoch, LOG_HEAD.c.position).order_by(LOG_HEAD.c.position.desc()).limit(1)
+    return Cursor(*(await tx.session.execute(statement)).one())
 
 
 # --- changing
