@@ -139,12 +139,10 @@ class DatabaseSettings:
     def is_private(self) -> bool:
         return not (self.url or self.hosts)
 
-    def dsn(self, private_url: str = "") -> str:
-        """The one address of the database; asyncpg understands several hosts in it."""
-        if self.url:
+    def dsn(self) -> str:
+        """The one address of the database, unless it is private; asyncpg understands several hosts in it."""
+        if self.url or not self.hosts:
             return str(self.url)
-        if not self.hosts:
-            return private_url
         password = f":{quote(self.password, safe='')}" if self.password else ""
         leading = "?target_session_attrs=read-write" if "," in self.hosts else ""  # the others are its standbys
         return f"postgresql://{quote(self.user, safe='')}{password}@{self.hosts}/{quote(self.name, safe='')}{leading}"
