@@ -317,7 +317,8 @@ def read(environ: Mapping[str, str], *, dotenv: Path | None = None, flags: Mappi
     if ("data_dir",) not in values:
         values["data_dir",] = default_data_dir(environ)
     config = _build(Config, values, sources, tuple(_look_alikes(every, layers)))
-    _refuse_incomplete(config)
+    if config.cache_type == "redis" and not config.redis_url:
+        raise SettingError("CACHE_TYPE='redis' needs REDIS_URL, which is not set: redis://host:port is expected.")
     _refuse_unsafe(config)
     return config
 
@@ -413,11 +414,6 @@ def _look_alikes(every: list[Knob], layers: list[tuple[str, Mapping[str, str]]])
             close = difflib.get_close_matches(name, known, n=1, cutoff=0.87)
             if close:
                 yield f"{name} ({source}) is not a setting; did you mean {close[0]}?"
-
-
-def _refuse_incomplete(config: Config) -> None:
-    if config.cache_type == "redis" and not config.redis_url:
-        raise SettingError("CACHE_TYPE='redis' needs REDIS_URL, which is not set: redis://host:port is expected.")
 
 
 def _refuse_unsafe(config: Config) -> None:

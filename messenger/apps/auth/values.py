@@ -122,15 +122,17 @@ class SessionInfo:
     created_at: datetime
     last_seen_at: datetime
 
-    def as_seen_from(self, current: SessionId) -> dict[str, Any]:
+    def as_answer(self) -> dict[str, Any]:
         return {
             "id": str(self.session_id),
             "device_name": self.device_name,
             "client_id": self.client_id,
             "created_at": rfc3339(self.created_at),
             "last_seen_at": rfc3339(self.last_seen_at),
-            "current": self.session_id == current,
         }
+
+    def as_seen_from(self, current: SessionId) -> dict[str, Any]:
+        return {**self.as_answer(), "current": self.session_id == current}
 
 
 @dataclass(frozen=True, slots=True)
