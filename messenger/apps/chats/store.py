@@ -72,16 +72,7 @@ SENDER = USERS.alias("sender")
 MEMBER_COUNT = (
     select(func.count()).select_from(MemberRow).where(MemberRow.chat_id == Chat.id).correlate(Chat).scalar_subquery()
 )
-STATE = (
-    Chat.id,
-    Chat.kind,
-    Chat.name,
-    Chat.join_rule,
-    Chat.creator_id,
-    Chat.created_at,
-    Chat.head_seq,
-    MEMBER_COUNT,
-)
+STATE = (Chat.id, Chat.kind, Chat.name, Chat.join_rule, Chat.creator_id, Chat.created_at, Chat.head_seq, MEMBER_COUNT)
 MEMBERSHIP = (Chat.id, Chat.kind, Chat.name, Chat.join_rule, Chat.head_seq, MemberRow.role, MemberRow.name)
 # The position of a chat in my list: that of its last message in the log, or of my joining.
 POSITION = func.greatest(Chat.head_id, func.coalesce(MINE.since, 0))
