@@ -83,8 +83,8 @@ class SecretUrl(Secret):
         return f"{parts.scheme}://{netloc}{parts.path}{query and '?' + query}"
 
 
-def setting(name: str, default: T, why: str, *, at_least: float | None = None) -> T:
-    """A field of a group: the variable's name, the default, the reason in one line."""
+def setting(name: str, default: T, why: str, *, at_least: int = 1) -> T:
+    """A field of a group: the variable's name, the default, the reason in one line. `at_least`: if it is a number."""
     return field(default=default, metadata={"name": name, "why": why, "at_least": at_least})
 
 
@@ -103,14 +103,14 @@ def default_data_dir(environ: Mapping[str, str]) -> Path:
 @dataclass(frozen=True)
 class ServerSettings:
     host: str = setting("HOST", "0.0.0.0", "Address to listen on; unset with MODE=dev: 127.0.0.1")
-    port: int = setting("PORT", 8080, "Port to listen on", at_least=1)
-    workers_num: int = setting("WORKERS_NUM", 1, "Worker processes; one per core at most", at_least=1)
+    port: int = setting("PORT", 8080, "Port to listen on")
+    workers_num: int = setting("WORKERS_NUM", 1, "Worker processes; one per core at most")
     graceful_timeout: int = setting(
-        "GUNICORN_GRACEFUL_TIMEOUT", 10, "Seconds for requests in flight at a stop", at_least=1
+        "GUNICORN_GRACEFUL_TIMEOUT", 10, "Seconds for requests in flight at a stop"
     )
-    timeout: int = setting("GUNICORN_TIMEOUT", 30, "Seconds until a silent worker is replaced", at_least=1)
-    keepalive: int = setting("GUNICORN_KEEPALIVE", 75, "Seconds an idle HTTP connection is kept", at_least=1)
-    backlog: int = setting("GUNICORN_BACKLOG", 2048, "Connections waiting to be accepted", at_least=1)
+    timeout: int = setting("GUNICORN_TIMEOUT", 30, "Seconds until a silent worker is replaced")
+    keepalive: int = setting("GUNICORN_KEEPALIVE", 75, "Seconds an idle HTTP connection is kept")
+    backlog: int = setting("GUNICORN_BACKLOG", 2048, "Connections waiting to be accepted")
     trusted_proxies: tuple[str, ...] = setting(
         "TRUSTED_PROXIES", (), "Addresses, networks whose X-Forwarded-For is believed"
     )
@@ -127,7 +127,7 @@ class DatabaseSettings:
     user: str = setting("POSTGRES_USER", "messenger", "User for POSTGRES_HOSTS")
     password: Secret = setting("POSTGRES_PWD", Secret(), "Password for POSTGRES_HOSTS")
     name: str = setting("POSTGRES_DB", "messenger", "Database for POSTGRES_HOSTS")
-    pool_size: int = setting("DB_POOL_SIZE", 10, "Connections of each worker", at_least=1)
+    pool_size: int = setting("DB_POOL_SIZE", 10, "Connections of each worker")
     migrate_on_start: bool | None = setting(
         "MIGRATE_ON_START", None, "Migrate at start; unset: only private PostgreSQL"
     )
@@ -137,12 +137,10 @@ class DatabaseSettings:
     def is_private(self) -> bool:
         return not (self.url or self.hosts)
 
-    def dsn(self, private_url: str = "") -> str:
-        """The one address of the database; asyncpg understands several hosts in it."""
-        if self.url:
+    def dsn(self) -> str:
+        """The one address of the database, unless it is private; asyncpg understands several hosts in it."""
+        if self.url or not self.hosts:
             return str(self.url)
-        if not self.hosts:
-            return private_url
         password = f":{quote(self.password, safe='')}" if self.password else ""
         leading = "?target_session_attrs=read-write" if "," in self.hosts else ""  # the others are its standbys
         return f"postgresql://{quote(self.user, safe='')}{password}@{self.hosts}/{quote(self.name, safe='')}{leading}"
@@ -152,11 +150,11 @@ class DatabaseSettings:
 class AuthSettings:
     header: str = setting("AUTH_HEADER", "Authorization", "Header with the credential")
     token_type: str = setting("AUTH_TOKEN_TYPE", "session_id", "Word before a session id in that header")
-    token_lifetime: int = setting("SESSION_LIFETIME", 3600, "Seconds an unused session lives", at_least=1)
-    access_token_ttl: int = setting("ACCESS_TOKEN_TTL", 600, "Seconds a bearer token lives", at_least=1)
-    refresh_token_ttl: int = setting("REFRESH_TOKEN_TTL", 1209600, "Seconds a refresh token lives", at_least=1)
+    token_lifetime: int = setting("SESSION_LIFETIME", 3600, "Seconds an unused session lives")
+    access_token_ttl: int = setting("ACCESS_TOKEN_TTL", 600, "Seconds a bearer token lives")
+    refresh_token_ttl: int = setting("REFRESH_TOKEN_TTL", 1209600, "Seconds a refresh token lives")
     max_sessions_per_user: int = setting(
-        "MAX_SESSIONS_PER_USER", 20, "Sessions a person; a login beyond ends the idlest", at_least=1
+        "MAX_SESSIONS_PER_USER", 20, "Sessions a person; a login beyond ends the idlest"
     )
     disabled: bool = setting("AUTH_DISABLED", False, "Trusted test rigs only: no sign-in; refused in production")
     secret_key: Secret = setting(
@@ -165,14 +163,10 @@ class AuthSettings:
     cookie_secure: bool | None = setting(
         "COOKIE_SECURE", None, "Session cookie over TLS only; unset: with MODE=production"
     )
-    password_min_length: int = setting(
-        "PASSWORD_MIN_LENGTH", 4, "Shortest password taken; 8 or more advised", at_least=1
-    )
-    login_tries_per_account: int = setting(
-        "LOGIN_TRIES", 10, "Wrong passwords for one account in 15 minutes", at_least=1
-    )
+    password_min_length: int = setting("PASSWORD_MIN_LENGTH", 4, "Shortest password taken; 8 or more advised")
+    login_tries_per_account: int = setting("LOGIN_TRIES", 10, "Wrong passwords for one account in 15 minutes")
     login_tries_per_address: int = setting(
-        "LOGIN_TRIES_PER_ADDRESS", 30, "Wrong passwords from one address in 15 minutes", at_least=1
+        "LOGIN_TRIES_PER_ADDRESS", 30, "Wrong passwords from one address in 15 minutes"
     )
 
 
@@ -215,9 +209,9 @@ class Config:
         "DATA_DIR", Path("~/.local/share/messenger"), "Private PostgreSQL, keys and logs ($XDG_DATA_HOME counts)"
     )
     wire: str = setting("WIRE", "auto", "Doorbells between processes: auto, none, postgres or redis")
-    operation_id_window: int = setting("OPERATION_ID_WINDOW", 300, "Seconds an operation_id is remembered", at_least=1)
-    max_sockets_per_user: int = setting("MAX_SOCKETS_PER_USER", 20, "Sockets one person may hold", at_least=1)
-    log_retention_days: int = setting("LOG_RETENTION_DAYS", 30, "Days of replay for all but messages", at_least=1)
+    operation_id_window: int = setting("OPERATION_ID_WINDOW", 300, "Seconds an operation_id is remembered")
+    max_sockets_per_user: int = setting("MAX_SOCKETS_PER_USER", 20, "Sockets one person may hold")
+    log_retention_days: int = setting("LOG_RETENTION_DAYS", 30, "Days of replay for all but messages")
     search_delay: int = setting(
         "SEARCH_DELAY", 0, "Seconds before and after a search task, to watch its states", at_least=0
     )
@@ -271,7 +265,7 @@ class Knob:
     place: tuple[str, ...]
     kind: Any
     default: Any
-    at_least: float | None
+    at_least: int
 
     def shown(self, config: Config) -> str:
         value: Any = config
@@ -321,7 +315,8 @@ def read(environ: Mapping[str, str], *, dotenv: Path | None = None, flags: Mappi
     if ("data_dir",) not in values:
         values["data_dir",] = default_data_dir(environ)
     config = _build(Config, values, sources, tuple(_look_alikes(every, layers)))
-    _refuse_incomplete(config)
+    if config.cache_type == "redis" and not config.redis_url:
+        raise SettingError("CACHE_TYPE='redis' needs REDIS_URL, which is not set: redis://host:port is expected.")
     _refuse_unsafe(config)
     return config
 
@@ -362,10 +357,7 @@ PARSERS: dict[Any, tuple[Callable[[str], Any], str]] = {
     Path | None: (lambda raw: Path(raw).expanduser(), "a path"),
     tuple[str, ...]: (lambda raw: tuple(part.strip() for part in raw.split(",") if part.strip()), "a comma list"),
     Mode: (lambda raw: Mode(raw.strip().lower()), "dev, standard or production"),
-    Rate: (
-        Rate.parse,
-        "burst=10,rate=1/s (ten at once, then one in a second) or, which means the same, 10/1s",
-    ),
+    Rate: (Rate.parse, "burst=10,rate=1/s (ten at once, then one in a second) or, which means the same, 10/1s"),
 }
 CHOICES = {
     "WIRE": ("auto", "none", "postgres", "redis"),
@@ -380,8 +372,8 @@ def _parse(knob: Knob, raw: str) -> Any:
         value = parse(raw)
     except (ValueError, KeyError, RuntimeError):
         raise SettingError(f"{knob.name}={_masked(knob, raw)} is not {expected}.") from None
-    if knob.at_least is not None and value < knob.at_least:
-        raise SettingError(f"{knob.name}={_masked(knob, raw)} is too small: at least {knob.at_least:g} is expected.")
+    if knob.kind is int and value < knob.at_least:
+        raise SettingError(f"{knob.name}={_masked(knob, raw)} is too small: at least {knob.at_least} is expected.")
     if knob.name == "PORT" and value > 65535:  # noqa: PLR2004
         raise SettingError(f"PORT={raw!r} is too large: a port is at most 65535.")
     if knob.name == "LOG_LEVEL" and value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
@@ -420,11 +412,6 @@ def _look_alikes(every: list[Knob], layers: list[tuple[str, Mapping[str, str]]])
             close = difflib.get_close_matches(name, known, n=1, cutoff=0.87)
             if close:
                 yield f"{name} ({source}) is not a setting; did you mean {close[0]}?"
-
-
-def _refuse_incomplete(config: Config) -> None:
-    if config.cache_type == "redis" and not config.redis_url:
-        raise SettingError("CACHE_TYPE='redis' needs REDIS_URL, which is not set: redis://host:port is expected.")
 
 
 def _refuse_unsafe(config: Config) -> None:

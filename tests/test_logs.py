@@ -92,7 +92,8 @@ def test_on_a_terminal_a_line_is_for_people_and_cannot_steer_it(
 ) -> None:
     stdout = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stdout)
-    stop = logging_setup.setup(config, terminal=True, coloured=coloured)
+    monkeypatch.setenv("NO_COLOR", "" if coloured else "1")
+    stop = logging_setup.setup(config, terminal=True)
 
     logging.getLogger("gunicorn.error").info("Booting worker")
     logging.getLogger("messenger.x").warning("odd path=%s", "/\x1b[2J\n", extra={"keys": {"status": 404}})

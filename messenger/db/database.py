@@ -58,7 +58,7 @@ class Transaction:
     news: list[News] = field(default_factory=list)
     last: "dict[Writer, list[Any]]" = field(default_factory=dict)
 
-    async def run(self, statement: str, **given: Any) -> Result[Any]:
+    async def run(self, statement: str, **given: Any) -> Result[*tuple[Any, ...]]:
         """One statement written as SQL, with its parameters by name."""
         return await self.session.execute(text(statement), given)
 

@@ -18,6 +18,8 @@ from messenger.run.cli import NO_DATABASE, PORT_BUSY, SCHEMA, USAGE, Refusal
 from messenger.settings import Config, Mode, SettingError
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from messenger.subapp import Placed
 
 DURABILITY = ("fsync", "synchronous_commit", "full_page_writes")
@@ -99,14 +101,11 @@ def _refuse_port(host: str, port: int, error: OSError) -> Refusal:
 
 
 def _free_port(host: str, first: int) -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in range(first, min(first + PORTS_TRIED, LAST_PORT)):
-        with suppress(OSError), socket.create_server((host, port), family=_family(host)):
+        with suppress(OSError), socket.create_server((host, port), family=family):
             return port
     return first
-
-
-def _family(host: str) -> int:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def _owner(port: int) -> tuple[str, int] | None:
@@ -133,7 +132,12 @@ def check_database(config: Config, dsn: str) -> tuple[str, list[str]]:
     try:
         version, unsafe = asyncio.run(_look(dsn))
     except Exception as error:  # whatever a driver, a name server or a wrong URL can come up with
-        raise _refuse_database(dsn, error) from None
+        raise Refusal(
+            NO_DATABASE,
+            f"No database at {_place(dsn)}: {_plain(error)}",
+            "Correct DATABASE_URL (or POSTGRES_*), or unset it to use a private PostgreSQL.",
+            "See what is set: messenger-api --print-config",
+        ) from None
     if unsafe and config.mode is Mode.PRODUCTION:
         settings = ", ".join(f"{name}=off" for name in unsafe)
         raise Refusal(
@@ -150,19 +154,14 @@ async def _look(dsn: str) -> tuple[str, list[str]]:
     connection = await asyncpg.connect(dsn, timeout=5, command_timeout=5, statement_cache_size=0)
     try:
         version = await connection.fetchval("select current_setting('server_version')")
-        unsafe = [name for name in DURABILITY if await connection.fetchval("select current_setting($1)", name) == "off"]
+        return str(version).split()[0], await find_unsafe(connection)
     finally:
         connection.terminate()
-    return str(version).split()[0], unsafe
 
 
-def _refuse_database(dsn: str, error: Exception) -> Refusal:
-    return Refusal(
-        NO_DATABASE,
-        f"No database at {_place(dsn)}: {_plain(error)}",
-        "Correct DATABASE_URL (or POSTGRES_*), or unset it to use a private PostgreSQL.",
-        "See what is set: messenger-api --print-config",
-    )
+async def find_unsafe(connection: "asyncpg.Connection") -> list[str]:
+    """The settings without which an acknowledged message can be lost, where they are off."""
+    return [name for name in DURABILITY if await connection.fetchval("select current_setting($1)", name) == "off"]
 
 
 def _place(dsn: str) -> str:

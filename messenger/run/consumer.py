@@ -57,9 +57,7 @@ def consume() -> int:
         dsn = private.url if private else config.database.dsn()
         _, unsafe = check_database(config, dsn)
         check_schema(config, str(config.database.direct_url) or dsn)
-        terminal = sys.stdout.isatty()
-        coloured = terminal and not os.environ.get("NO_COLOR")
-        kept.callback(logging_setup.setup(config, terminal=terminal, coloured=coloured, threaded=True))
+        kept.callback(logging_setup.setup(config, terminal=sys.stdout.isatty(), threaded=True))
         for warning in (*config.warnings, *forgetful(unsafe)):
             log.warning("%s", warning)
 

@@ -51,7 +51,6 @@ class Service(Application):  # type: ignore[misc]
         listener: int | None,
         options: Mapping[str, Any],
         terminal: bool,
-        coloured: bool,
         private: PrivatePostgres | None,
         on_ready: Callable[[], None],
     ) -> None:
@@ -65,12 +64,11 @@ class Service(Application):  # type: ignore[misc]
         self._listener = listener
         self._options = options
         self._terminal = terminal
-        self._coloured = coloured
         self._from_workers, self._to_master = os.pipe()
         os.set_blocking(self._from_workers, False)
         os.set_blocking(self._to_master, False)
         self._worker: Any = None
-        self._stop_logs: Callable[[], None] = logging_setup.setup(config, terminal=terminal, coloured=coloured)
+        self._stop_logs: Callable[[], None] = logging_setup.setup(config, terminal=terminal)
         super().__init__(prog="messenger-api")
 
     def load_config(self) -> None:
@@ -179,9 +177,7 @@ class Service(Application):  # type: ignore[misc]
         self._worker = worker
         # uvloop closes the file of a listener. Of gunicorn's wrapper it would close that number a second time.
         worker.sockets = [listener.sock for listener in worker.sockets]
-        self._stop_logs = logging_setup.setup(
-            self.config, terminal=self._terminal, coloured=self._coloured, threaded=True
-        )
+        self._stop_logs = logging_setup.setup(self.config, terminal=self._terminal, threaded=True)
 
     def _worker_exit(self, arbiter: Arbiter, worker: Any) -> None:
         self._stop_logs()

@@ -67,7 +67,6 @@ def serve(config: Config, options: dict[str, Any]) -> int:
             listener=listener.detach() if listener else None,  # gunicorn closes it
             options=options,
             terminal=terminal,
-            coloured=terminal and not os.environ.get("NO_COLOR"),
             private=private,
             on_ready=say_ready,
         )

@@ -99,11 +99,7 @@ def is_public(request: web.Request) -> bool:
     match = request.match_info
     if getattr(match.handler, "is_public", False):
         return True
-    return match.http_exception is not None and request.path.rstrip("/") in public_paths(request.app)
-
-
-def public_paths(app: web.Application) -> frozenset[str]:
-    return app[PUBLIC_PATHS]
+    return match.http_exception is not None and request.path.rstrip("/") in request.app[PUBLIC_PATHS]
 
 
 PUBLIC_PATHS: web.AppKey[frozenset[str]] = web.AppKey("public_paths")

@@ -21,14 +21,7 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 from multidict import istr
 
-from messenger.errors import (
-    BadParameters,
-    HeadersTooLarge,
-    InternalError,
-    MessengerError,
-    MethodNotAllowed,
-    UriTooLong,
-)
+from messenger.errors import BadParameters, HeadersTooLarge, InternalError, MessengerError, MethodNotAllowed, UriTooLong
 from messenger.web import reply
 from messenger.web.app_keys import CONFIG, DRAINING, REQUEST_ID
 from messenger.web.clients import name_peer
@@ -136,11 +129,7 @@ class Connection(RequestHandler):
             self._task_handler.cancel()
 
     def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """Bytes that are no request, or a failure outside of every middleware. Always the last answer."""
         if isinstance(exc, ConnectionError) or request.writer.output_size > 0:

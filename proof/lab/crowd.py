@@ -1,18 +1,14 @@
-"""Those outside of the servers: people with credentials, a journal of what was sent and what was acknowledged, and
-followers that come back anywhere with nothing but their cursor.
+"""Those outside of the servers: people with credentials, and followers that come back anywhere with nothing but their
+cursor.
 """
 
 import asyncio
-import json
 import os
-import random
-import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -112,6 +108,18 @@ class Client:
             cut(socket._response)
             await socket.close()
 
+    @asynccontextmanager
+    async def hears(
+        self, url: str, timeout: aiohttp.ClientTimeout, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        response = await self.http.get(url, headers={**self.actor.headers, **(headers or {})}, timeout=timeout)
+        try:
+            response.raise_for_status()
+            yield response
+        finally:
+            cut(response)
+            response.close()
+
 
 def cut(response: aiohttp.ClientResponse) -> None:
     """No goodbye: the connection is gone in the middle of whatever was on its way."""
@@ -143,62 +151,6 @@ async def clients(*actors: Actor) -> AsyncIterator[list[Client]]:
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as http:
         yield [Client(http, actor) for actor in actors]
-
-
-# --- the journal
-
-
-@dataclass
-class Journal:
-    """Every send and every acknowledgement, on disk, written by nobody but the one who sent."""
-
-    path: Path
-    in_flight: int = 0
-    acked: int = 0
-    unknowns: int = 0
-
-    def begins(self, key: str, chat: str) -> None:
-        self.in_flight += 1
-        self._write({"what": "send", "key": key, "chat": chat})
-
-    def acknowledges(self, key: str, message: Any) -> None:
-        self.in_flight -= 1
-        self.acked += 1
-        self._write({"what": "ack", "key": key, **{name: message[name] for name in ("chat_id", "seq", "message_id")}})
-
-    def _write(self, line: dict[str, Any]) -> None:
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-
-    def acks(self) -> list[dict[str, Any]]:
-        return [line for line in self._lines() if line["what"] == "ack"]
-
-    def sends(self) -> list[dict[str, Any]]:
-        return [line for line in self._lines() if line["what"] == "send"]
-
-    def _lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.path.read_text().splitlines()]
-
-
-async def send_until_known(
-    client: Client, processes: Sequence[Place], chat: str, journal: Journal, choice: random.Random
-) -> None:
-    """As a good client does: the same key again for as long as nobody says what became of it."""
-    key = secrets.token_hex(8)
-    journal.begins(key, chat)
-    body = {"text": f"text of {key}", "client_id": key}
-    while True:
-        try:
-            path = f"/v1/chats/{chat}/messages"
-            answer = await client.asks(choice.choice(processes), "POST", path, body, seconds=5)
-        except AWAY:
-            answer = None
-        if answer is not None and answer.status in {200, 201}:
-            journal.acknowledges(key, answer.json)
-            return
-        assert answer is None or answer.status == 503, answer
-        journal.unknowns += 1
-        await asyncio.sleep(0.05)
 
 
 # --- followers
@@ -264,11 +216,9 @@ class Follower:
             self.ends[str(socket.close_code)] += 1
 
     async def _over_sse(self, process: Place) -> None:
-        headers = {**self.client.actor.headers, "Accept": "text/event-stream", "Last-Event-ID": self.cursor}
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": self.cursor}
         timeout = aiohttp.ClientTimeout(total=None, sock_read=PATIENCE)
-        response = await self.client.http.get(f"{process.url}/v1/events", headers=headers, timeout=timeout)
-        try:
-            response.raise_for_status()
+        async with self.client.hears(f"{process.url}/v1/events", timeout, headers) as response:
             rest = b""
             async for piece in response.content.iter_any():
                 *blocks, rest = (rest + piece).split(b"\n\n")
@@ -278,26 +228,17 @@ class Follower:
                         self.take(fields[b"data"])
                     if self.is_at_end:
                         return
-        finally:
-            cut(response)
-            response.close()
 
     async def _over_poll(self, process: Place) -> None:
         """The cursor of the answer is kept only with the events that came with it."""
-        path = f"{process.url}/v1/events?wait=5&after={quote(self.cursor)}"
-        timeout = aiohttp.ClientTimeout(total=PATIENCE)
-        response = await self.client.http.get(path, headers=self.client.actor.headers, timeout=timeout)
-        try:
-            response.raise_for_status()
+        url = f"{process.url}/v1/events?wait=5&after={quote(self.cursor)}"
+        async with self.client.hears(url, aiohttp.ClientTimeout(total=PATIENCE)) as response:
             answer = msgspec.json.decode(await response.read(), type=Polled)
             for event in answer.events:
                 if not self.is_at_end:  # what came after the end in one answer is nobody's
                     self.take(bytes(event))
             if not self.is_at_end:
                 self.cursor = answer.cursor
-        finally:
-            cut(response)
-            response.close()
 
     def said_in(self, chat: str) -> list[int]:
         return [one["message"]["seq"] for one in self.heard if one["type"] == "new_message" and one["chat_id"] == chat]

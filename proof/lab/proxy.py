@@ -201,7 +201,6 @@ class Proxy:
         self.delay = 0.0
         self.is_dropping = False
         self.dropped = 0
-        self.cuts = 0
         self.passings: set[Passing] = set()
         self.port = 0
         self._server: asyncio.Server | None = None
@@ -229,7 +228,6 @@ class Proxy:
         chosen = [one for one in self.passings if one.has_lost or not only_lossy]
         for one in chosen:
             one.reset()
-        self.cuts += len(chosen)
         return len(chosen)
 
     async def in_mood(self, mood: Mood, seconds: float) -> int:

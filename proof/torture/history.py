@@ -2,13 +2,16 @@
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from proof.torture import journal
 from proof.torture.ledger import Entry, Ledger, Message
+
+T = TypeVar("T")
+K = TypeVar("K")
 
 
 @dataclass
@@ -28,6 +31,14 @@ class Interval(NamedTuple):
     chat: int
     joined: int
     removed: int | None
+
+
+def grouped(things: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """In the order in which they come."""
+    found: dict[K, list[T]] = defaultdict(list)
+    for one in things:
+        found[key(one)].append(one)
+    return found
 
 
 class History:
@@ -80,25 +91,16 @@ class History:
 
     @cached_property
     def by_key(self) -> dict[tuple[int, int, str], list[Message]]:
-        found: dict[tuple[int, int, str], list[Message]] = defaultdict(list)
-        for one in self.ledger.messages:
-            found[one.sender, one.chat, one.key].append(one)
-        return found
+        return grouped(self.ledger.messages, lambda one: (one.sender, one.chat, one.key))
 
     @cached_property
     def in_chat(self) -> dict[int, list[Message]]:
-        found: dict[int, list[Message]] = defaultdict(list)
-        for one in self.ledger.messages:
-            found[one.chat].append(one)
-        return found
+        return grouped(self.ledger.messages, lambda one: one.chat)
 
     @cached_property
     def entries_of(self) -> dict[int, list[Entry]]:
         """By chat, in the order of the log."""
-        found: dict[int, list[Entry]] = defaultdict(list)
-        for one in self.ledger.entries:
-            found[one.chat].append(one)
-        return found
+        return grouped(self.ledger.entries, lambda one: one.chat)
 
     @cached_property
     def intervals(self) -> dict[int, list[Interval]]:
@@ -136,11 +138,8 @@ class History:
     @cached_property
     def listeners(self) -> dict[str, list[Listening]]:
         """Those who keep their cursor: their connections, one after the other."""
-        found: dict[str, list[Listening]] = defaultdict(list)
-        for one in self.lines.values():
-            if one.opened.listener:
-                found[one.opened.listener].append(one)
-        return found
+        kept = [one for one in self.lines.values() if one.opened.listener]
+        return grouped(kept, lambda one: one.opened.listener)
 
     @cached_property
     def sessions_of_lines(self) -> dict[int, int]:

@@ -198,7 +198,7 @@ def test_every_frame_is_on_the_page_of_its_protocol() -> None:
 
 @pytest.mark.parametrize("off", ["ws", "events", "messages", "presence", "classic"])
 def test_a_sub_app_takes_its_frames_with_it(off: str) -> None:
-    left = Frames(contract.parse(contract.asyncapi(frozenset(EVERYTHING) - {off})))
+    left = Frames(contract.parse(contract.served("asyncapi.yml", frozenset(EVERYTHING) - {off})))
 
     for reference in references(left.document):
         left.find(reference)

@@ -52,7 +52,7 @@ def test_a_sub_app_takes_its_routes_and_their_description_with_it(tmp_path: Path
         assert f"sub-app {off}" in str(refusal)  # cannot go alone: test_toggles asks for the sentence
         return
 
-    left = contract.parse(contract.swagger(frozenset(names)))
+    left = contract.parse(contract.served("swagger.yml", frozenset(names)))
 
     paths = CONTRACT.document["paths"]
     own = {(method, path) for method, path in CONTRACT.operations if paths[path][method.lower()]["x-subapp"] == off}

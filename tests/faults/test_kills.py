@@ -2,15 +2,17 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Any
 
 import asyncpg
 import pytest
 
 from proof.lab.cluster import Cluster
-from proof.lab.crowd import Actor, Client, Follower, Journal, clients, ends, new_name, send_until_known
+from proof.lab.crowd import Actor, Client, Follower, Place, clients, ends, new_name
 from proof.lab.processes import AWAY, Process
 from proof.lab.waiting import PATIENCE, happens, running
 from tests.sizes import sized
@@ -21,15 +23,48 @@ IN_FLIGHT = 50
 READY_WITHIN = 15.0  # bound of the test; what is measured is printed, and 5 s is what is promised
 
 
+@dataclass
+class Journal:
+    """Every send by its key, and every acknowledgement."""
+
+    keys: list[str] = field(default_factory=list)
+    acks: list[dict[str, Any]] = field(default_factory=list)
+    unknowns: int = 0
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.keys) - len(self.acks)
+
+
+async def send_until_known(
+    client: Client, processes: Sequence[Place], chat: str, journal: Journal, choice: random.Random
+) -> None:
+    """As a good client does: the same key again for as long as nobody says what became of it."""
+    key = secrets.token_hex(8)
+    journal.keys.append(key)
+    body = {"text": f"text of {key}", "client_id": key}
+    while True:
+        try:
+            path = f"/v1/chats/{chat}/messages"
+            answer = await client.asks(choice.choice(processes), "POST", path, body, seconds=5)
+        except AWAY:
+            answer = None
+        if answer is not None and answer.status in {200, 201}:
+            journal.acks.append({"key": key, **answer.json})
+            return
+        assert answer is None or answer.status == 503, answer
+        journal.unknowns += 1
+        await asyncio.sleep(0.05)
+
+
 async def test_what_was_acknowledged_survives_every_kill_and_nothing_is_doubled(
     cluster: Cluster,
     pair: tuple[Process, Process],
     cast: list[Actor],
-    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     choice = random.Random()
-    journal = Journal(tmp_path / "journal")
+    journal = Journal()
     here, there = pair
     took: dict[str, list[float]] = {}
     async with clients(*cast) as (reader, *senders), asyncio.timeout(300), AsyncExitStack() as stack:
@@ -51,13 +86,13 @@ async def test_what_was_acknowledged_survives_every_kill_and_nothing_is_doubled(
                     await send_until_known(sender, pair, choice.choice(chats), journal, choice)
                     sent += 1
 
-            before = journal.acked
+            before = len(journal.acks)
             sends = await stack.enter_async_context(
                 running(*(keep_sending(choice.choice(senders)) for _ in range(SENDS // 2)))
             )
 
             async def is_under_way(before: int = before) -> bool:
-                return journal.acked > before + 10 and journal.in_flight >= IN_FLIGHT
+                return len(journal.acks) > before + 10 and journal.in_flight >= IN_FLIGHT
 
             await happens(is_under_way, "many sends in flight", 10)
             assert journal.in_flight >= IN_FLIGHT
@@ -73,7 +108,7 @@ async def test_what_was_acknowledged_survives_every_kill_and_nothing_is_doubled(
     with capsys.disabled():
         for what, times in took.items():
             print(f"\nready again after kill -9 of {what}: {', '.join(f'{one:.2f}' for one in times)} s", end="")
-        print(f"\n{journal.acked} acknowledged, {journal.unknowns} tries without an answer", end="")
+        print(f"\n{len(journal.acks)} acknowledged, {journal.unknowns} tries without an answer", end="")
     assert journal.unknowns > 0, "the kills hit somebody"
     check(journal, stored)
     for one in followers:
@@ -115,17 +150,16 @@ async def recovery(client: Client, hit: tuple[Process, ...], chat: str) -> float
 
 
 def check(journal: Journal, stored: dict[str, list[dict[str, object]]]) -> None:
-    """From the journal's file and from what the server says afterwards."""
+    """From the journal and from what the server says afterwards."""
     there = {
         (str(one["message_id"]), chat, one["seq"]): str(one["text"]) for chat, all_ in stored.items() for one in all_
     }
-    acks = journal.acks()
-    lost = [ack for ack in acks if (ack["message_id"], ack["chat_id"], ack["seq"]) not in there]
+    lost = [ack for ack in journal.acks if (ack["message_id"], ack["chat_id"], ack["seq"]) not in there]
     assert not lost, f"acknowledged and lost: {lost[:5]}"
-    for ack in acks:
+    for ack in journal.acks:
         assert there[ack["message_id"], ack["chat_id"], ack["seq"]] == f"text of {ack['key']}"
     texts = [text for text in there.values() if text.startswith("text of ")]
-    assert sorted(texts) == sorted(f"text of {send['key']}" for send in journal.sends()), "each of them once"
+    assert sorted(texts) == sorted(f"text of {key}" for key in journal.keys), "each of them once"
     for messages in stored.values():
         assert [one["seq"] for one in messages] == list(range(1, len(messages) + 1))
         positions = [int(str(one["message_id"])) for one in messages]

@@ -47,8 +47,8 @@ class SignIn(msgspec.Struct, frozen=True):
 
     @property
     def device(self) -> Device:
-        flaws = list(_device_flaws(self.client_id, self.device_name))
-        refuse(flaws)
+        flaws = label_flaws(self.client_id, "/client_id", LONGEST_CLIENT_ID)
+        refuse(flaws + label_flaws(self.device_name, "/device_name", LONGEST_NAME))
         return Device(self.client_id or None, self.device_name or None)
 
 
@@ -73,7 +73,9 @@ class ProfileChange(msgspec.Struct, frozen=True):
     @property
     def columns(self) -> dict[str, str | None]:
         changes: dict[str, str | None] = {}
-        flaws = about_flaws(self.display_name, self.about)
+        flaws = label_flaws(self.display_name, "/display_name", LONGEST_NAME)
+        if isinstance(self.about, str) and len(self.about) > LONGEST_ABOUT:
+            flaws.append(Flaw("/about", f"must have at most {LONGEST_ABOUT} characters"))
         named = synonyms.find(user_name=self.user_name, login=self.login)
         if named is not None:
             word, name = named
@@ -116,20 +118,8 @@ def email_flaws(email: str | None) -> list[Flaw]:
     return []
 
 
-def about_flaws(display_name: str | UnsetType, about: str | UnsetType) -> list[Flaw]:
-    flaws = []
-    if isinstance(display_name, str) and display_name:
-        if len(display_name) > LONGEST_NAME or not is_sane_name(display_name):
-            flaws.append(Flaw("/display_name", f"must be a name of at most {LONGEST_NAME} characters"))
-    if isinstance(about, str) and len(about) > LONGEST_ABOUT:
-        flaws.append(Flaw("/about", f"must have at most {LONGEST_ABOUT} characters"))
-    return flaws
-
-
-def _device_flaws(client_id: str | None, device_name: str | None) -> list[Flaw]:
-    flaws = []
-    if client_id and (len(client_id) > LONGEST_CLIENT_ID or not is_sane_name(client_id)):
-        flaws.append(Flaw("/client_id", f"must be a name of at most {LONGEST_CLIENT_ID} characters"))
-    if device_name and (len(device_name) > LONGEST_NAME or not is_sane_name(device_name)):
-        flaws.append(Flaw("/device_name", f"must be a name of at most {LONGEST_NAME} characters"))
-    return flaws
+def label_flaws(label: str | UnsetType | None, pointer: str, longest: int) -> list[Flaw]:
+    """Of names that need not be there."""
+    if isinstance(label, str) and label and (len(label) > longest or not is_sane_name(label)):
+        return [Flaw(pointer, f"must be a name of at most {longest} characters")]
+    return []

@@ -38,10 +38,7 @@ class User(Table):
     __table_args__ = (
         Index("users_length_name_key_idx", text("length(name_key)"), "name_key"),
         Index(
-            "users_name_key_trgm_idx",
-            "name_key",
-            postgresql_using="gin",
-            postgresql_ops={"name_key": "gin_trgm_ops"},
+            "users_name_key_trgm_idx", "name_key", postgresql_using="gin", postgresql_ops={"name_key": "gin_trgm_ops"}
         ),
     )
 

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from messenger.errors import SessionExpired, TokenInvalid
-from messenger.identity import MAX_ID, SessionId, UserId
+from messenger.identity import SessionId, UserId
+from messenger.web.paging import find_id
 
 ISSUER = AUDIENCE = "messenger"
 KIND = "access"
@@ -87,7 +88,7 @@ class Mint:
         if len(token) > LONGEST_ACCESS_TOKEN or not ACCESS_TOKEN.fullmatch(token):
             raise TokenInvalid
         claims = self._verified(token)
-        user_id, session_id = _id(claims.sub), _id(claims.sid)
+        user_id, session_id = find_id(claims.sub), find_id(claims.sid)
         if user_id is None or session_id is None or claims.typ != KIND:
             raise TokenInvalid
         if max(claims.iat, claims.nbf or 0) > now + LEEWAY or claims.exp > now + self.ttl + LEEWAY:
@@ -118,9 +119,3 @@ class Mint:
 
 def _derive(root: bytes, purpose: str, length: int) -> bytes:
     return HKDF(SHA256(), length, salt=None, info=f"messenger {purpose}".encode()).derive(root)
-
-
-def _id(text: str) -> int | None:
-    if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_ID)) and 0 < int(text) <= MAX_ID:
-        return int(text)
-    return None

@@ -1,6 +1,6 @@
 """The values between the edge and the tables, and their JSON."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -122,15 +122,17 @@ class SessionInfo:
     created_at: datetime
     last_seen_at: datetime
 
-    def as_seen_from(self, current: SessionId) -> dict[str, Any]:
+    def as_answer(self) -> dict[str, Any]:
         return {
             "id": str(self.session_id),
             "device_name": self.device_name,
             "client_id": self.client_id,
             "created_at": rfc3339(self.created_at),
             "last_seen_at": rfc3339(self.last_seen_at),
-            "current": self.session_id == current,
         }
+
+    def as_seen_from(self, current: SessionId) -> dict[str, Any]:
+        return {**self.as_answer(), "current": self.session_id == current}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +143,7 @@ class Pair:
     refresh_expires_in: int
 
     def as_answer(self) -> dict[str, Any]:
-        return {
-            "access_token": self.access_token,
-            "refresh_token": self.refresh_token,
-            "token_type": "bearer",
-            "expires_in": self.expires_in,
-            "refresh_expires_in": self.refresh_expires_in,
-        }
+        return {**asdict(self), "token_type": "bearer"}
 
 
 @dataclass(frozen=True, slots=True)

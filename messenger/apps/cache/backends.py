@@ -66,11 +66,7 @@ class CheckedRedis(RedisCache):
         super().__init__(RedisConfig(key_prefix=PREFIX), expiration=LIFETIME)
         # The stock client knows no TLS, no user names and no deadlines, and makes as many connections as are asked for.
         pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=patience,
-            socket_timeout=patience,
-            socket_connect_timeout=patience,
+            url, max_connections=CONNECTIONS, timeout=patience, socket_timeout=patience, socket_connect_timeout=patience
         )
         self._redis_pool = Redis(connection_pool=pool)
 

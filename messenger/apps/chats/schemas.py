@@ -203,14 +203,6 @@ class Heir:
 
 
 @dataclass(frozen=True, slots=True)
-class LogHead:
-    """The end of the log."""
-
-    position: int
-    epoch: str
-
-
-@dataclass(frozen=True, slots=True)
 class Participant:
     """A person as the members of a chat see them; without a role: no longer a member."""
 

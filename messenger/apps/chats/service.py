@@ -151,7 +151,7 @@ async def sync(db: Database, me: Identity) -> Snapshot:
     async with db.snapshot() as tx:
         head = await store.find_head(tx)
         profile = await accounts.profile_now(tx, me.user_id)
-        return Snapshot(profile.as_own(), await store.find_views(tx, me.user_id), Cursor(head.epoch, head.position))
+        return Snapshot(profile.as_own(), await store.find_views(tx, me.user_id), head)
 
 
 async def group(db: Database, me: Identity | None, group_id: int) -> Group:

@@ -40,7 +40,6 @@ from messenger.apps.chats.schemas import (
     Join,
     LastMessage,
     ListPosition,
-    LogHead,
     Member,
     MemberCount,
     Membership,
@@ -50,6 +49,7 @@ from messenger.apps.chats.schemas import (
 from messenger.apps.chats.tables import Chat, DirectChat, FormerMember, MemberRow
 from messenger.db.database import Transaction
 from messenger.identity import UserId
+from messenger.log.entries import Cursor
 
 USERS = table("users", column("id", BigInteger), column("name", Text), column("deleted_at", DateTime(timezone=True)))
 MESSAGES = table(
@@ -72,16 +72,7 @@ SENDER = USERS.alias("sender")
 MEMBER_COUNT = (
     select(func.count()).select_from(MemberRow).where(MemberRow.chat_id == Chat.id).correlate(Chat).scalar_subquery()
 )
-STATE = (
-    Chat.id,
-    Chat.kind,
-    Chat.name,
-    Chat.join_rule,
-    Chat.creator_id,
-    Chat.created_at,
-    Chat.head_seq,
-    MEMBER_COUNT,
-)
+STATE = (Chat.id, Chat.kind, Chat.name, Chat.join_rule, Chat.creator_id, Chat.created_at, Chat.head_seq, MEMBER_COUNT)
 MEMBERSHIP = (Chat.id, Chat.kind, Chat.name, Chat.join_rule, Chat.head_seq, MemberRow.role, MemberRow.name)
 # The position of a chat in my list: that of its last message in the log, or of my joining.
 POSITION = func.greatest(Chat.head_id, func.coalesce(MINE.since, 0))
@@ -287,9 +278,10 @@ async def find_empty(tx: Transaction, chats: Collection[int]) -> list[int]:
     return list(await tx.session.scalars(statement))
 
 
-async def find_head(tx: Transaction) -> LogHead:
-    statement = select(LOG_HEAD.c.position, LOG_HEAD.c.epoch).order_by(LOG_HEAD.c.position.desc()).limit(1)
-    return LogHead(*(await tx.session.execute(statement)).one())
+async def find_head(tx: Transaction) -> Cursor:
+    """The end of the log."""
+    statement = select(LOG_HEAD.c.epoch, LOG_HEAD.c.position).order_by(LOG_HEAD.c.position.desc()).limit(1)
+    return Cursor(*(await tx.session.execute(statement)).one())
 
 
 # --- changing

@@ -108,10 +108,10 @@ class ClassicConnection:
         self._pace = context.pace
         self._limit = context.limit
         self._refusals = Refusals()
-        self._link = Link(request, socket, context.post, context.pace, _nothing)
+        self._link = Link(request, socket, context.post, context.pace, lambda: None)
         self._outbox = self._link.outbox
         self.subscription = self._log.subscribe(me.user_id, me.session_id, self)
-        look = partial(service.own_messages, request.app[HISTORY], me)
+        look = partial(request.app[HISTORY].own, me.user_id)
         self._receipts = Receipts(look, self._outbox, self._is_in, self.close)
 
     # --- the log's side: a Sink; nothing here waits or raises
@@ -218,7 +218,3 @@ class ClassicConnection:
 def is_the_end(entry: Entry, me: int) -> bool:
     """After this entry I get nothing more of the chat."""
     return entry.kind == "chat_deleted" or (entry.kind == "member_removed" and entry.user_id == me)
-
-
-def _nothing() -> None:
-    return None

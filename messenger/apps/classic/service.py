@@ -12,7 +12,7 @@ from messenger.identity import Caller, Identity, UserId
 
 if TYPE_CHECKING:
     from messenger.apps.chats.schemas import Group
-    from messenger.apps.messages.schemas import Message, ReadCursor, ReadMessage
+    from messenger.apps.messages.schemas import Message, ReadCursor
     from messenger.db.database import Database
 
 NAMED = f"{messages.NAMED}:"  # before the UUID that a sender's socket gave
@@ -119,12 +119,6 @@ async def read_named(
             raise MessageNotFound
         name = found
     await read(sender, me, chat_id, int(name))
-
-
-async def own_messages(
-    history: messages.History, me: Identity, chat_id: int, from_seq: int, to_seq: int, most: int
-) -> "list[ReadMessage]":
-    return await history.own(me.user_id, chat_id, from_seq, to_seq, most)
 
 
 def name_of(message_id: int, key: str) -> int | str:

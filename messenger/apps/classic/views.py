@@ -68,10 +68,7 @@ def short_message(found: "Message | EventMessage") -> Json:
 
 
 def read_cursor(mark: "ReadCursor") -> Json:
-    return {
-        "user_id": int(mark.user_id),
-        "message_id": int(mark.message_id) if mark.message_id is not None else None,
-    }
+    return {"user_id": int(mark.user_id), "message_id": int(mark.message_id) if mark.message_id is not None else None}
 
 
 def group(found: "Group") -> Json:

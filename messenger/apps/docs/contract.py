@@ -23,18 +23,9 @@ def find(name: str) -> Path:
     raise FileNotFoundError(f"{name} belongs to this package and is neither in {PLACES[0]} nor in {PLACES[1]}.")
 
 
-@lru_cache(maxsize=8)
-def swagger(enabled: frozenset[str]) -> bytes:
+@lru_cache(maxsize=16)
+def served(name: str, enabled: frozenset[str]) -> bytes:
     """The file as it was written when everything of it is enabled, else what is left of it."""
-    return _served("swagger.yml", enabled)
-
-
-@lru_cache(maxsize=8)
-def asyncapi(enabled: frozenset[str]) -> bytes:
-    return _served("asyncapi.yml", enabled)
-
-
-def _served(name: str, enabled: frozenset[str]) -> bytes:
     raw = find(name).read_bytes()
     whole = parse(raw)
     left = trimmed(whole, enabled)

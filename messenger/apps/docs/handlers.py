@@ -71,20 +71,17 @@ async def apps_page(request: web.Request) -> web.Response:
 @free
 @public
 async def swagger(request: web.Request) -> web.Response:
-    return _contract(contract.swagger(_enabled(request)))
+    return _contract(request, "swagger.yml")
 
 
 @free
 @public
 async def asyncapi(request: web.Request) -> web.Response:
-    return _contract(contract.asyncapi(_enabled(request)))
+    return _contract(request, "asyncapi.yml")
 
 
-def _enabled(request: web.Request) -> frozenset[str]:
-    return frozenset(one.app.name for one in request.app[ARRANGED])
-
-
-def _contract(text: bytes) -> web.Response:
+def _contract(request: web.Request, name: str) -> web.Response:
+    text = contract.served(name, frozenset(one.app.name for one in request.app[ARRANGED]))
     return web.Response(body=text, content_type="application/yaml", headers={"Cache-Control": "no-cache"})
 
 

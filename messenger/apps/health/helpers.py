@@ -17,10 +17,7 @@ ANSWERS, SILENT = Beat(True, "answers"), Beat(False, "does not answer")
 
 
 def named_in(config: Config) -> dict[str, Pulse]:
-    ways = {
-        "redis": (str(config.redis_url), redis),
-        "rabbitmq": (str(config.rmq_url), rabbitmq),
-    }
+    ways = {"redis": (str(config.redis_url), redis), "rabbitmq": (str(config.rmq_url), rabbitmq)}
     return {
         name: Pulse(name, partial(ask, url), patience=PATIENCE, fresh=FRESH) for name, (url, ask) in ways.items() if url
     }

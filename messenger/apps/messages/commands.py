@@ -7,15 +7,7 @@ from typing import Any
 
 from messenger.apps.messages import service
 from messenger.apps.messages.history import HISTORY
-from messenger.apps.messages.schemas import (
-    SPOKEN,
-    EditFrame,
-    MessageFrame,
-    Outgoing,
-    ReactFrame,
-    ReadFrame,
-    SendFrame,
-)
+from messenger.apps.messages.schemas import SPOKEN, EditFrame, MessageFrame, Outgoing, ReactFrame, ReadFrame, SendFrame
 from messenger.apps.messages.sending import SENDER, Sent
 from messenger.errors import MessengerError
 from messenger.web.access import charged

@@ -156,6 +156,8 @@ async def find_nearest_seq(lines: "ConnectionSet", chat_id: int, message_id: int
 
 # --- changing
 
+NOW = "date_trunc('milliseconds', clock_timestamp())"
+
 
 @dataclass(frozen=True, slots=True)
 class MessageState:
@@ -168,13 +170,9 @@ class MessageState:
 
 
 async def find_state(tx: "Transaction", message_id: int) -> MessageState | None:
-    row = (
-        await tx.run(
-            "select chat_id, seq, sender_id, deleted_at is not null as deleted from messages where id = :id",
-            id=message_id,
-        )
-    ).one_or_none()
-    return MessageState(row.chat_id, row.seq, row.sender_id, row.deleted) if row else None
+    statement = "select chat_id, seq, sender_id, deleted_at is not null from messages where id = :id"
+    row = (await tx.run(statement, id=message_id)).one_or_none()
+    return MessageState(*row) if row else None
 
 
 async def lock_chat(tx: "Transaction", chat_id: int) -> bool:
@@ -190,52 +188,38 @@ async def session_lives(tx: "Transaction", session_id: int) -> bool:
 
 
 async def edit(tx: "Transaction", chat_id: int, seq: int, words: str) -> None:
-    await tx.run(
-        "update messages set text = :words, edited_at = date_trunc('milliseconds', clock_timestamp())"
-        " where chat_id = :chat and seq = :seq",
-        chat=chat_id,
-        seq=seq,
-        words=words,
-    )
+    await _change(tx, chat_id, seq, f"text = :words, edited_at = {NOW}", words=words)
 
 
 async def mark_deleted(tx: "Transaction", chat_id: int, seq: int) -> None:
     """The row stays with its number as a tombstone; its text is gone."""
-    await tx.run(
-        "update messages set text = '', deleted_at = date_trunc('milliseconds', clock_timestamp())"
-        " where chat_id = :chat and seq = :seq",
-        chat=chat_id,
-        seq=seq,
-    )
+    await _change(tx, chat_id, seq, f"text = '', deleted_at = {NOW}")
+
+
+async def _change(tx: "Transaction", chat_id: int, seq: int, changes: str, **given: str) -> None:
+    await tx.run(f"update messages set {changes} where chat_id = :chat and seq = :seq", chat=chat_id, seq=seq, **given)
 
 
 async def clear_reactions(tx: "Transaction", chat_id: int, message_id: int) -> None:
-    await tx.run(
-        "delete from reactions where chat_id = :chat and message_id = :message", chat=chat_id, message=message_id
-    )
+    statement = "delete from reactions where chat_id = :chat and message_id = :message"
+    await tx.run(statement, chat=chat_id, message=message_id)
 
 
 async def react(tx: "Transaction", chat_id: int, message_id: int, user_id: int, emoji: str) -> bool:
-    found = await tx.run(
-        "insert into reactions (chat_id, message_id, emoji, user_id) values (:chat, :message, :emoji, :person)"
-        " on conflict do nothing returning 1",
-        chat=chat_id,
-        message=message_id,
-        emoji=emoji,
-        person=user_id,
-    )
+    statement = """
+        insert into reactions (chat_id, message_id, emoji, user_id) values (:chat, :message, :emoji, :person)
+            on conflict do nothing returning 1
+        """
+    found = await tx.run(statement, chat=chat_id, message=message_id, emoji=emoji, person=user_id)
     return found.first() is not None
 
 
 async def unreact(tx: "Transaction", chat_id: int, message_id: int, user_id: int, emoji: str) -> bool:
-    found = await tx.run(
-        "delete from reactions where chat_id = :chat and message_id = :message and emoji = :emoji"
-        " and user_id = :person returning 1",
-        chat=chat_id,
-        message=message_id,
-        emoji=emoji,
-        person=user_id,
-    )
+    statement = """
+        delete from reactions where chat_id = :chat and message_id = :message and emoji = :emoji and user_id = :person
+        returning 1
+        """
+    found = await tx.run(statement, chat=chat_id, message=message_id, emoji=emoji, person=user_id)
     return found.first() is not None
 
 

@@ -3,9 +3,4 @@
 from messenger.apps.metrics import counting, handlers
 from messenger.subapp import SubApp
 
-app = SubApp(
-    name="metrics",
-    routes=handlers.routes,
-    contexts=[handlers.gauges],
-    setup=counting.install,
-)
+app = SubApp(name="metrics", routes=handlers.routes, contexts=[handlers.gauges], setup=counting.install)

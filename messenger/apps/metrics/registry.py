@@ -62,34 +62,17 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livesum",
         )
-        self.doorbells_rung = Followed(
-            Counter(
-                "messenger_doorbells_rung",
-                "News of the log that this process told the others of, or would have if there were any",
-                registry=self.registry,
-            )
+        self.doorbells_rung = self._followed(
+            "doorbells_rung", "News of the log that this process told the others of, or would have if there were any"
         )
-        self.doorbells_heard = Followed(
-            Counter(
-                "messenger_doorbells_heard",
-                "News of the log that others told this process of; what they rang beyond was lost, and came later",
-                registry=self.registry,
-            )
+        self.doorbells_heard = self._followed(
+            "doorbells_heard",
+            "News of the log that others told this process of; what they rang beyond was lost, and came later",
         )
-        self.silences = Followed(
-            Counter(
-                "messenger_database_silences",
-                "Times that the database did not answer, and every connection of this process was cut",
-                registry=self.registry,
-            )
+        self.silences = self._followed(
+            "database_silences", "Times that the database did not answer, and every connection of this process was cut"
         )
-        self.limited = Followed(
-            Counter(
-                "messenger_rate_limited",
-                "Requests, messages and frames that were refused as too many",
-                registry=self.registry,
-            )
-        )
+        self.limited = self._followed("rate_limited", "Requests, messages and frames that were refused as too many")
         build = Gauge(
             "messenger_build_info",
             "Always 1; the version is in the label",
@@ -99,6 +82,9 @@ class Metrics:
         )
         build.labels(messenger.__version__).set(1)
         self._waiting: dict[tuple[str, str, int], Waiting] = {}
+
+    def _followed(self, name: str, says: str) -> Followed:
+        return Followed(Counter(f"messenger_{name}", says, registry=self.registry))
 
     def note(self, method: str, route: str, status: int, seconds: float) -> None:
         """One answer. To remember it takes 1 µs, to write it into a file that processes share 30."""

@@ -1,6 +1,7 @@
 """Search over REST: parse, one call of the service, reply."""
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -95,15 +96,11 @@ def read_question(given: dict[str, str]) -> str:
 def read_moment(given: dict[str, str], name: str) -> datetime | None:
     if name not in given:
         return None
-    try:
+    with suppress(ValueError, OverflowError):
         moment = datetime.fromisoformat(given[name])
-        is_moment = moment.tzinfo is not None and "T" in given[name]
-        moment = moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        is_moment = False
-    if not is_moment:
-        raise paging.bad_parameter(name, "is not a time like 2026-11-21T09:30:00Z")
-    return moment
+        if moment.tzinfo is not None and "T" in given[name]:
+            return moment.astimezone(UTC)
+    raise paging.bad_parameter(name, "is not a time like 2026-11-21T09:30:00Z")
 
 
 def read_page_end(given: dict[str, str]) -> PageEnd | None:

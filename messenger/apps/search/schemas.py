@@ -45,10 +45,6 @@ class Match:
     chat_id: int
     rank: float
 
-    @property
-    def page_end(self) -> PageEnd:
-        return PageEnd(self.rank, self.message_id)
-
 
 @dataclass(frozen=True, slots=True)
 class Matches:

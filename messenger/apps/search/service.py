@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from messenger.apps.search.index import Index
-from messenger.apps.search.schemas import Hit, HitPage, Match, Matches, Result, SearchRequest
+from messenger.apps.search.schemas import Hit, HitPage, Match, Matches, PageEnd, Result, SearchRequest
 from messenger.apps.search.store import searching as store
 from messenger.apps.search.words import Question, Text, highlights
 from messenger.db.database import Database, Transaction
@@ -38,7 +38,8 @@ async def search(db: Database, index: Index, show: "LookUp", me: Identity | None
         Hit(one.shown.for_sender if me and one.shown.sender_id == me.user_id else one.shown.message, one.spans)
         for one in marked
     ]
-    return HitPage(hits, page[-1].page_end if len(found) > len(page) else None, matches.is_complete)
+    end = PageEnd(page[-1].rank, page[-1].message_id) if len(found) > len(page) else None
+    return HitPage(hits, end, matches.is_complete)
 
 
 def reader_id(me: Identity | None) -> int | None:

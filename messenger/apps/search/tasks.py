@@ -148,17 +148,11 @@ async def sweep(db: Database, results: Results) -> None:
 
 async def take_up(db: Database, delay: float) -> TakenTask | None:
     """The next task to be done, if there is one. Tasks that nobody can do any more are failed first."""
-    if not await fail_hopeless(db, delay):
-        return None
-    return await _claim(db, delay)
+    return await claim(db, delay) if await fail_hopeless(db, delay) else None
 
 
-async def take_up_this(db: Database, task_id: int) -> TakenTask | None:
-    """None: another worker holds it, or it is done."""
-    return await _claim(db, 0, task_id)
-
-
-async def _claim(db: Database, delay: float, task_id: int | None = None) -> TakenTask | None:
+async def claim(db: Database, delay: float = 0, task_id: int | None = None) -> TakenTask | None:
+    """None: there is nothing to do; of a task named: another worker holds it, or it is done."""
     async with db.transaction() as tx:
         work = await store.claim(tx, delay, LEASE, ATTEMPTS, task_id)
         if work is not None:
@@ -256,8 +250,9 @@ async def _advance(db: Database, work: TakenTask, progress: int) -> None:
 
 
 async def give_back(db: Database, work: TakenTask) -> None:
+    """This try has failed; another one may follow after a pause."""
     async with db.reading() as tx:
-        await store.give_back(tx, work, PAUSE)
+        await store.renew(tx, work, PAUSE)
 
 
 async def put_back(db: Database, work: TakenTask) -> None:

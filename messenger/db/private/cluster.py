@@ -186,7 +186,9 @@ class PrivatePostgres:
     def _give_up_if_hopeless(self, until: float, problem: Exception) -> None:
         with _locked(self._data_dir / SETUP_LOCK, until):
             with _locked(self._data_dir / keeper.KEEPER_LOCK) as keeper_gone:
-                failure = self._failure()
+                failure = ""
+                with suppress(FileNotFoundError):
+                    failure = (self._data_dir / keeper.FAILURE).read_text()
             if keeper_gone:
                 if failure:
                     raise EmbeddedError(f"{failure}\nSee {self._data_dir / keeper.LOG}.")
@@ -194,12 +196,6 @@ class PrivatePostgres:
         if time.monotonic() > until:
             said = failure or f"PostgreSQL does not answer: {problem or 'no reason given'}"
             raise EmbeddedError(f"{said}\nSee {self._data_dir / keeper.LOG}.")
-
-    def _failure(self) -> str:
-        try:
-            return (self._data_dir / keeper.FAILURE).read_text()
-        except FileNotFoundError:
-            return ""
 
 
 def _settle(data_dir: Path) -> Path:

@@ -11,7 +11,7 @@ import asyncpg
 
 from messenger.db import schema
 from messenger.run.admin.finding import PATIENCE, Finding, reached
-from messenger.run.checks import DURABILITY
+from messenger.run.checks import DURABILITY, find_unsafe
 from messenger.settings import Config, Mode
 
 CLOCK = 1.0  # seconds that the clocks may differ
@@ -44,7 +44,7 @@ async def ask_database(config: Config, dsn: str) -> AsyncIterator[Finding]:
 
 
 async def _durability(config: Config, connection: asyncpg.Connection) -> Finding:
-    off = [name for name in DURABILITY if await connection.fetchval("select current_setting($1)", name) == "off"]
+    off = await find_unsafe(connection)
     if off:
         named = ", ".join(f"{name}=off" for name in off)
         remedy = f"ALTER SYSTEM SET {off[0]} = on; SELECT pg_reload_conf();"

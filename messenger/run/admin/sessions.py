@@ -14,7 +14,6 @@ from messenger.run.admin.context import BY_HAND
 from messenger.run.admin.people import Person
 from messenger.run.cli import OTHER, Refusal
 from messenger.settings import Config
-from messenger.text import rfc3339
 
 
 def run(options: argparse.Namespace) -> int:
@@ -29,16 +28,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def show(person: Person, found: Sequence[SessionInfo], *, as_json: bool) -> int:
-    rows = [
-        {
-            "id": str(one.session_id),
-            "device_name": one.device_name,
-            "client_id": one.client_id,
-            "created_at": rfc3339(one.created_at),
-            "last_seen_at": rfc3339(one.last_seen_at),
-        }
-        for one in found
-    ]
+    rows = [one.as_answer() for one in found]
     if as_json:
         print(json.dumps({"user_id": str(person.user_id), "user_name": person.name, "sessions": rows}))
         return 0

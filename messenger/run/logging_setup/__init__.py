@@ -19,9 +19,9 @@ QUIET = ("sqlalchemy", "asyncio", "asyncpg", "alembic")  # below WARNING they qu
 CALM = ("aio_pika", "aiormq")  # an error at every try to connect; that the broker is away is said once, by us
 
 
-def setup(config: Config, *, terminal: bool, coloured: bool = False, threaded: bool = False) -> Callable[[], None]:
+def setup(config: Config, *, terminal: bool, threaded: bool = False) -> Callable[[], None]:
     """Anew in each process; call what is returned at its end. `threaded` is for event loops, not for who forks."""
-    handlers = _handlers(config, terminal=terminal, coloured=coloured, pid=os.getpid() if threaded else None)
+    handlers = _handlers(config, terminal=terminal, pid=os.getpid() if threaded else None)
     # No line shows them, and to find them out takes as long as to write it.
     logging.logThreads = logging.logMultiprocessing = False
     if sys.version_info >= (3, 12):
@@ -50,10 +50,10 @@ def setup(config: Config, *, terminal: bool, coloured: bool = False, threaded: b
     return stop
 
 
-def _handlers(config: Config, *, terminal: bool, coloured: bool, pid: int | None) -> list[Sink]:
+def _handlers(config: Config, *, terminal: bool, pid: int | None) -> list[Sink]:
     json_lines = JsonLines(pid)
     stdout = Stdout(sys.stdout)
-    stdout.setFormatter(HumanLines(coloured=coloured) if terminal else json_lines)
+    stdout.setFormatter(HumanLines(coloured=not os.environ.get("NO_COLOR")) if terminal else json_lines)
     if terminal:
         stdout.addFilter(_is_for_people)
     handlers: list[Sink] = [stdout]

@@ -34,12 +34,7 @@ class Link:
     )  # fmt: skip
 
     def __init__(
-        self,
-        request: web.Request,
-        socket: Socket,
-        post: Post,
-        pace: Pace,
-        tell_closed: Callable[[], None],
+        self, request: web.Request, socket: Socket, post: Post, pace: Pace, tell_closed: Callable[[], None]
     ) -> None:
         """`tell_closed`: called once, at the moment when the server decides to close it."""
         assert request.transport is not None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from statistics import median
 
 from proof.bench.report.goals import judge
 from proof.bench.report.results import Results
@@ -72,15 +73,14 @@ def picture(title: str, unit: str, bars: Sequence[Bar], *, mark: float | None = 
     )
 
 
-def bars(results: Results, scenario: str, wanted: Sequence[str], scale: float = 1.0) -> list[Bar]:
+def bars(results: Results, scenario: str, wanted: Sequence[str]) -> list[Bar]:
     """Of all parts of a scenario that have this figure."""
     found = []
     for key in results.rounds:
-        values = [value * scale for value in results.all(key, *wanted)]
+        values = results.all(key, *wanted)
         if key.startswith(f"{scenario} ") and values:
             of, by = key.removeprefix(f"{scenario} ").split(": ")
-            middle = (results.median(key, *wanted) or 0.0) * scale
-            found.append(Bar(of, by, middle, min(values), max(values)))
+            found.append(Bar(of, by, median(values), min(values), max(values)))
     return found
 
 

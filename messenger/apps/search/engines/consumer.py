@@ -115,7 +115,7 @@ class Consumer:
         """None: it is over."""
         while True:
             with suppress(Unavailable):
-                work = await tasks.take_up_this(self._db, task_id)
+                work = await tasks.claim(self._db, task_id=task_id)
                 if work is not None or await tasks.is_over(self._db, task_id):
                     return work
             await asyncio.sleep(tasks.LOOK)
