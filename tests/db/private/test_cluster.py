@@ -18,7 +18,7 @@ import pytest
 from messenger.db.private import binaries, keeper
 from messenger.db.private.cluster import EmbeddedError, PrivatePostgres
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 NOBODY = 65534
 ROOT = os.geteuid() == 0
 

@@ -18,7 +18,7 @@ from tests.apps.search.finding import indexed
 from tests.apps.talk import says
 from tests.conftest import SECRET_KEY, configured, copy, named
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATIENCE = 60.0
 
 Done = subprocess.CompletedProcess[str]
