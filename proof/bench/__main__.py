@@ -30,8 +30,7 @@ from proof.bench.load.plan import Part, crowd, plan, soak
 from proof.bench.load.questions import search
 from proof.bench.load.servers import PEOPLE, Servers
 from proof.bench.peers.installed import NotInstalled
-from proof.bench.report import crowds, searches, soaks, tables
-from proof.bench.report.pictures import draw
+from proof.bench.report import crowds, searches, soaks, summary, tables
 from proof.bench.report.results import Results
 
 SCENARIOS = ("S1", "S2", "S4", "S5")
@@ -59,11 +58,11 @@ def main() -> None:
         with open_servers(options) as servers:
             results = asyncio.run(measured(options, parts, servers))
         results.write(options.results / "results.json")
-        said = tables.everything(results)
+        said = "\n\n".join([summary.everything(results), tables.everything(results), *tables.remarks(results)])
         (options.results / "tables.md").write_text(said + "\n")
-        draw(results, options.results)
+        (options.results / "summary.svg").write_text(summary.drawn(results))
     print(said)
-    print(f"\nWritten to {options.results}: the figures as JSON, these tables, pictures.")
+    print(f"\nWritten to {options.results}: the figures as JSON, these tables, a picture.")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -139,7 +138,7 @@ def allow_files(number: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (number, max(number, hard)))
     except (ValueError, OSError) as error:
         raise SystemExit(
-            f"{number} open files are needed and {hard} are allowed here: raise the limit (ulimit -Hn {number}, as root)"
+            f"{number} open files are needed and {hard} are allowed here: as root, `ulimit -n {number}`;"
             " or ask for fewer --sockets."
         ) from error
 

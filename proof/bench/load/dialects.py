@@ -36,7 +36,7 @@ class Dialect:
         return frames.masked(b"40" + json.dumps({"token": token}).encode()) if self.signs_in_later else b""
 
     def template(self, chat_id: int, run: bytes) -> bytes:
-        """A frame in which only three numbers are missing, all the same one. With eight digits each has the same head."""
+        """A frame in which only one number is missing, three times. With eight digits each has the same head."""
         words = self.words % (b"%d" % chat_id, run, said(run))
         size = len(words % (0, 0, 0))
         return frames.masked(bytes(size))[:-size].replace(b"%", b"%%") + words
@@ -63,5 +63,5 @@ DIALECTS = {
         ping=b"2",
         pong=frames.masked(b"3"),
     ),
-    "echo": Dialect(path="/echo", greeting=b"", new_message=b"", ack=b"", error=b"", words=b""),
+    "bare": Dialect(path="/socket", greeting=b"", new_message=b"", ack=b"", error=b"", words=b""),
 }

@@ -175,7 +175,7 @@ async def measure(spec: dict[str, Any]) -> dict[str, Any]:
     group.members = await open_all(spec, tokens[speakers:], lambda number: Member(group))
     group.speakers = await open_all(spec, tokens[:speakers], lambda number: Speaker(group))
     await asyncio.sleep(spec["settle"])
-    found = {"saturated": await one_phase(group, spec, None), "paced": await one_phase(group, spec, spec["pace"])}
+    found = {phase: await one_phase(group, spec, pace) for phase, pace in spec["phases"].items()}
     for socket in (*group.members, *group.speakers):
         socket.transport.abort()
     return {**found, "acked": group.acked, "void": []}

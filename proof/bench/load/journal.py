@@ -1,4 +1,4 @@
-"""What was acknowledged, against the database: after every load their number, after a soak each key with its id and seq."""
+"""What was acknowledged, against the database: after every load their number, after a soak key by key."""
 
 from collections.abc import Iterable
 from pathlib import Path

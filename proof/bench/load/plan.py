@@ -10,14 +10,18 @@ from proof.bench.load import journal
 from proof.bench.load.server import BOTH, PATIENCE, READERS, SERVER_CORES, TOOL_CORES, family
 from proof.bench.load.servers import Servers
 
-GROUPS = ((100, 20.0), (1000, 10.0))  # members, and messages a second when paced
+GROUPS = {100: 20.0, 1000: 10.0}  # members, and messages a second when paced
+SOAKED = 100
 SPEAKERS = 4
 HOT, COLD = 2_000, 200_000  # messages in the chat that is read
 PAGE = 50
 IDLE = 2_000
-PHASES = ("saturated", "paced")
 WATCHED = 10.0  # seconds that many idle sockets are looked at
 Figures = dict[str, Any]
+Paces = dict[str, float | None]  # messages a second, by the name of the phase; None: as fast as they are acknowledged
+
+
+SATURATED: Paces = {"saturated": None}
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,12 @@ async def sends(name: str, number: int, servers: Servers) -> Figures:
     return await servers.measure("sends", server, cores, pairs=await server.pairs(servers.sized(number)))
 
 
-async def group(name: str, size: int, pace: float, servers: Servers) -> Figures:
+async def group(name: str, size: int, paces: Paces, servers: Servers) -> Figures:
     server = await servers.named(name)
     chat_id, tokens = await server.group(servers.sized(size))
-    spec: Figures = {"chat_id": chat_id, "tokens": tokens, "speakers": min(SPEAKERS, len(tokens) - 1), "pace": pace}
+    spec: Figures = {"chat_id": chat_id, "tokens": tokens, "speakers": min(SPEAKERS, len(tokens) - 1), "phases": paces}
     found = await servers.measure("groups", server, **spec)
-    for phase in PHASES:
+    for phase in paces:
         found[phase]["void"] += found["void"]
     return found
 
@@ -54,7 +58,7 @@ async def group(name: str, size: int, pace: float, servers: Servers) -> Figures:
 async def idle(name: str, sockets: int, watched: float, servers: Servers) -> Figures:
     sockets = servers.sized(sockets)
     async with servers.fresh(name) as process:
-        dialect, tokens = "echo", [""] * sockets
+        dialect, tokens = "bare", [""] * sockets
         if name != "bare":
             server = await servers.named(name)
             dialect, tokens = server.dialect, [one.token for one in server.people[:sockets]]
@@ -110,9 +114,9 @@ async def send_floor(connections: int, servers: Servers) -> Figures:
 async def soak(servers: Servers, minutes: float) -> Figures:
     """Half load is what a look at both alone says now, a quarter of each; then minute by minute."""
     alone = await sends("product", 32, servers)
-    said = (await group("product", GROUPS[0][0], GROUPS[0][1], servers))["saturated"]
+    said = (await group("product", SOAKED, SATURATED, servers))["saturated"]
     server = await servers.named("product")
-    chat_id, tokens = await server.group(servers.sized(GROUPS[0][0]))
+    chat_id, tokens = await server.group(servers.sized(SOAKED))
     steps = max(3, round(minutes))
     spec = {
         "pairs": await server.pairs(servers.sized(32)),
@@ -158,10 +162,10 @@ def sends_plan(beside: Sequence[str]) -> Iterator[Part]:
 
 
 def group_plan(beside: Sequence[str]) -> Iterator[Part]:
-    for size, pace in GROUPS:
+    for size, pace in GROUPS.items():
         for name in ("product", *beside, "probe", "null"):
-            if name != "null" or size == GROUPS[0][0]:
-                yield Part("S2", f"group of {size}", name, partial(group, name, size, pace), phases=PHASES)
+            paces = {**SATURATED, "paced": pace} if name == "product" else SATURATED
+            yield Part("S2", f"group of {size}", name, partial(group, name, size, paces), phases=tuple(paces))
         yield Part("S2", f"{size} connections", "C send()", partial(send_floor, size))
 
 

@@ -132,7 +132,7 @@ async def answer(pool: asyncpg.Pool, sender: int, listener: Listener, words: str
         return Refusal(code="malformed").model_dump_json()
     key = draft.chat_id, sender, draft.client_id
     row = await pool.fetchrow(STORE, *key, draft.text)
-    if is_new := row is not None:
+    if row is not None:
         tell_room(sender, listener, draft, row)
     else:
         row = await pool.fetchrow(FIND, *key)

@@ -1,4 +1,4 @@
-"""What the peers need, at exactly the versions named here, in the user's cache and never in the project's environment."""
+"""What the peers need, at the versions named beside this file, in the user's cache and not beside the product."""
 
 import hashlib
 import os

@@ -1,5 +1,6 @@
-"""How little a durable send can cost in Python: whatever came while the last commit ran is one insert, and what one commit
-tells a socket is one write. An existence proof and no product: no sessions that end, no limits, receipts, resume, search.
+"""How little a durable send can cost in Python: whatever came while the last commit ran is one insert, and what one
+commit tells a socket is one write. An existence proof and no product: no sessions that end, no limits, no receipts, no
+resume, no search.
 
 It speaks the frames of `messenger.v1` as far as they are measured. Where PostgreSQL is, the usual PG variables say.
 """

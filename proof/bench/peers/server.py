@@ -61,7 +61,7 @@ class Postgres(Cluster):
 class PeerCluster(Cluster):
     """The part of it that belongs to one peer: a database."""
 
-    def __init__(self, postgres: Postgres, name: str) -> None:
+    def __init__(self, postgres: Cluster, name: str) -> None:
         super().__init__(postgres.folder)
         self._postgres = postgres
         self.database = name.replace(".", "_").lower()
@@ -100,7 +100,7 @@ class PeerProcess(Process):
 
 
 class Peer(Server):
-    def __init__(self, name: str, postgres: Postgres) -> None:
+    def __init__(self, name: str, postgres: Cluster) -> None:
         self._command, dialect = PEERS[name]
         self._cluster = PeerCluster(postgres, name)
         super().__init__(self._cluster, SERVER_CORES, dialect=dialect)
