@@ -18,7 +18,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,9 @@ from proof.bench.report import crowds, searches, soaks, summary, tables
 from proof.bench.report.results import Results
 
 SCENARIOS = ("S1", "S2", "S4", "S5")
-ALONE: dict[str, tuple[Callable[[Servers, argparse.Namespace], Awaitable[dict[str, Any]]], Callable[..., str]]] = {
+ALONE: dict[
+    str, tuple[Callable[[Servers, argparse.Namespace], Coroutine[Any, Any, dict[str, Any]]], Callable[..., str]]
+] = {
     "soak": (lambda servers, options: soak(servers, options.minutes), soaks.everything),
     "search": (lambda servers, options: search(servers, options.messages), searches.everything),
     "idle": (lambda servers, options: crowd(servers, options.sockets), crowds.everything),
@@ -101,7 +103,7 @@ async def measured(options: argparse.Namespace, parts: Sequence[Part], servers: 
             try:
                 found = await part.run(servers)
             except (NoCompiler, NotInstalled) as reason:
-                fault = {"note": str(reason)}
+                fault: dict[str, Any] = {"note": str(reason)}
                 found = {**fault, **dict.fromkeys(part.phases, fault)}
             except (AssertionError, OSError, TimeoutError, asyncpg.PostgresError) as error:
                 # One part that cannot be measured is no reason to lose the others; it is named at the end.

@@ -124,7 +124,7 @@ async def open_all(spec: dict[str, Any], tokens: Sequence[str], make: Callable[[
             socket = make(number)
             opening = Opening(socket, tokens[number])
             await loop.create_connection(
-                lambda opening=opening: opening,  # type: ignore[misc]
+                lambda opening=opening: opening,
                 spec["host"], spec["port"], local_addr=address,
             )  # fmt: skip
             try:

@@ -31,7 +31,6 @@ FIND = "select id from messages where chat_id = $1 and sender_id = $2 and key = 
 MOST = 500  # drafts a commit
 READY = '{"type":"ready"}'
 SHORT = 126
-POSTBOX = web.AppKey("postbox", "Postbox")
 
 
 class Draft(msgspec.Struct, tag_field="type", tag="new_message"):
@@ -137,6 +136,10 @@ class Postbox:
             author.transport.write(b"".join(frames))
 
 
+POOL = web.AppKey("pool", asyncpg.Pool)
+POSTBOX = web.AppKey("postbox", Postbox)
+
+
 async def live(request: web.Request) -> web.StreamResponse:
     postbox = request.app[POSTBOX]
     token = request.headers.get("Authorization", "").removeprefix("session_id ")
@@ -168,9 +171,6 @@ async def live(request: web.Request) -> web.StreamResponse:
 
 async def ready(request: web.Request) -> web.Response:
     return web.Response()
-
-
-POOL = web.AppKey("pool", asyncpg.Pool)
 
 
 async def with_postgres(app: web.Application) -> AsyncIterator[None]:

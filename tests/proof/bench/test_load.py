@@ -68,6 +68,23 @@ def assert_all_is_there(results: Results, folder: Path) -> None:
     assert tables.everything(Results.read(folder / "results.json")) == tables.everything(results)
 
 
+@needs_two_cores
+async def test_what_was_acknowledged_and_is_no_row_makes_the_figure_void() -> None:
+    with bench.open_servers(options()) as servers:
+        forgetful = await servers.named("null")
+        honest = await plan.sends("null", 2, servers)
+        forgetful.keeps_rows = True
+        found = await plan.sends("null", 2, servers)
+
+    assert honest["void"] == []
+    assert found["void"] == [f"{found['acked']} acknowledged, 0 rows"]
+
+
+def test_a_limit_of_files_that_forbids_so_many_sockets_is_named() -> None:
+    with pytest.raises(SystemExit, match="1000000000 open files are needed and .* are allowed here"):
+        bench.allow_files(10**9)
+
+
 async def test_what_is_not_installed_is_said_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     parts = [part for part in bench.chosen(["S2"], peers=True) if part.by in ("C send()", "socket.io")]
