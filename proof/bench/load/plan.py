@@ -40,13 +40,13 @@ class Part:
 
 async def sends(name: str, number: int, servers: Servers) -> Figures:
     """On two cores nobody has one alone, the load neither."""
-    server = await servers.named(name)
+    server = await servers.warm(name)
     cores = BOTH if server.cores == BOTH else TOOL_CORES
     return await servers.measure("sends", server, cores, pairs=await server.pairs(servers.sized(number)))
 
 
 async def group(name: str, size: int, paces: Paces, servers: Servers) -> Figures:
-    server = await servers.named(name)
+    server = await servers.warm(name)
     chat_id, tokens = await server.group(servers.sized(size))
     spec: Figures = {"chat_id": chat_id, "tokens": tokens, "speakers": min(SPEAKERS, len(tokens) - 1), "phases": paces}
     found = await servers.measure("groups", server, **spec)

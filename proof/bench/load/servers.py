@@ -12,11 +12,12 @@ from messenger.settings import Config
 from proof.bench.load import journal, profile
 from proof.bench.load.server import BOTH, PATIENCE, SERVER_CORES, TOOL_CORES, Messenger, Server, started
 from proof.bench.peers.installed import NotInstalled
-from proof.bench.peers.server import PEERS, Peer, Postgres
+from proof.bench.peers.server import PEERS, Peer
 from proof.lab.cluster import Cluster
 from proof.lab.processes import ROOT, Process, clean_environment
 
 PEOPLE = 2000
+WARMING = 32  # people who send before a server is measured
 WARM = 0.5  # seconds of load before the clock runs
 SETTLE = 0.3  # after the last socket opened: each is live when its first page was read
 
@@ -55,9 +56,9 @@ class Servers:
         self._people = people
         self._servers: dict[str, Server] = {}
         self._opened: list[Server] = []  # those that failed as well
+        self._warm: set[str] = set()
         self._missing: dict[str, str] = {}  # peers that cannot be had here, and why
         self._bare: Process | None = None
-        self._postgres: Postgres | None = None  # of the peers
 
     def sized(self, number: int) -> int:
         return max(2, round(number * self.scale))
@@ -66,7 +67,7 @@ class Servers:
         if name in self._missing:
             raise NotInstalled(self._missing[name])
         if name not in self._servers:
-            one = await self._peer(name) if name in PEERS else self._messenger(name)
+            one = self._new(name)
             self._opened.append(one)
             try:
                 await one.open(self.sized(self._people))
@@ -76,21 +77,26 @@ class Servers:
             self._servers[name] = one
         return self._servers[name]
 
+    async def warm(self, name: str) -> Server:
+        """Nobody is measured cold: Node compiles what runs often, and PostgreSQL keeps a plan after some."""
+        one = await self.named(name)
+        if name not in self._warm:
+            self._warm.add(name)
+            await self.measure("sends", one, pairs=await one.pairs(self.sized(WARMING)))
+        return one
+
     async def product(self) -> Messenger:
         one = await self.named("product")
         assert isinstance(one, Messenger)
         return one
 
-    def _messenger(self, name: str) -> Messenger:
-        cores, kind, settings = MESSENGERS[name]
+    def _new(self, name: str) -> Server:
         folder = self.folder / name
         folder.mkdir()
+        if name in PEERS:
+            return Peer(name, folder)
+        cores, kind, settings = MESSENGERS[name]
         return Messenger(Cluster(folder), cores, kind, settings)
-
-    async def _peer(self, name: str) -> Peer:
-        if self._postgres is None:
-            self._postgres = await asyncio.to_thread(Postgres, self.folder / "peers")
-        return Peer(name, self._postgres)
 
     async def bare(self) -> Process:
         if self._bare is None:
@@ -139,8 +145,6 @@ class Servers:
             self._bare.kill()
         for one in self._opened:
             one.cluster.close()
-        if self._postgres is not None:
-            self._postgres.close()
 
 
 async def generate(spec: dict[str, Any], cores: Sequence[int], patience: float) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from messenger.db.private import keeper
-from messenger.db.private.cluster import USER, PrivatePostgres
+from messenger.db.private.cluster import DATABASE, USER, PrivatePostgres
 from proof.bench.load.people import Person
 from proof.bench.load.server import SERVER_CORES, Server, on_cores
 from proof.bench.peers import installed
@@ -44,46 +44,28 @@ PEERS: dict[str, tuple[Command, str]] = {  # how each is started, and what it sp
 }
 
 
-class Postgres(Cluster):
-    """One for all peers, made and tuned as the product makes its own, on the server's core."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        super().__init__(folder)
-        with on_cores(SERVER_CORES):
-            self._lease = PrivatePostgres.lease(folder / "data")
-
-    def close(self) -> None:
-        self._lease.release()
-        super().close()
-
-
 class PeerCluster(Cluster):
-    """The part of it that belongs to one peer: a database."""
+    """A PostgreSQL of its own, made and tuned as the product's. No peer starts one, so it is leased here."""
 
-    def __init__(self, postgres: Cluster, name: str) -> None:
-        super().__init__(postgres.folder)
-        self._postgres = postgres
-        self.database = name.replace(".", "_").lower()
-
-    @property
-    def dsn(self) -> str:
-        return self._postgres.dsn.replace("/messenger?", f"/{self.database}?")
+    _lease: PrivatePostgres | None = None
 
     async def make(self) -> None:
-        async with self._postgres.connected() as connection:
-            await connection.execute(f"create database {self.database}")
+        self._lease = await asyncio.to_thread(self._leased)
         async with self.connected() as connection:
             await connection.execute(SCHEMA.read_text())
 
+    def _leased(self) -> PrivatePostgres:
+        with on_cores(SERVER_CORES):  # of this thread
+            return PrivatePostgres.lease(self.folder / "data")
+
     def close(self) -> None:
-        """What it runs on is closed by who opened it."""
-        for process in self.processes:
-            process.kill()
+        if self._lease is not None:
+            self._lease.release()
+        super().close()
 
 
 class PeerProcess(Process):
-    def __init__(self, cluster: PeerCluster, command: Command) -> None:
+    def __init__(self, cluster: Cluster, command: Command) -> None:
         super().__init__(cluster.folder, {})
         self._cluster = cluster
         self._command = command
@@ -93,16 +75,16 @@ class PeerProcess(Process):
         environment = {
             **clean_environment(), **more, "HOST": "127.0.0.1", "PORT": str(self.port),
             "PGHOST": str(self._cluster.socket_folder), "PGPORT": str(keeper.PORT), "PGUSER": USER,
-            "PGDATABASE": self._cluster.database,
+            "PGDATABASE": DATABASE,
         }  # fmt: skip
         self.spawn(command, self.folder / f"said-{self.port}", environment, self.folder)
         return self
 
 
 class Peer(Server):
-    def __init__(self, name: str, postgres: Cluster) -> None:
+    def __init__(self, name: str, folder: Path) -> None:
         self._command, dialect = PEERS[name]
-        self._cluster = PeerCluster(postgres, name)
+        self._cluster = PeerCluster(folder)
         super().__init__(self._cluster, SERVER_CORES, dialect=dialect)
 
     def new_process(self) -> Process:

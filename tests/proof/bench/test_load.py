@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,11 +12,9 @@ from proof.bench import __main__ as bench
 from proof.bench.baselines import floor
 from proof.bench.load import plan
 from proof.bench.load.questions import search
-from proof.bench.peers.server import Peer
 from proof.bench.report import crowds, searches, soaks, summary, tables
 from proof.bench.report.goals import judge
 from proof.bench.report.results import Results
-from proof.lab.cluster import Cluster
 
 needs_two_cores = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core for the server, one for the load")
 
@@ -85,20 +82,14 @@ def test_a_limit_of_files_that_forbids_so_many_sockets_is_named() -> None:
         bench.allow_files(10**9)
 
 
-async def test_what_is_not_installed_is_said_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_not_installed_is_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     parts = [part for part in bench.chosen(["S2"], peers=True) if part.by in ("C send()", "socket.io")]
 
     with bench.open_servers(options()) as servers:
-        monkeypatch.setattr(servers, "_peer", partial(peer_without_postgres, tmp_path))
         results = await bench.measured(options(), parts, servers)
 
     said = "\n".join([summary.everything(results), *tables.remarks(results)])
     assert f"NOT MEASURED: none of {floor.COMPILERS[0]}" in said
     assert "not measured: socket.io: Node and npm are not installed" in said
     assert {one.verdict(one.goal.bound) for one in judge(results)} == {"not measured"}
-
-
-async def peer_without_postgres(folder: Path, name: str) -> Peer:
-    """Nobody gets as far as its database: what it is made of is looked for first."""
-    return Peer(name, Cluster(folder))
