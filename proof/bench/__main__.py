@@ -39,9 +39,9 @@ ALONE: dict[
 ] = {
     "soak": (lambda servers, options: soak(servers, options.minutes), soaks.everything),
     "search": (lambda servers, options: search(servers, options.messages), searches.everything),
-    "idle": (lambda servers, options: crowd(servers, options.sockets), crowds.everything),
+    "idle": (lambda servers, options: crowd(servers, options.sockets, allowed(options.sockets)), crowds.everything),
 }
-SPARE = 500  # open files beside the sockets
+SPARE = 200  # open files beside the sockets
 
 
 def main() -> None:
@@ -118,10 +118,7 @@ async def measured(options: argparse.Namespace, parts: Sequence[Part], servers: 
 def open_servers(options: argparse.Namespace) -> Iterator[Servers]:
     if (os.cpu_count() or 1) < 2:
         raise SystemExit("Two cores are needed: one for the server, one for the load.")
-    people = PEOPLE
-    if "idle" in options.what:
-        people = max(PEOPLE, options.sockets)
-        allow_files(round(options.sockets * options.scale) + SPARE)
+    people = max(PEOPLE, options.sockets) if "idle" in options.what else PEOPLE
     folder = Path(tempfile.mkdtemp(prefix="messenger-bench-"))
     servers = Servers(folder, options.seconds, scale=options.scale, profiles=options.profile, people=people)
     try:
@@ -131,18 +128,15 @@ def open_servers(options: argparse.Namespace) -> Iterator[Servers]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def allow_files(number: int) -> None:
-    """Each socket is an open file, of the server and of the load; what they start inherits the limit."""
+def allowed(sockets: int) -> int:
+    """Each is an open file, of the server and of the load. Who they are started by passes the limit on."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft >= number:
-        return
+    wanted = max(soft, sockets + SPARE)
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (number, max(number, hard)))
-    except (ValueError, OSError) as error:
-        raise SystemExit(
-            f"{number} open files are needed and {hard} are allowed here: as root, `ulimit -n {number}`;"
-            " or ask for fewer --sockets."
-        ) from error
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(wanted, hard)))
+    except (ValueError, OSError):  # to raise the hard limit is not everybody's right
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return min(sockets, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE)
 
 
 def about(options: argparse.Namespace) -> dict[str, Any]:

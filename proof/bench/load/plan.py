@@ -66,9 +66,9 @@ async def idle(name: str, sockets: int, watched: float, servers: Servers) -> Fig
         return await servers.load("idle", process, family(process), patience=PATIENCE + sockets / 50, **spec)
 
 
-async def crowd(servers: Servers, sockets: int) -> Figures:
+async def crowd(servers: Servers, wanted: int, sockets: int) -> Figures:
     """Many idle sockets, of the product and of bare aiohttp: what they hold, and what it takes to keep them."""
-    return {by: await idle(name, sockets, WATCHED, servers) for name, by in IDLERS}
+    return {"wanted": wanted, "of": {by: await idle(name, sockets, WATCHED, servers) for name, by in IDLERS}}
 
 
 async def pages(which: str, servers: Servers) -> Figures:

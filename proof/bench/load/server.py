@@ -4,6 +4,7 @@ A child inherits the cores of its parent, and so do the workers, the keeper and 
 """
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -44,7 +45,7 @@ async def started(process: Process, cores: Sequence[int] = SERVER_CORES) -> Proc
     return await process.ready()
 
 
-class Server:
+class Server(ABC):
     """`dialect`: what its sockets speak. `keeps_rows`: what it acknowledged is to be found in its table of messages."""
 
     def __init__(
@@ -59,17 +60,17 @@ class Server:
         self.chats: list[int] = []
         self.groups: dict[int, int] = {}
 
-    def new_process(self) -> Process:
-        raise NotImplementedError
+    @abstractmethod
+    def new_process(self) -> Process: ...
 
-    async def invite(self, number: int) -> list[Person]:
-        raise NotImplementedError
+    @abstractmethod
+    async def invite(self, number: int) -> list[Person]: ...
 
-    async def pair_up(self, cast: Sequence[Person]) -> list[int]:
-        raise NotImplementedError
+    @abstractmethod
+    async def pair_up(self, cast: Sequence[Person]) -> list[int]: ...
 
-    async def gather(self, cast: Sequence[Person], name: str) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    async def gather(self, cast: Sequence[Person], name: str) -> int: ...
 
     async def open(self, number: int) -> None:
         await started(self.process, self.cores)

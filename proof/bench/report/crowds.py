@@ -15,8 +15,9 @@ def everything(found: dict[str, Any]) -> str:
             f"{one['idle_share']['server']:.1%}",
             number(one["others_share"]),
         ]
-        for by, one in found.items()
-        if by != "about"
+        for by, one in found["of"].items()
     ]
-    faults = [f"VOID: {by}: {fault}" for by, one in found.items() if by != "about" for fault in one["void"]]
-    return "\n\n".join([table(head, rows), *faults])
+    said = [f"VOID: {by}: {fault}" for by, one in found["of"].items() for fault in one["void"]]
+    if (most := max(one["sockets"] for one in found["of"].values())) < found["wanted"]:
+        said.append(f"NOT MEASURED: {found['wanted']:,} sockets; the limit of open files here leaves {most:,}.")
+    return "\n\n".join([table(head, rows), *said])
