@@ -9,6 +9,7 @@ from proof.bench.baselines import floor, inserts
 from proof.bench.load import journal
 from proof.bench.load.server import BOTH, PATIENCE, READERS, SERVER_CORES, TOOL_CORES, family
 from proof.bench.load.servers import Servers
+from proof.bench.load.sockets import PER_SECOND
 
 GROUPS = {100: 20.0, 1000: 10.0}  # members, and messages a second when paced
 SOAKED = 100
@@ -63,7 +64,9 @@ async def idle(name: str, sockets: int, watched: float, servers: Servers) -> Fig
             server = await servers.named(name)
             dialect, tokens = server.dialect, [one.token for one in server.people[:sockets]]
         spec: Figures = {"dialect": dialect, "tokens": tokens, "first": 50, "watched": watched}
-        return await servers.load("idle", process, family(process), patience=PATIENCE + sockets / 50, **spec)
+        return await servers.load(
+            "idle", process, family(process), patience=2 * PATIENCE + sockets / PER_SECOND, **spec
+        )
 
 
 async def crowd(servers: Servers, wanted: int, sockets: int) -> Figures:
