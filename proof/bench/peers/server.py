@@ -59,6 +59,8 @@ class PeerCluster(Cluster):
             return PrivatePostgres.lease(self.folder / "data")
 
     def close(self) -> None:
+        for one in self.processes:  # who would come back while PostgreSQL stops
+            one.kill()
         if self._lease is not None:
             self._lease.release()
         super().close()
