@@ -53,8 +53,8 @@ torture: $(STAMP_DEV)  ## Kill, stop, cut and swallow for MINUTES=3; SEED= SENDS
 	  $(if $(SEED),--seed $(SEED)) $(if $(SENDS),--sends $(SENDS)) $(if $(FAULTS),--faults $(FAULTS)) \
 	  $(if $(DOUBTS),--ambiguous $(DOUBTS)) $(if $(REPORT),--report $(REPORT))
 
-bench: $(STAMP_DEV)  ## Measure the server beside its baselines, about eight minutes; BENCH="S1 --rounds 1" for a part
-	@$(BIN)/python -m proof.bench $(BENCH)
+bench: $(STAMP_DEV)  ## Measure the server for ten minutes; PEERS=1 beside socket.io and FastAPI; BENCH="S1 --rounds 1" for a part
+	@$(BIN)/python -m proof.bench $(if $(PEERS),--peers) $(BENCH)
 
 docs: $(STAMP)  ## Write docs/settings.md and deploy/.env.example anew
 	@$(BIN)/python -m messenger.run.documents

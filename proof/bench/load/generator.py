@@ -8,9 +8,9 @@ from typing import Any
 
 import uvloop
 
-from proof.bench.load import echo, groups, idle, pages, sends, soak
+from proof.bench.load import groups, idle, pages, sends, soak
 
-KINDS = {"echo": echo, "sends": sends, "groups": groups, "idle": idle, "pages": pages, "soak": soak}
+KINDS = {"sends": sends, "groups": groups, "idle": idle, "pages": pages, "soak": soak}
 
 
 def main() -> None:

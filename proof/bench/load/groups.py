@@ -10,21 +10,21 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Any, Protocol
 
-from proof.bench.load.sends import ACK, NEW_MESSAGE, TEXT_BYTES, template
+from proof.bench.load.dialects import DIALECTS, TEXT_BYTES, Dialect
 from proof.bench.load.sockets import Socket, open_all
 from proof.bench.load.tally import Bins, Tally, figures_of, settled
 from proof.lab import frames
 
-ERROR = b'{"type":"error"'
 FORGET_EVERY = 4096
 
 
 class Group:
     """What was said, in the order in which it was heard."""
 
-    def __init__(self, chat_id: int) -> None:
+    def __init__(self, dialect: Dialect, chat_id: int) -> None:
+        self.dialect = dialect
         self.run = secrets.token_hex(4).encode()
-        self.template = template(chat_id, self.run)
+        self.template = dialect.template(chat_id, self.run)
         self.text = b'"text":"no '
         self.tally = Tally()
         self.bins = Bins()
@@ -81,7 +81,7 @@ class Group:
 
 class Member(Socket):
     def __init__(self, group: Group) -> None:
-        super().__init__()
+        super().__init__(group.dialect)
         self.group = group
         self.heard = 0
 
@@ -114,9 +114,7 @@ class Member(Socket):
 
     def _is_next(self, data: bytes, at: int, place: int, start: int, end: int) -> bool:
         group = self.group
-        if data[at] == frames.PING:
-            self.transport.write(frames.EMPTY_PONG)
-        if not data.startswith(NEW_MESSAGE, start):
+        if self.is_ping(data, at, start, end) or not data.startswith(self.dialect.new_message, start):
             return False
         if place < len(group.frames):
             group.tally.fault(f"other bytes than its neighbour heard: {data[start:end].decode()}")
@@ -129,7 +127,7 @@ class Speaker(Socket):
     """Hears the others, and an answer to what it sends itself."""
 
     def __init__(self, group: Group) -> None:
-        super().__init__()
+        super().__init__(group.dialect)
         self.group = group
         self.numbers: list[int] = []
 
@@ -143,16 +141,16 @@ class Speaker(Socket):
 
     def hear(self, data: bytes, start: int, end: int) -> None:
         group, now = self.group, perf_counter()
-        if data.startswith(NEW_MESSAGE, start):
+        if data.startswith(self.dialect.new_message, start):
             number = group.number_of(data, start, end)
             self.numbers.append(number)
             if group.tally.is_counting:
                 group.bins.add(now - group.sent_at[number])
-        elif data.startswith(ACK, start):
+        elif data.startswith(self.dialect.ack, start):
             group.acked += 1
             if group.loops:
                 self.send(now)
-        elif data.startswith(ERROR, start):
+        elif data.startswith(self.dialect.error, start):
             group.tally.fault(data[start:end].decode())
 
 
@@ -172,15 +170,15 @@ async def keep_pace(senders: Sequence[Sends], per_second: float) -> None:
 
 
 async def measure(spec: dict[str, Any]) -> dict[str, Any]:
-    group = Group(spec["chat_id"])
+    group = Group(DIALECTS[spec["dialect"]], spec["chat_id"])
     tokens, speakers = spec["tokens"], spec["speakers"]
     group.members = await open_all(spec, tokens[speakers:], lambda number: Member(group))
     group.speakers = await open_all(spec, tokens[:speakers], lambda number: Speaker(group))
     await asyncio.sleep(spec["settle"])
-    found = {"saturated": await one_phase(group, spec, None), "paced": await one_phase(group, spec, spec["pace"])}
+    found = {phase: await one_phase(group, spec, pace) for phase, pace in spec["phases"].items()}
     for socket in (*group.members, *group.speakers):
         socket.transport.abort()
-    return found
+    return {**found, "acked": group.acked, "void": []}
 
 
 async def one_phase(group: Group, spec: dict[str, Any], per_second: float | None) -> dict[str, Any]:

@@ -4,16 +4,16 @@ import asyncio
 from typing import Any
 
 from proof.bench.load import meter
+from proof.bench.load.dialects import DIALECTS
 from proof.bench.load.meter import Meter
-from proof.bench.load.sockets import READY, Socket, open_all
+from proof.bench.load.sockets import Socket, open_all
 
 
 async def measure(spec: dict[str, Any]) -> dict[str, Any]:
-    server = spec["families"]["server"]
-    greeting = READY if spec["greets"] else b""
+    server, dialect = spec["families"]["server"], DIALECTS[spec["dialect"]]
 
     async def opened(tokens: list[str]) -> list[Socket]:
-        return await open_all(spec, tokens, lambda number: Socket(), path=spec["path"], last_greeting=greeting)
+        return await open_all(spec, tokens, lambda number: Socket(dialect))
 
     # What is only made once (imports, statements, buffers) is no socket's share.
     for socket in await opened(spec["tokens"][: spec["first"]]):
@@ -25,10 +25,7 @@ async def measure(spec: dict[str, Any]) -> dict[str, Any]:
     used = opening.read()
     await asyncio.sleep(spec["settle"])
     after = meter.memory(server)
-    faults = [f"{lost} sockets were lost"] if (lost := sum(socket.is_lost for socket in sockets)) else []
-    for socket in sockets:
-        socket.transport.abort()
-    return {
+    found = {
         "sockets": len(sockets),
         "kib_a_socket": (after - before) / 1024 / len(sockets),
         "before_mib": before / 2**20,
@@ -38,5 +35,14 @@ async def measure(spec: dict[str, Any]) -> dict[str, Any]:
         "tool_share": used.tool,
         "others_share": used.others,
         "tool_bound": False,
-        "void": faults,
     }
+    if spec["watched"]:
+        watching = Meter(spec["families"])
+        await asyncio.sleep(spec["watched"])
+        quiet = watching.read()
+        found["idle_share"] = {name: one / quiet.seconds for name, one in quiet.families.items()}
+        found["others_share"] = quiet.others
+    found["void"] = [f"{lost} sockets were lost"] if (lost := sum(socket.is_lost for socket in sockets)) else []
+    for socket in sockets:
+        socket.transport.abort()
+    return found

@@ -1,16 +1,23 @@
-"""The journal of a soak against the database: each acknowledged key is one row, with the acknowledged id and number."""
+"""What was acknowledged, against the database: after every load their number, after a soak key by key."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 from proof.lab.cluster import Cluster
 
+HEAD = "select coalesce(max(id), 0) from messages"
+COUNT = "select count(*) from messages where id > $1"
 ROWS = "select key, id, seq from messages where id > $1"
 
 
 async def head(cluster: Cluster) -> int:
     async with cluster.connected() as connection:
-        return int(await connection.fetchval("select max(position) from log_head"))
+        return int(await connection.fetchval(HEAD))
+
+
+async def count(cluster: Cluster, after: int) -> int:
+    async with cluster.connected() as connection:
+        return int(await connection.fetchval(COUNT, after))
 
 
 async def compare(cluster: Cluster, journal: Path, after: int) -> dict[str, int]:

@@ -1,26 +1,33 @@
 """Which parts a run has, scenario by scenario. Each is measured once a round, beside its baselines."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from proof.bench.baselines import floor, inserts
 from proof.bench.load import journal
-from proof.bench.load.servers import BOTH, PATIENCE, READERS, SERVER_CORES, TOOL_CORES, Servers, family
+from proof.bench.load.server import BOTH, PATIENCE, READERS, SERVER_CORES, TOOL_CORES, family
+from proof.bench.load.servers import Servers
+from proof.bench.load.sockets import PER_SECOND
 
-SENDERS = (2, 32, 256)
-GROUPS = ((100, 20.0), (1000, 10.0))  # members, and messages a second when paced
+GROUPS = {100: 20.0, 1000: 10.0}  # members, and messages a second when paced
+SOAKED = 100
 SPEAKERS = 4
 HOT, COLD = 2_000, 200_000  # messages in the chat that is read
 PAGE = 50
 IDLE = 2_000
+WATCHED = 10.0  # seconds that many idle sockets are looked at
 Figures = dict[str, Any]
+Paces = dict[str, float | None]  # messages a second, by the name of the phase; None: as fast as they are acknowledged
+
+
+SATURATED: Paces = {"saturated": None}
 
 
 @dataclass(frozen=True)
 class Part:
-    """`of` names the figure, `by` who made it: the product, or one of its baselines."""
+    """`of` names the figure, `by` who made it: the product, a baseline, a peer."""
 
     scenario: str
     of: str
@@ -33,26 +40,38 @@ class Part:
 
 
 async def sends(name: str, number: int, servers: Servers) -> Figures:
-    server = await servers.named(name)
-    cores = BOTH if name == "two processes" else TOOL_CORES
-    pairs = await server.pairs(servers.sized(number))
-    return await servers.load("sends", server.process, server.families(), cores, pairs=pairs)
+    """On two cores nobody has one alone, the load neither."""
+    server = await servers.warm(name)
+    cores = BOTH if server.cores == BOTH else TOOL_CORES
+    return await servers.measure("sends", server, cores, pairs=await server.pairs(servers.sized(number)))
 
 
-async def group(name: str, size: int, pace: float, servers: Servers) -> Figures:
-    server = await servers.named(name)
+async def group(name: str, size: int, paces: Paces, servers: Servers) -> Figures:
+    server = await servers.warm(name)
     chat_id, tokens = await server.group(servers.sized(size))
-    spec: Figures = {"chat_id": chat_id, "tokens": tokens, "speakers": min(SPEAKERS, len(tokens) - 1), "pace": pace}
-    return await servers.load("groups", server.process, server.families(), **spec)
+    spec: Figures = {"chat_id": chat_id, "tokens": tokens, "speakers": min(SPEAKERS, len(tokens) - 1), "phases": paces}
+    found = await servers.measure("groups", server, **spec)
+    for phase in paces:
+        found[phase]["void"] += found["void"]
+    return found
 
 
-async def idle(name: str, servers: Servers) -> Figures:
+async def idle(name: str, sockets: int, watched: float, servers: Servers) -> Figures:
+    sockets = servers.sized(sockets)
     async with servers.fresh(name) as process:
-        spec: Figures = {"path": "/echo", "greets": False, "tokens": [""] * servers.sized(IDLE)}
+        dialect, tokens = "bare", [""] * sockets
         if name != "bare":
-            people = (await servers.named(name)).people[: servers.sized(IDLE)]
-            spec = {"path": "/v1/ws", "greets": True, "tokens": [one.token for one in people]}
-        return await servers.load("idle", process, family(process), first=50, **spec)
+            server = await servers.named(name)
+            dialect, tokens = server.dialect, [one.token for one in server.people[:sockets]]
+        spec: Figures = {"dialect": dialect, "tokens": tokens, "first": 50, "watched": watched}
+        return await servers.load(
+            "idle", process, family(process), patience=2 * PATIENCE + sockets / PER_SECOND, **spec
+        )
+
+
+async def crowd(servers: Servers, wanted: int, sockets: int) -> Figures:
+    """Many idle sockets, of the product and of bare aiohttp: what they hold, and what it takes to keep them."""
+    return {"wanted": wanted, "of": {by: await idle(name, sockets, WATCHED, servers) for name, by in IDLERS}}
 
 
 async def pages(which: str, servers: Servers) -> Figures:
@@ -60,7 +79,7 @@ async def pages(which: str, servers: Servers) -> Figures:
     that no page kept in memory helps; the rows themselves fit into PostgreSQL's buffers.
     """
     lengths = [max(2 * PAGE, servers.sized(HOT)), max(4 * PAGE, servers.sized(COLD))]
-    hot, cold = await (await servers.named("product")).histories(lengths)
+    hot, cold = await (await servers.product()).histories(lengths)
     path = "/v1/chats/{}/messages?limit={}&from={}"
     if which == "hot":
         spec: Figures = {"path": path.format(hot, PAGE, lengths[0] - PAGE + 1), "span": 0}
@@ -85,32 +104,22 @@ async def bare_hello(servers: Servers) -> Figures:
     return await servers.load("pages", bare, family(bare), **spec)
 
 
-async def echoes(callers: int, servers: Servers) -> Figures:
-    bare = await servers.bare()
-    return await servers.load("echo", bare, family(bare), callers=callers)
-
-
-async def rows(clients: int, cores: int, servers: Servers) -> Figures:
-    """One core: PostgreSQL on the server's, pgbench on the other. Two: both on both."""
-    server = await servers.named("product" if cores == 1 else "two processes")
-    client = TOOL_CORES if cores == 1 else BOTH
-    return await inserts.measure(server.cluster, server.families(), clients, servers.seconds, client)
+async def rows(clients: int, servers: Servers) -> Figures:
+    """PostgreSQL on the server's core, pgbench on the other."""
+    server = await servers.named("product")
+    return await inserts.measure(server.cluster, server.families(), clients, servers.seconds, TOOL_CORES)
 
 
 async def send_floor(connections: int, servers: Servers) -> Figures:
-    try:
-        floor.compiled(servers.folder)
-    except floor.NoCompiler as reason:
-        return {"note": str(reason)}
     return await floor.measure(servers.folder, connections, servers.seconds, *SERVER_CORES, *TOOL_CORES)
 
 
 async def soak(servers: Servers, minutes: float) -> Figures:
     """Half load is what a look at both alone says now, a quarter of each; then minute by minute."""
     alone = await sends("product", 32, servers)
-    said = (await group("product", GROUPS[0][0], GROUPS[0][1], servers))["saturated"]
+    said = (await group("product", SOAKED, SATURATED, servers))["saturated"]
     server = await servers.named("product")
-    chat_id, tokens = await server.group(servers.sized(GROUPS[0][0]))
+    chat_id, tokens = await server.group(servers.sized(SOAKED))
     steps = max(3, round(minutes))
     spec = {
         "pairs": await server.pairs(servers.sized(32)),
@@ -129,39 +138,44 @@ async def soak(servers: Servers, minutes: float) -> Figures:
     return {**found, "journal": await journal.compare(server.cluster, servers.folder / "journal", before)}
 
 
-def plan() -> list[Part]:
-    """A baseline stands right behind its figure: a shared machine is another one a minute later."""
-    return [*sends_plan(), *group_plan(), *idle_plan(), *page_plan()]
+IDLERS = (("product", "product"), ("bare", "aiohttp"))
+FOREIGN = ("socket.io", "FastAPI")
 
 
-def sends_plan() -> Iterator[Part]:
-    for number in SENDERS:
-        of = f"{number} senders"
-        yield Part("S1", of, "product", partial(sends, "product", number))
-        yield Part("S1", of, "null", partial(sends, "null", number))
+def plan(*, peers: bool = False) -> list[Part]:
+    """What is compared stands right behind the figure it is compared with: a shared machine is another one a minute
+    later. The probe needs nothing that is not here; the other peers are asked for."""
+    beside = FOREIGN if peers else ()
+    return [*sends_plan(beside), *group_plan(beside), *idle_plan(beside), *page_plan()]
+
+
+def sends_plan(beside: Sequence[str]) -> Iterator[Part]:
+    servers = {
+        2: ("product", *beside, "probe", "null"),
+        32: ("product", *beside, "probe", "null", "without search", "one process", "two processes"),
+        256: ("product", "one process", "two processes"),
+    }
+    for number, names in servers.items():
+        for name in names:
+            yield Part("S1", f"{number} senders", name, partial(sends, name, number))
         if number == 2:
-            yield Part("S1", "1 row a commit, 1 client", "pgbench, one core", partial(rows, 1, 1))
-        else:
-            yield Part("S1", of, "without search", partial(sends, "without search", number))
-            yield Part("S1", of, "two processes", partial(sends, "two processes", number))
+            yield Part("S1", "1 row a commit, 1 client", "pgbench", partial(rows, 1))
         if number == 32:
-            yield Part("S1", "1 row a commit, 32 clients", "pgbench, one core", partial(rows, 32, 1))
-            yield Part("S1", "1 row a commit, 32 clients", "pgbench, two cores", partial(rows, 32, 2))
-        if number <= 32:
-            yield Part("S1", f"{number} callers", "aiohttp echo", partial(echoes, number))
+            yield Part("S1", "1 row a commit, 32 clients", "pgbench", partial(rows, 32))
 
 
-def group_plan() -> Iterator[Part]:
-    for size, pace in GROUPS:
-        for name in ("product", "null"):
-            run = partial(group, name, size, pace)
-            yield Part("S2", f"group of {size}", name, run, phases=("saturated", "paced"))
+def group_plan(beside: Sequence[str]) -> Iterator[Part]:
+    for size, pace in GROUPS.items():
+        for name in ("product", *beside, "probe", "null"):
+            paces = {**SATURATED, "paced": pace} if name == "product" else SATURATED
+            if name != "null" or size == 100:
+                yield Part("S2", f"group of {size}", name, partial(group, name, size, paces), phases=tuple(paces))
         yield Part("S2", f"{size} connections", "C send()", partial(send_floor, size))
 
 
-def idle_plan() -> Iterator[Part]:
-    for name, by in (("product", "product"), ("bare", "aiohttp")):
-        yield Part("S4", "idle sockets", by, partial(idle, name))
+def idle_plan(beside: Sequence[str]) -> Iterator[Part]:
+    for name, by in (*IDLERS, *((name, name) for name in beside)):
+        yield Part("S4", "idle sockets", by, partial(idle, name, IDLE, 0.0))
 
 
 def page_plan() -> Iterator[Part]:

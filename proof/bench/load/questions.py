@@ -17,7 +17,8 @@ import asyncpg
 
 from proof.bench.load import archive
 from proof.bench.load.archive import Archive
-from proof.bench.load.servers import TOOL_CORES, Server, Servers
+from proof.bench.load.server import TOOL_CORES, Server
+from proof.bench.load.servers import Servers
 
 CHATS, MINE = 1000, 200
 PAGE = 20

@@ -7,35 +7,20 @@ import secrets
 from time import perf_counter
 from typing import Any
 
+from proof.bench.load.dialects import DIALECTS, MARK, Dialect
 from proof.bench.load.sockets import Socket, open_all
 from proof.bench.load.tally import Tally, figures_of, settled
-from proof.lab import frames
-
-ACK = b'{"type":"ack"'
-NEW_MESSAGE = b'{"type":"new_message"'
-MARK = b"no %08d of %b "
-TEXT_BYTES = 100
-
-
-def template(chat_id: int, run: bytes) -> bytes:
-    """A frame in which only three numbers are missing, all the same one. With eight digits each has the same head."""
-    filler = b"x" * (TEXT_BYTES - len(MARK % (0, run)))
-    words = (
-        b'{"type":"new_message","ref":"%08d","chat_id":"' + b"%d" % chat_id + b'","client_id":"' + run + b'-%08d",'
-        b'"text":"no %08d of ' + run + b" " + filler + b'"}'
-    )
-    size = len(words % (0, 0, 0))
-    return frames.masked(bytes(size))[:-size].replace(b"%", b"%%") + words
 
 
 class Sender(Socket):
-    def __init__(self, tally: Tally, chat_id: int, run: bytes) -> None:
-        super().__init__()
+    def __init__(self, dialect: Dialect, tally: Tally, chat_id: int, run: bytes) -> None:
+        super().__init__(dialect)
         self.tally = tally
         self.acked = 0
         self.is_waiting = False
         self._sent_at = 0.0
-        self._template = template(chat_id, run)
+        self._template = dialect.template(chat_id, run)
+        self._ack = dialect.ack
 
     def send(self) -> None:
         number = self.acked + 1
@@ -44,8 +29,8 @@ class Sender(Socket):
         self.transport.write(self._template % (number, number, number))
 
     def hear(self, data: bytes, start: int, end: int) -> None:
-        if not data.startswith(ACK, start):
-            if data.startswith(b'{"type":"error"', start):
+        if not data.startswith(self._ack, start):
+            if data.startswith(self.dialect.error, start):
                 self.is_waiting = False
                 self.tally.fault(data[start:end].decode())
             return
@@ -60,14 +45,14 @@ class Sender(Socket):
 
 
 class Partner(Socket):
-    def __init__(self, tally: Tally, run: bytes) -> None:
-        super().__init__()
+    def __init__(self, dialect: Dialect, tally: Tally, run: bytes) -> None:
+        super().__init__(dialect)
         self.tally = tally
         self.run = run
         self.heard = 0
 
     def hear(self, data: bytes, start: int, end: int) -> None:
-        if not data.startswith(NEW_MESSAGE, start):
+        if not data.startswith(self.dialect.new_message, start):
             return
         self.heard += 1
         if data.find(MARK % (self.heard, self.run), start, end) < 0:
@@ -79,10 +64,10 @@ class Partner(Socket):
 async def measure(spec: dict[str, Any]) -> dict[str, Any]:
     tally = Tally()
     run = secrets.token_hex(4).encode()
-    pairs = spec["pairs"]
-    partners = await open_all(spec, [pair["partner"] for pair in pairs], lambda number: Partner(tally, run))
+    pairs, dialect = spec["pairs"], DIALECTS[spec["dialect"]]
+    partners = await open_all(spec, [pair["partner"] for pair in pairs], lambda number: Partner(dialect, tally, run))
     senders = await open_all(
-        spec, [pair["sender"] for pair in pairs], lambda number: Sender(tally, pairs[number]["chat_id"], run)
+        spec, [pair["sender"] for pair in pairs], lambda number: Sender(dialect, tally, pairs[number]["chat_id"], run)
     )
     await asyncio.sleep(spec["settle"])
     for sender in senders:
@@ -103,6 +88,7 @@ async def measure(spec: dict[str, Any]) -> dict[str, Any]:
     thousands = max(sends, 1) / 1000
     return {
         **figures_of(tally, used),
+        "acked": acked,
         "sends": sends,
         "acked_per_s": sends / used.seconds,
         "deliveries": tally.deliveries,

@@ -1,165 +1,102 @@
-"""The servers that are measured: with their PostgreSQL pinned to some cores, the load generator to others.
-
-A child inherits the cores of its parent, and so do the workers, the keeper and PostgreSQL.
-"""
+"""Every server of a run, and the load generator that is let loose on them, on a core of its own."""
 
 import asyncio
 import json
-import os
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from messenger.settings import Config
-from proof.bench.load import profile
-from proof.bench.load.people import Person, gather, invite, pair_up, reminisce
+from proof.bench.load import journal, profile
+from proof.bench.load.server import BOTH, PATIENCE, SERVER_CORES, TOOL_CORES, Messenger, Server, started
+from proof.bench.peers.installed import NotInstalled
+from proof.bench.peers.server import PEERS, Peer
 from proof.lab.cluster import Cluster
-from proof.lab.processes import ROOT, Process, clean_environment, processes_of
-from proof.lab.waiting import happens
+from proof.lab.processes import ROOT, Process, clean_environment
 
-PATIENCE = 120.0
 PEOPLE = 2000
-READERS = 16
-SERVER_CORES, TOOL_CORES, BOTH = (0,), (1,), (0, 1)
+WARMING = 32  # people who send before a server is measured
 WARM = 0.5  # seconds of load before the clock runs
-INDEXED = """
-    select f.position = h.position from log_followers f, log_head h where f.name = 'search'
-     order by h.position desc limit 1
-"""
 SETTLE = 0.3  # after the last socket opened: each is live when its first page was read
-
-
-@contextmanager
-def on_cores(cores: Sequence[int]) -> Iterator[None]:
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
-def family(process: Process) -> dict[str, list[int]]:
-    assert process.popen is not None
-    return {"server": [process.popen.pid]}
-
-
-async def started(process: Process, cores: Sequence[int] = SERVER_CORES) -> Process:
-    with on_cores(cores):
-        process.start()
-    return await process.ready()
 
 
 class Null(Process):
     module = "proof.bench.baselines.null"
 
 
+class Bare(Process):
+    module = "proof.bench.baselines.bare"
+
+
 SEARCHLESS = ",".join(name for name in Config.apps if name != "search")
-SERVERS: dict[str, tuple[Sequence[int], type[Process], dict[str, str]]] = {
+MESSENGERS: dict[str, tuple[Sequence[int], type[Process], dict[str, str]]] = {
     "product": (SERVER_CORES, Process, {}),
     # No database at all: the doorbells of the wire go through it too.
     "null": (SERVER_CORES, Null, {"WIRE": "none"}),
+    # Both have the same two cores, and share them with the load.
+    "one process": (BOTH, Process, {"WORKERS_NUM": "1"}),
     "two processes": (BOTH, Process, {"WORKERS_NUM": "2"}),
     # What following the log into the search index costs beside the sends.
     "without search": (SERVER_CORES, Process, {"APPS": SEARCHLESS}),
 }
 
 
-class Bare(Process):
-    module = "proof.bench.baselines.bare"
-
-
-class Server:
-    """A cluster with one server, everything at its defaults, and the people of the load."""
-
-    def __init__(self, folder: Path, cores: Sequence[int], *, kind: type[Process], **settings: str) -> None:
-        folder.mkdir()
-        self.cluster = Cluster(folder)
-        self.cores = cores
-        self._kind = kind
-        # The level that production has: a line for each request. The lab asks for ERROR, which would flatter.
-        self._settings = {"LOG_LEVEL": "INFO", **settings}
-        self.process = self.new_process()
-        self.people: list[Person] = []
-        self.chats: list[int] = []
-        self.groups: dict[int, int] = {}
-        self.past: list[int] = []
-
-    def new_process(self) -> Process:
-        process = self._kind(self.cluster.folder, self._settings)
-        self.cluster.processes.append(process)
-        return process
-
-    async def open(self, people: int) -> None:
-        await started(self.process, self.cores)
-        self.people = await invite(self.cluster, self.process, people)
-
-    async def pairs(self, number: int) -> list[dict[str, Any]]:
-        """The first chats, the same ones at every call."""
-        if len(self.chats) < number:
-            self.chats += await pair_up(self.cluster, self.people[2 * len(self.chats) : 2 * number])
-        return [
-            {"chat_id": chat, "sender": one.token, "partner": other.token}
-            for chat, one, other in zip(self.chats[:number], self.people[::2], self.people[1::2], strict=False)
-        ]
-
-    async def group(self, size: int) -> tuple[int, list[str]]:
-        """Its id, and the tokens of its members: the last of the cast, so that none of them is in a pair as well."""
-        members = self.people[-size:]
-        if size not in self.groups:
-            self.groups[size] = await gather(self.cluster, members, f"all {size}")
-        return self.groups[size], [one.token for one in members]
-
-    async def histories(self, lengths: Sequence[int]) -> list[int]:
-        """Chats that the first readers are in, with a past. The server begins anew after that was written behind its
-        back, so that it has nothing of it in memory; and it is measured when the search index has followed, which
-        would take as long as it takes from the first pages."""
-        if not self.past:
-            for length in lengths:
-                readers = self.people[:READERS]
-                chat = await gather(self.cluster, readers, f"past of {length}")
-                await reminisce(self.cluster, chat, readers, length)
-                self.past.append(chat)
-            self.process.kill()
-            await started(self.process, self.cores)
-            await happens(self._is_indexed, "the search index", PATIENCE)
-        return self.past
-
-    async def _is_indexed(self) -> bool:
-        async with self.cluster.connected() as connection:
-            return bool(await connection.fetchval(INDEXED))
-
-    def families(self) -> dict[str, list[int]]:
-        """Roots of what is counted: the server with its workers, PostgreSQL with its keeper."""
-        assert self.process.popen is not None
-        mine = {self.process.popen.pid, *(worker.pid for worker in self.process.workers())}
-        postmaster = self.cluster.postmaster().pid
-        others = [one.pid for one in processes_of(self.cluster.folder) if one.pid not in mine and one.pid != postmaster]
-        return {**family(self.process), "postgres": [postmaster, *others]}
-
-
 class Servers:
-    """Every server of a run, opened when it is first needed and kept to the end: rounds then measure the same ones."""
+    """Each is opened when it is first needed and kept to the end: rounds then measure the same ones."""
 
-    def __init__(self, folder: Path, seconds: float, *, scale: float = 1.0, profiles: bool = False) -> None:
+    def __init__(
+        self, folder: Path, seconds: float, *, scale: float = 1.0, profiles: bool = False, people: int = PEOPLE
+    ) -> None:
         self.folder = folder
         self.seconds = seconds
         self.profiles = profiles  # say after each part where the server's time went
         self.scale = scale  # of the numbers of people: smaller for a quick try
+        self._people = people
         self._servers: dict[str, Server] = {}
+        self._opened: list[Server] = []  # those that failed as well
+        self._warm: set[str] = set()
+        self._missing: dict[str, str] = {}  # peers that cannot be had here, and why
         self._bare: Process | None = None
 
     def sized(self, number: int) -> int:
         return max(2, round(number * self.scale))
 
     async def named(self, name: str) -> Server:
+        if name in self._missing:
+            raise NotInstalled(self._missing[name])
         if name not in self._servers:
-            cores, kind, settings = SERVERS[name]
-            one = self._servers[name] = Server(self.folder / name, cores, kind=kind, **settings)
-            await one.open(self.sized(PEOPLE))
+            one = self._new(name)
+            self._opened.append(one)
+            try:
+                await one.open(self.sized(self._people))
+            except NotInstalled as reason:
+                self._missing[name] = str(reason)
+                raise
+            self._servers[name] = one
         return self._servers[name]
+
+    async def warm(self, name: str) -> Server:
+        """Nobody is measured cold: Node compiles what runs often, and PostgreSQL keeps a plan after some."""
+        one = await self.named(name)
+        if name not in self._warm:
+            self._warm.add(name)
+            await self.measure("sends", one, pairs=await one.pairs(self.sized(WARMING)))
+        return one
+
+    async def product(self) -> Messenger:
+        one = await self.named("product")
+        assert isinstance(one, Messenger)
+        return one
+
+    def _new(self, name: str) -> Server:
+        folder = self.folder / name
+        folder.mkdir()
+        if name in PEERS:
+            return Peer(name, folder)
+        cores, kind, settings = MESSENGERS[name]
+        return Messenger(Cluster(folder), cores, kind, settings)
 
     async def bare(self) -> Process:
         if self._bare is None:
@@ -175,13 +112,24 @@ class Servers:
         finally:
             process.kill()
 
+    async def measure(
+        self, kind: str, server: Server, cores: Sequence[int] = TOOL_CORES, **spec: Any
+    ) -> dict[str, Any]:
+        """A load that sends: what it was acknowledged must be there as rows afterwards."""
+        before = await journal.head(server.cluster)
+        found = await self.load(kind, server.process, server.families(), cores, dialect=server.dialect, **spec)
+        if server.keeps_rows and (rows := await journal.count(server.cluster, before)) != found["acked"]:
+            found["void"].append(f"{found['acked']} acknowledged, {rows} rows")
+        return found
+
     async def load(
         self, kind: str, process: Process, families: dict[str, list[int]], cores: Sequence[int] = TOOL_CORES,
         patience: float = PATIENCE, **spec: Any,
     ) -> dict[str, Any]:  # fmt: skip
         whole = {
             "kind": kind, "host": "127.0.0.1", "port": process.port, "families": families, "watchers": [],
-            "warm": min(WARM, self.seconds / 2), "settle": SETTLE, "seconds": self.seconds, **spec,
+            "warm": min(WARM, self.seconds / 2), "settle": SETTLE, "seconds": self.seconds, "dialect": "messenger",
+            **spec,
         }  # fmt: skip
         if not self.profiles:
             return await generate(whole, cores, patience)
@@ -195,7 +143,7 @@ class Servers:
     def close(self) -> None:
         if self._bare is not None:
             self._bare.kill()
-        for one in self._servers.values():
+        for one in self._opened:
             one.cluster.close()
 
 

@@ -12,12 +12,14 @@ from time import perf_counter
 from typing import Any, TextIO
 
 from proof.bench.load import meter
-from proof.bench.load.groups import ERROR, Group, Member, Speaker, keep_pace
+from proof.bench.load.dialects import DIALECTS
+from proof.bench.load.groups import Group, Member, Speaker, keep_pace
 from proof.bench.load.meter import Meter
-from proof.bench.load.sends import ACK, Partner, template
+from proof.bench.load.sends import Partner
 from proof.bench.load.sockets import Socket, open_all
 from proof.bench.load.tally import Bins, Tally, settled
 
+DIALECT = DIALECTS["messenger"]
 MESSAGE_ID, SEQ = b'"message_id":"', b'"seq":'
 
 
@@ -49,11 +51,11 @@ class PacedSender(Socket):
     """Several may be under way; they are acknowledged in their order."""
 
     def __init__(self, pacing: Pacing, chat_id: int) -> None:
-        super().__init__()
+        super().__init__(DIALECT)
         # A run of its own: keys are unique without a look at who else sends.
         self.run = secrets.token_hex(4).encode()
         self._pacing = pacing
-        self._template = template(chat_id, self.run)
+        self._template = DIALECT.template(chat_id, self.run)
         self._under_way: deque[tuple[int, float]] = deque()
         self.sent = self.acked = 0
 
@@ -63,12 +65,12 @@ class PacedSender(Socket):
         self.transport.write(self._template % (self.sent, self.sent, self.sent))
 
     def hear(self, data: bytes, start: int, end: int) -> None:
-        if data.startswith(ACK, start):
+        if data.startswith(DIALECT.ack, start):
             number, due = self._under_way.popleft()
             self._pacing.bins.add(perf_counter() - due)
             self._pacing.journal.ack(f"c:{self.run.decode()}-{number:08d}", data, start, end)
             self.acked += 1
-        elif data.startswith(ERROR, start):
+        elif data.startswith(DIALECT.error, start):
             self._pacing.tally.fault(data[start:end].decode())
 
 
@@ -83,7 +85,7 @@ class JournalledSpeaker(Speaker):
         super().send(at)
 
     def hear(self, data: bytes, start: int, end: int) -> None:
-        if data.startswith(ACK, start):
+        if data.startswith(DIALECT.ack, start):
             number = self._under_way.popleft()
             self._journal.ack(f"c:{self.group.run.decode()}-{number:08d}", data, start, end)
         super().hear(data, start, end)
@@ -96,13 +98,13 @@ async def measure(spec: dict[str, Any]) -> dict[str, Any]:
 
 async def _measure(spec: dict[str, Any], journal: Journal) -> dict[str, Any]:
     pairs, speakers = spec["pairs"], spec["speakers"]
-    pacing, group = Pacing(journal), Group(spec["chat_id"])
+    pacing, group = Pacing(journal), Group(DIALECT, spec["chat_id"])
     group.tally.is_counting = True
     senders = await open_all(
         spec, [one["sender"] for one in pairs], lambda number: PacedSender(pacing, pairs[number]["chat_id"])
     )
     partners = await open_all(
-        spec, [one["partner"] for one in pairs], lambda number: Partner(pacing.tally, senders[number].run)
+        spec, [one["partner"] for one in pairs], lambda number: Partner(DIALECT, pacing.tally, senders[number].run)
     )
     group.members = await open_all(spec, spec["tokens"][speakers:], lambda number: Member(group))
     group.speakers = list(

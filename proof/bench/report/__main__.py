@@ -1,4 +1,4 @@
-"""`python -m proof.bench.report [FOLDER]`: puts a run into docs/performance.md, tables and pictures, as they came."""
+"""`python -m proof.bench.report [FOLDER]`: puts a run into docs/performance.md, tables and a picture, as they came."""
 
 import json
 import re
@@ -7,35 +7,48 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from proof.bench.report import searches, soaks, tables
-from proof.bench.report.pictures import draw
+from proof.bench.report import crowds, searches, soaks, summary, tables
 from proof.bench.report.results import Results
 from proof.lab.processes import ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
 PLACE = ROOT / "docs" / "performance"
+SHORT = "summary.svg"
+ALONE = {"idle": crowds.everything, "soak": soaks.everything, "search": searches.everything}
 
 
 def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "bench-results")
     PLACE.mkdir(exist_ok=True)
-    page = PAGE.read_text()
-    if (folder / "results.json").exists():
-        shutil.copyfile(folder / "results.json", PLACE / "results.json")
-        results = Results.read(PLACE / "results.json")
+    for name in ("results", *ALONE):
+        new = folder / f"{name}.json"
+        if new.exists() and folder.resolve() != PLACE:
+            shutil.copyfile(new, PLACE / new.name)
+    PAGE.write_text(rendered(PAGE.read_text(), PLACE))
+
+
+def rendered(page: str, place: Path) -> str:
+    """The page with what is kept in this folder; the picture is drawn beside it."""
+    if (place / "results.json").exists():
+        results = Results.read(place / "results.json")
+        page = put(page, "summary", "\n\n".join(short(results, place)))
         page = put(page, "run", "\n\n".join(run(results)))
-    for name, everything in (("soak", soaks.everything), ("search", searches.everything)):
-        if (folder / f"{name}.json").exists():
-            shutil.copyfile(folder / f"{name}.json", PLACE / f"{name}.json")
-            found = json.loads((PLACE / f"{name}.json").read_text())
+    for name, everything in ALONE.items():
+        if (place / f"{name}.json").exists():
+            found = json.loads((place / f"{name}.json").read_text())
             page = put(page, name, f"{about(found['about'])}\n\n{everything(found)}")
-    PAGE.write_text(page)
+    return page
+
+
+def short(results: Results, place: Path) -> Iterator[str]:
+    (place / SHORT).write_text(summary.drawn(results))
+    yield f"![{summary.TITLE}](performance/{SHORT})"
+    yield summary.everything(results)
+    yield from tables.remarks(results)
 
 
 def run(results: Results) -> Iterator[str]:
     yield about(results.about)
-    for picture in draw(results, PLACE):
-        yield f"![{picture.stem}](performance/{picture.name})"
     yield tables.everything(results)
 
 

@@ -32,13 +32,11 @@ def everything(found: dict[str, Any]) -> str:
             *(number(one[name]) for name in ("sends_p50_ms", "sends_p99_ms", "group_p50_ms", "group_p99_ms")),
             *(number(one["memory_mib"][name]) for name in ("server", "postgres")),
             *(number(one["cpu_share"][name]) for name in ("server", "postgres")),
-            number(one["tool_share"]),
-            number(one["others_share"]),
         ]
         for place, one in enumerate(found["minutes"], 1)
     ]
     head = ["minute", "acked/s", "sends p50 ms", "p99 ms", "group p50 ms", "p99 ms"]
-    head += ["server MiB", "pg MiB", "server CPU", "pg CPU", "tool", "others"]
+    head += ["server MiB", "pg MiB", "server CPU", "pg CPU"]
     verdicts = verdicts_of(claims(found))
     faults = [f"VOID: {fault}" for fault in found["void"]]
     return "\n\n".join([table(head, rows), verdicts, *faults])
