@@ -122,7 +122,7 @@ class KeptAnswers:
         body, same = answer.body, same_request(request)
         if not isinstance(body, bytes) or any(name in request.headers for name in UNUSUAL) or not answer.keep_alive:
             return
-        if hdrs.SET_COOKIE in answer.headers or not self._seen.again(same):
+        if request.method != hdrs.METH_GET or hdrs.SET_COOKIE in answer.headers or not self._seen.again(same):
             return
         me = request[IDENTITY].user_id
         limit = self._root[LIMITS].default if reply.RATE_LIMIT in answer.headers else None  # reading is no sending

@@ -127,7 +127,8 @@ async def test_unusual_requests_take_the_long_way(to, server, elsewhere, alice, 
     answers = [await (await to(server)).asks(path, alice, header) for _ in range(4)]
 
     assert len(given) == 1
-    assert {fixed(one) for one in answers} == {fixed(await (await to(elsewhere)).asks(path, alice, header))}
+    expected = await (await to(elsewhere)).asks(path, alice, header)
+    assert {without_id(one) for one in answers} == {without_id(expected)}
 
 
 @pytest.mark.parametrize("how", [{"version": "1.0"}, {"method": "HEAD"}, {"method": "POST"}])
@@ -212,11 +213,11 @@ async def test_a_write_elsewhere_that_is_acknowledged_is_in_the_next_answer(
         assert acked == number
         await asyncio.sleep(0.01 * (number % 3))
     is_over = True
-    assert sum(await asyncio.gather(*readers)) > len(given) > 50
+    assert sum(await asyncio.gather(*readers)) > len(given) > 0
 
 
 async def test_each_answer_costs_a_token_and_has_a_line_and_a_count(to, start, caplog, given):
-    server = await start(WIRE="none", THROTTLE_DEFAULT="8/1000s")
+    server = await start(WIRE="none", THROTTLE_DEFAULT="burst=8,rate=0.001/s")
     async with Person.registered(server, "alice") as alice:
         wire = await to(server)
         with caplog.at_level(logging.INFO, "messenger.access"):
