@@ -126,6 +126,7 @@ class Log:
                         reached.set_result(None)
                     else:
                         reached.set_exception(failure)
+                await asyncio.sleep(0)  # the answers leave first, and who comes meanwhile shares the next read
         finally:
             self._following = None
 
