@@ -20,9 +20,9 @@ from messenger.web import reply
 from messenger.web.access import LIMITS, Limit
 from messenger.web.app_keys import ARRIVED_AT, BELIEVED_UNTIL, DRAINING, FOLLOWED_TO, IDENTITY, LOG
 from messenger.web.clients import address_of
+from messenger.web.page_cache import Seen
 from messenger.web.ready import ReadyAnswer, http_date, same_request
 from messenger.web.recording import CLIENT_GONE, Shown, new_request_id, record, route_of
-from messenger.web.seen import Seen
 
 Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 

@@ -10,7 +10,7 @@ import msgspec
 
 from messenger.errors import Unavailable
 from messenger.log.entries import Cursor
-from messenger.web.seen import Seen
+from messenger.web.page_cache import Seen
 
 if TYPE_CHECKING:
     from messenger.apps.messages.store import ChatHead
