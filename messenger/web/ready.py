@@ -1,4 +1,4 @@
-"""All that leans on how aiohttp reads requests and writes answers; tests/web/test_ready.py holds it to the bytes.
+"""All that leans on how aiohttp reads requests and writes answers; tests/web/test_kept.py holds it to the bytes.
 
 aiohttp asks an answer to `prepare` itself and to `write_eof`, then reads its `status` and `keep_alive`.
 """
