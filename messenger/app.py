@@ -10,10 +10,11 @@ from messenger.log.entries import Entry, Fields, Render, render_nothing
 from messenger.log.log import Log
 from messenger.log.store import append
 from messenger.settings import Config
-from messenger.subapp import Placed, load
-from messenger.web import access, middlewares
+from messenger.subapp import OWN, Placed, load
+from messenger.web import access, kept, middlewares
 from messenger.web.app_keys import ARRANGED, CONFIG, DATABASE, LIVENESS, LOG
 from messenger.web.body import BODY_LIMIT
+from messenger.web.page_cache import PAGE_CACHE
 
 
 def create_app(config: Config, dsn: str, *, placed: list[Placed] | None = None) -> web.Application:
@@ -43,6 +44,9 @@ def create_app(config: Config, dsn: str, *, placed: list[Placed] | None = None) 
         root.add_routes(one.app.routes)
         if one.app.setup is not None:
             one.app.setup(root)
+    # A middleware of somebody else may have a say in each request, so there each one takes the long way.
+    if PAGE_CACHE in root and not any(one.app.middlewares for one in placed if one.origin != OWN):
+        kept.install(root)
     root[access.PUBLIC_PATHS] = access.find_public_paths(root)
     return root
 

@@ -22,6 +22,9 @@ from messenger.log.entries import Entry, Fields
 EventRenderer = Callable[[web.Application, Sequence[Entry]], Awaitable[Sequence[Fields]]]
 
 
+OWN = "messenger"  # the origin of what comes with it
+
+
 class ArrangementError(Exception):
     """The listed sub-apps cannot work together; the text says how to correct the list."""
 
@@ -89,7 +92,7 @@ def _leads_to(app: SubApp, name: str, by_name: Mapping[str, Placed], seen: froze
 def _find(name: str, foreign: Mapping[str, EntryPoint]) -> Placed:
     module = f"messenger.apps.{name}"
     if name.isidentifier() and find_spec(module) is not None:
-        return Placed(import_module(module).app, "messenger")
+        return Placed(import_module(module).app, OWN)
     if name in foreign:
         app = foreign[name].load()
         if not isinstance(app, SubApp):

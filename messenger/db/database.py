@@ -37,6 +37,8 @@ SESSION_LIMITS = {
     "idle_in_transaction_session_timeout": "10s",
     "timezone": "UTC",
 }
+# Planning these short reads anew each time would take longer than executing them; tests/db/test_plans.py looks at each.
+GENERIC_PLANS = {**SESSION_LIMITS, "plan_cache_mode": "force_generic_plan"}
 # Untranslatable or NUL text, a number out of range, a negative limit, a bad expression: the caller's doing.
 CALLERS_FAULT = frozenset({"22021", "22P05", "22003", "2201W", "2201X", "22P02", "54000", "54001", "2201B"})
 UNSENDABLE = (OverflowError, UnicodeError)  # the same, met by the driver
@@ -115,6 +117,7 @@ class Database:
         event.listen(self.engine.sync_engine, "checkout", _refuse_dead_connection)
         event.listen(self.engine.sync_engine, "handle_error", _leave_standby)
         self.connections = ConnectionSet(dsn, CONNECTIONS, SESSION_LIMITS, pooled=pooled, liveness=liveness)
+        self.reads = ConnectionSet(dsn, CONNECTIONS, GENERIC_PLANS, pooled=pooled, liveness=liveness)
         # Made once: an engine with options is an engine of its own, for the price of two statements.
         self._for_reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._for_snapshots = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -139,7 +142,7 @@ class Database:
     async def find_row(self, query: CompiledQuery, **given: Any) -> Any:
         """The first row, or None."""
         with translated():
-            rows = await self.connections.rows(query.text, *query.arguments(given))
+            rows = await self.reads.rows(query.text, *query.arguments(given))
         return rows[0] if rows else None
 
     @asynccontextmanager
@@ -164,6 +167,7 @@ class Database:
 
     async def close(self) -> None:
         self.connections.close()
+        self.reads.close()
         # A connection to a server that is gone would wait for an orderly close.
         await asyncio.wait_for(self.engine.dispose(), COMMAND_TIMEOUT)
 

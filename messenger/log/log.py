@@ -15,7 +15,6 @@ from messenger.log.retention import keep_pruning
 from messenger.log.tail import HEAD, Tail
 
 READERS = 4  # connections for replays, so that one slow replay does not delay the others
-GATHER = 0.001  # seconds: where requests come during one read of the head, more will come, and share the next
 # Planning these short statements anew each time would take longer than executing them.
 PLANS = {"plan_cache_mode": "force_generic_plan"}
 PATIENCE = 1.0  # for the tail to reach the head; after that the caller reads the database itself
@@ -37,8 +36,8 @@ class Log:
         self._readers = ConnectionSet(dsn, READERS, liveness=liveness)
         self._head_connection = ReconnectingConnection(dsn, PLANS, liveness=liveness)
         self._reached_at = 0.0  # when the read began of the last head that the tail has reached
-        self._this_read: asyncio.Task[None] | None = None
-        self._next_read: asyncio.Task[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []  # for the next read of the head
+        self._following: asyncio.Task[None] | None = None
         self.tail = Tail(self._tail_connection, self.hub, render)
         self.reader = Reader(self._readers, self.tail)
         self.wire = wires.make(wire, dsn, redis_url)
@@ -59,6 +58,8 @@ class Log:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for connection in (self._tail_connection, self._readers, self._head_connection):
             connection.close()
+        if self._following is not None:
+            await asyncio.wait({self._following})
 
     def cursor(self, position: int) -> Cursor:
         return Cursor(self.tail.epoch, position)
@@ -102,15 +103,34 @@ class Log:
         """
         if since is not None and since < self._reached_at:
             return
-        if self._next_read is None:
-            self._next_read = asyncio.create_task(self._follow_to_head(self._this_read))
-        await asyncio.shield(self._next_read)
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(reached)
+        if self._following is None:
+            self._following = asyncio.create_task(self._keep_following())
+        await reached
 
-    async def _follow_to_head(self, before: "asyncio.Task[None] | None") -> None:
-        if before is not None and not before.done():
-            await asyncio.wait({before})
-            await asyncio.sleep(GATHER)
-        self._this_read, self._next_read = self._next_read, None  # later callers need another read
+    async def _keep_following(self) -> None:
+        """As long as somebody waits. Who has left is passed over; a failure is told to all who wait for that read."""
+        try:
+            while self._waiting:
+                waiting, self._waiting = self._waiting, []  # later callers need another read
+                failure: Exception | None = None
+                try:
+                    await self._follow_to_head()
+                except Exception as error:
+                    failure = error
+                for reached in waiting:
+                    if reached.done():
+                        continue
+                    if failure is None:
+                        reached.set_result(None)
+                    else:
+                        reached.set_exception(failure)
+                await asyncio.sleep(0)  # the answers leave first, and who comes meanwhile shares the next read
+        finally:
+            self._following = None
+
+    async def _follow_to_head(self) -> None:
         began = time.monotonic()
         try:
             async with asyncio.timeout(PATIENCE):

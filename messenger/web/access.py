@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
 
-from messenger.errors import AuthFailed, TooManyRequests
+from messenger.errors import AuthFailed, Quota, TooManyRequests
 from messenger.identity import Identity
 from messenger.web.app_keys import IDENTITY
 
@@ -71,6 +71,12 @@ def is_rechecked(request: web.Request) -> bool:
 
 class Limit(Protocol):
     """How often a person may do something; the throttling sub-app counts."""
+
+    @property
+    def quota(self) -> Quota: ...
+
+    def state(self, who: int, /) -> tuple[int, int]:
+        """What is left, and the seconds until there is more."""
 
     def passes(self, who: int, /) -> bool:
         """Counted and allowed at once; else call `ask` or `enter`."""

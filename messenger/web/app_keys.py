@@ -12,6 +12,7 @@ from messenger.settings import Config
 if TYPE_CHECKING:
     from messenger.db.database import Database, Transaction
     from messenger.db.liveness import Liveness
+    from messenger.log.entries import Cursor
     from messenger.log.log import Log
     from messenger.subapp import Placed
 
@@ -31,6 +32,8 @@ IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)  # abs
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 ADDRESS: web.RequestKey[str] = web.RequestKey("address", str)  # read it by clients.address_of
 ARRIVED_AT: web.RequestKey[float] = web.RequestKey("arrived_at", float)  # when, by the monotonic clock
+FOLLOWED_TO: web.RequestKey["Cursor"] = web.RequestKey("followed_to")  # the place in the log before anything was read
+BELIEVED_UNTIL: web.RequestKey[float] = web.RequestKey("believed_until", float)  # the credential, without news
 
 
 def root_app(request: web.Request) -> web.Application:

@@ -4,7 +4,8 @@ import logging
 import re
 import time
 from collections.abc import Callable
-from uuid import uuid4
+from dataclasses import dataclass
+from random import getrandbits
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -19,8 +20,8 @@ SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 PATH_SHOWN = 100
 CLIENT_GONE = 499
 
-# Called for every answer, with its request, its status, and the seconds it took.
-ANSWERED: web.AppKey[list[Callable[[web.Request, int, float], None]]] = web.AppKey("answered")
+# Called for every answer, with the method and route of its request, its status, and the seconds it took.
+ANSWERED: web.AppKey[list[Callable[[str, str | None, int, float], None]]] = web.AppKey("answered")
 
 
 def setup(root: web.Application) -> None:
@@ -33,7 +34,7 @@ async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse
     """One line per request: never its query string, and its path only when no route matches."""
     root = request.app
     offered = request.headers.get(reply.REQUEST_ID)
-    request_id = offered if offered and SANE_ID.fullmatch(offered) else uuid4().hex
+    request_id = offered if offered and SANE_ID.fullmatch(offered) else new_request_id()
     request[REQUEST_ID] = request_id
     began = time.perf_counter()
     status = CLIENT_GONE
@@ -45,23 +46,52 @@ async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse
         status = redirect.status
         raise
     finally:
-        seconds = time.perf_counter() - began
-        for tell in root[ANSWERED]:
-            tell(request, status, seconds)
-        if access_log.isEnabledFor(logging.INFO):
-            identity = request.get(IDENTITY)
-            keys = {
-                "method": request.method,
-                "route": template(request),
-                "status": status,
-                "duration_ms": round(seconds * 1000, 1),
-                "user_id": identity.user_id if identity is not None else None,
-                "request_id": request_id,
-                "address": address_of(request),
-            }
-            access_log.info("request", extra={"keys": keys})
+        identity = request.get(IDENTITY)
+        shown = Shown(
+            request.method,
+            route_of(request),
+            request.path[:PATH_SHOWN],
+            identity.user_id if identity is not None else None,
+            address_of(request),
+        )
+        record(root, shown, request_id, status, time.perf_counter() - began)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is shown of a request."""
+
+    method: str
+    route: str | None  # None: no route matches
+    path: str
+    user_id: int | None
+    address: str
+
+
+def record(root: web.Application, shown: Shown, request_id: str, status: int, seconds: float) -> None:
+    for tell in root[ANSWERED]:
+        tell(shown.method, shown.route, status, seconds)
+    if access_log.isEnabledFor(logging.INFO):
+        keys = {
+            "method": shown.method,
+            "route": shown.route or shown.path,
+            "status": status,
+            "duration_ms": round(seconds * 1000, 1),
+            "user_id": shown.user_id,
+            "request_id": request_id,
+            "address": shown.address,
+        }
+        access_log.info("request", extra={"keys": keys})
+
+
+def new_request_id() -> str:
+    return f"{getrandbits(128):032x}"  # noqa: S311  (nobody gains by guessing one)
+
+
+def route_of(request: web.Request) -> str | None:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else None
 
 
 def template(request: web.Request) -> str:
-    resource = request.match_info.route.resource
-    return resource.canonical if resource is not None else request.path[:PATH_SHOWN]
+    return route_of(request) or request.path[:PATH_SHOWN]

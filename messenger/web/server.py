@@ -25,6 +25,7 @@ from messenger.errors import BadParameters, HeadersTooLarge, InternalError, Mess
 from messenger.web import reply
 from messenger.web.app_keys import CONFIG, DRAINING, REQUEST_ID
 from messenger.web.clients import name_peer
+from messenger.web.kept import KEPT, Handle
 
 log = logging.getLogger(__name__)
 
@@ -267,8 +268,9 @@ class Runner(web.AppRunner):
         ) -> web.BaseRequest:
             return make(without_trailing_slash(message), payload, protocol, writer, task)
 
+        handle = _answer_early_refusals(plain.request_handler)
         return GuardedServer(
-            _answer_early_refusals(plain.request_handler),
+            self._app[KEPT].before(handle) if KEPT in self._app else handle,
             self._deadlines,
             request_factory=make_request,
             loop=asyncio.get_running_loop(),
@@ -288,9 +290,6 @@ def without_trailing_slash(message: RawRequestMessage) -> RawRequestMessage:
     if len(path) > 1 and path.endswith("/"):
         return message._replace(url=message.url.with_path(path[:-1], encoded=True, keep_query=True))
     return message
-
-
-Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 def _answer_early_refusals(handle: Handle) -> Handle:

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from messenger.db.connection import ConnectionLost
 from messenger.errors import Unavailable
 from messenger.web.app_keys import LOG
 from tests.apps.talk import fill
@@ -66,3 +67,36 @@ async def test_without_the_database_nobody_waits_behind_the_barrier_for_ever(ser
 
     with pytest.raises(Unavailable):
         await asyncio.wait_for(log.barrier(), 10)
+
+
+async def test_who_leaves_takes_nobody_along_and_a_failure_is_everybodys(server, monkeypatch):
+    log = server.runner.app[LOG]
+    read, goes_on, fails = log._head_connection.row, asyncio.Event(), False
+
+    async def slowly(*arguments):
+        await goes_on.wait()
+        if fails:
+            raise ConnectionLost
+        return await read(*arguments)
+
+    monkeypatch.setattr(log._head_connection, "row", slowly)
+
+    async def waits(count):
+        tasks = [asyncio.create_task(log.barrier()) for _ in range(count)]
+        await asyncio.sleep(0.01)
+        return tasks
+
+    first, second = await waits(3), await waits(3)  # of this read, and of the next
+    for one in (*first[:2], second[0]):
+        one.cancel()
+    await asyncio.wait([*first[:2], second[0]])
+    goes_on.set()
+    await asyncio.wait_for(asyncio.gather(first[2], *second[1:]), 5)
+
+    goes_on.clear()
+    refused, fails = await waits(3), True
+    goes_on.set()
+    answers = await asyncio.wait_for(asyncio.gather(*refused, return_exceptions=True), 5)
+    assert [type(one) for one in answers] == [ConnectionLost] * 3
+    fails = False
+    await asyncio.wait_for(log.barrier(), 5)

@@ -23,6 +23,7 @@ from messenger.identity import SessionId, UserId
 from messenger.web import body, paging, reply
 from messenger.web.access import me, public
 from messenger.web.clients import caller_of
+from messenger.web.kept import keep
 from messenger.web.origins import refuse_foreign_page
 
 routes = web.RouteTableDef()
@@ -112,6 +113,7 @@ async def issue_ticket(request: web.Request) -> web.Response:
 @routes.get("/v1/users/me")
 async def show_me(request: web.Request) -> web.Response:
     profile = await service.profile(request.app[AUTH], me(request).user_id)
+    keep(request)
     return reply.fresh(request, profile.as_own())
 
 

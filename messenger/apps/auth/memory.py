@@ -34,24 +34,25 @@ class SessionMemory:
     def cursor(self) -> Cursor:
         return self._log.followed_to
 
-    async def find(self, name: object, *, rechecked: bool = False) -> Identity | None:
+    async def find(self, name: object, arrived_at: float, *, rechecked: bool = False) -> KnownSession | None:
         """`rechecked`: the request checks the session in its own transaction."""
         known = self._young.get(name) or self._old.get(name)
         if known is None or known.until < time.monotonic():
             return None
         try:
             if not rechecked:
-                await self._log.barrier()
+                await self._log.barrier(arrived_at)
         except ConnectionLost:
             return None  # reading the row will say what is wrong
         if self._log.is_quiet(known.cursor, user_id=known.identity.user_id):
-            return known.identity
+            return known
         self._young.pop(name, None)
         self._old.pop(name, None)
         return None
 
-    def keep(self, name: object, identity: Identity, cursor: Cursor, seconds: float) -> None:
+    def keep(self, name: object, identity: Identity, cursor: Cursor, seconds: float) -> KnownSession:
         """`cursor`: where the log stood before the row was read."""
-        self._young[name] = KnownSession(identity, cursor, time.monotonic() + seconds)
+        known = self._young[name] = KnownSession(identity, cursor, time.monotonic() + seconds)
         if len(self._young) > self._most:
             self._young, self._old = {}, self._young
+        return known

@@ -13,7 +13,7 @@ from messenger.apps.auth.memory import SessionMemory
 from messenger.errors import AuthFailed, OriginNotAllowed
 from messenger.web import origins, reply
 from messenger.web.access import is_public, is_rechecked
-from messenger.web.app_keys import ARRIVED_AT, IDENTITY, root_app
+from messenger.web.app_keys import ARRIVED_AT, BELIEVED_UNTIL, FOLLOWED_TO, IDENTITY, LOG, root_app
 
 MEMORY: web.AppKey[SessionMemory] = web.AppKey("session_memory", SessionMemory)
 COOKIE: web.AppKey[SessionCookie] = web.AppKey("session_cookie", SessionCookie)
@@ -24,7 +24,8 @@ API = "/v1"
 
 @web.middleware
 async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
-    request[ARRIVED_AT] = time.monotonic()
+    request.setdefault(ARRIVED_AT, time.monotonic())  # it may have waited at the read barrier already
+    request[FOLLOWED_TO] = request.app[LOG].followed_to
     if not is_public(request) and (request.match_info.http_exception is None or _is_api(request.path)):
         request[CLOSED] = True
         await _identify(request)
@@ -53,7 +54,10 @@ async def _identify(request: web.Request) -> None:
         _refuse_borrowed_cookie(request)
     credential = await carriers.read(carrier, request, auth.rules, cookie)
     memory = None if carriers.is_socket(request) else root[MEMORY]
-    request[IDENTITY] = await sessions.identify(auth, credential, memory, rechecked=is_rechecked(request))
+    found = await sessions.identify(auth, credential, memory, request[ARRIVED_AT], rechecked=is_rechecked(request))
+    request[IDENTITY] = found.identity
+    if carrier is Carrier.HEADER:
+        request[BELIEVED_UNTIL] = found.until
 
 
 def _refuse_borrowed_cookie(request: web.Request) -> None:

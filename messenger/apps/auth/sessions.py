@@ -9,6 +9,7 @@ session past LIFETIME. Ending it is final, at once, and takes everything along t
 import logging
 import time
 from dataclasses import dataclass
+from math import inf
 
 from messenger.apps.auth.audit import record
 from messenger.apps.auth.context import AuthContext
@@ -52,29 +53,40 @@ Credential = SessionToken | AccessToken | SocketTicket
 Name = bytes | tuple[SessionId, UserId | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Identified:
+    identity: Identity
+    until: float  # by the monotonic clock: so long the same bytes name the same person, unless the log tells otherwise
+
+
 async def identify(
-    auth: AuthContext, credential: Credential, memory: SessionMemory | None, *, rechecked: bool = False
-) -> Identity:
+    auth: AuthContext,
+    credential: Credential,
+    memory: SessionMemory | None,
+    arrived_at: float,
+    *,
+    rechecked: bool = False,
+) -> Identified:
     """The credential names a session, and its row decides whether it is valid. `memory` saves reading the row."""
     if isinstance(credential, SocketTicket):
-        return (await _check(auth, await _take_ticket(auth, credential)))[0]
-    name = _name(auth, credential)
+        return Identified((await _check(auth, await _take_ticket(auth, credential)))[0], arrived_at)
+    name, left = _name(auth, credential)
     if memory is None:
-        return (await _check(auth, name))[0]
-    known = await memory.find(name, rechecked=rechecked)
-    if known is not None:
-        return known
-    cursor = memory.cursor
-    identity, seconds = await _check(auth, name)
-    memory.keep(name, identity, cursor, seconds)
-    return identity
+        return Identified((await _check(auth, name))[0], arrived_at)
+    known = await memory.find(name, arrived_at, rechecked=rechecked)
+    if known is None:
+        cursor = memory.cursor
+        identity, seconds = await _check(auth, name)
+        known = memory.keep(name, identity, cursor, seconds)
+    return Identified(known.identity, min(known.until, arrived_at + left))
 
 
-def _name(auth: AuthContext, credential: SessionToken | AccessToken) -> Name:
+def _name(auth: AuthContext, credential: SessionToken | AccessToken) -> tuple[Name, float]:
+    """And for how many seconds the credential itself is good."""
     if isinstance(credential, SessionToken):
-        return digest(credential.text)
+        return digest(credential.text), inf
     claim = auth.mint.read_access_token(credential.text, now=time.time())
-    return claim.session_id, claim.user_id
+    return (claim.session_id, claim.user_id), claim.left
 
 
 async def _take_ticket(auth: AuthContext, ticket: SocketTicket) -> Name:

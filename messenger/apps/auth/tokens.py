@@ -49,6 +49,7 @@ class Claim:
 
     user_id: UserId
     session_id: SessionId
+    left: float  # seconds until it expires
 
 
 class Claims(msgspec.Struct, frozen=True):
@@ -95,7 +96,7 @@ class Mint:
             raise TokenInvalid
         if claims.exp <= now - LEEWAY:
             raise SessionExpired("This access token has expired.")
-        return Claim(UserId(user_id), SessionId(session_id))
+        return Claim(UserId(user_id), SessionId(session_id), claims.exp - now)
 
     def successors(self, token: str) -> list[str]:
         """What follows a refresh token, under the newest key first: the same answer however often it is asked."""

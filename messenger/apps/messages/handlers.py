@@ -17,6 +17,7 @@ from messenger.web import paging, reply
 from messenger.web.access import charged, me, rechecked
 from messenger.web.app_keys import ARRIVED_AT, DATABASE, IDENTITY
 from messenger.web.body import convert, parse, read, read_bytes
+from messenger.web.kept import keep
 
 PAGE = 1000
 PLACES = ("from", "before", "after", "around", "anchor")
@@ -53,6 +54,7 @@ async def messages(request: web.Request) -> web.Response:
     chat_id = paging.path_id(request, "chat_id", ChatNotFound)
     query = read_page_query(paging.query(request, PAGE_QUERY))
     page = await request.app[HISTORY].page(request.get(IDENTITY), chat_id, query, request[ARRIVED_AT])
+    keep(request, chat_id=chat_id)
     return reply.fresh_bytes(request, page.body, page.tag)
 
 
@@ -63,6 +65,7 @@ async def history(request: web.Request) -> web.Response:
     offset = paging.whole_number(given, "offset", 0, least=0, most=MAX_ID)
     later = paging.optional_id(given, "later_that_message_id")
     pages, me = request.app[HISTORY], request.get(IDENTITY)
+    keep(request, chat_id=chat_id)
     return reply.fresh(request, await pages.offset_page(me, chat_id, later, offset, limit, request[ARRIVED_AT]))
 
 

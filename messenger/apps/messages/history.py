@@ -219,5 +219,5 @@ HISTORY: web.AppKey[History] = web.AppKey("history", History)
 
 
 async def context(root: web.Application) -> AsyncIterator[None]:
-    root[HISTORY] = History(root[DATABASE].connections, root[LOG], root.get(PAGE_CACHE))
+    root[HISTORY] = History(root[DATABASE].reads, root[LOG], root.get(PAGE_CACHE))
     yield

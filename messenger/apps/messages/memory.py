@@ -10,6 +10,7 @@ import msgspec
 
 from messenger.errors import Unavailable
 from messenger.log.entries import Cursor
+from messenger.web.page_cache import Seen
 
 if TYPE_CHECKING:
     from messenger.apps.messages.store import ChatHead
@@ -38,6 +39,7 @@ class PageMemory:
         self._page_cache = page_cache
         self._young: dict[int, ChatHead] = {}
         self._old: dict[int, ChatHead] = {}
+        self._seen = Seen()
         self._members = 0  # of the young generation
 
     @property
@@ -78,9 +80,12 @@ class PageMemory:
     ) -> None:
         if self._page_cache is None:
             return
-        page = CachedPage(chat.cursor.epoch, chat.cursor.position, senders, tag, body)
         name = self._name(chat.chat_id, name)
-        await self._page_cache.keep(f"{name} {reader}" if reader in senders else name, PACK.encode(page))
+        name = f"{name} {reader}" if reader in senders else name
+        if not self._seen.again(name):  # most pages that are asked for once are not asked for again
+            return
+        page = CachedPage(chat.cursor.epoch, chat.cursor.position, senders, tag, body)
+        await self._page_cache.keep(name, PACK.encode(page))
 
     def _name(self, chat_id: int, name: str) -> str:
         return f"{self._log.followed_to.epoch} {chat_id} {name}"

@@ -15,16 +15,17 @@ if TYPE_CHECKING:
     from messenger.db.database import Transaction
     from messenger.log.entries import Cursor
 
+# Markers and names are looked up one by one: a join may read all messages or members of a large chat.
 CHAT = """
     select c.head_seq, c.read_seq, exists(select from reactions r where r.chat_id = c.id) as has_reactions,
-           array(select (m.user_id, g.id, m.read_seq)::text
-                   from members m left join messages g on g.chat_id = m.chat_id and g.seq = m.read_seq
-                  where m.chat_id = c.id order by m.user_id) as marks
+           array(select (m.user_id, (select g.id from messages g where g.chat_id = c.id and g.seq = m.read_seq),
+                         m.read_seq)::text
+                   from members m where m.chat_id = c.id order by m.user_id) as marks
       from chats c where c.id = $1 and c.deleted_at is null
 """
 NAMES = """
-    select u.id, coalesce(m.name, u.name) as name
-      from users u left join members m on m.chat_id = $1 and m.user_id = u.id where u.id = any($2)
+    select u.id, coalesce((select m.name from members m where m.chat_id = $1 and m.user_id = u.id), u.name) as name
+      from users u where u.id = any($2)
 """
 # `$4`: the reader, or null where everybody may read. One snapshot sees the membership and the rows.
 MESSAGES = """

@@ -17,7 +17,5 @@ def install(root: web.Application) -> None:
     root[ANSWERED].append(partial(_count, root[METRICS]))
 
 
-def _count(metrics: Metrics, request: web.Request, status: int, seconds: float) -> None:
-    method = request.method if request.method in METHODS else "other"
-    resource = request.match_info.route.resource
-    metrics.note(method, "unmatched" if resource is None else resource.canonical, status, seconds)
+def _count(metrics: Metrics, method: str, route: str | None, status: int, seconds: float) -> None:
+    metrics.note(method if method in METHODS else "other", route or "unmatched", status, seconds)

@@ -27,6 +27,7 @@ def setup(config: Config, *, terminal: bool, threaded: bool = False) -> Callable
     if sys.version_info >= (3, 12):
         logging.logAsyncioTasks = False
     logging.logProcesses = not threaded
+    logging._srcfile = None  # as its manual advises: nobody reads the place in the source
     root = logging.getLogger()
     root.handlers[:] = handlers
     root.setLevel(config.logs.level.upper())

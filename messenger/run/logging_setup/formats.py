@@ -3,6 +3,7 @@
 import json
 import logging
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
-            "ts": _moment(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "ts": f"{_second(int(record.created))}.{int(record.created % 1 * 1000):03d}Z",
             "level": record.levelname,
             "logger": record.name,
             "pid": self._pid or record.process,
@@ -62,6 +63,11 @@ def _keys(record: logging.LogRecord) -> dict[str, Any]:
         for name, value in keys.items()
         if value is not None
     }
+
+
+@lru_cache(maxsize=2)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _moment(record: logging.LogRecord) -> datetime:

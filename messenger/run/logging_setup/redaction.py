@@ -20,7 +20,7 @@ LINKS = re.compile(r"[:=\s]")
 
 
 def hide_secrets(text: str) -> str:
-    if LINKS.search(text) is None:
+    if text.isalnum() or LINKS.search(text) is None:
         return text
     text = SECRETS.sub(rf"\g<name>\g<link>{HIDDEN}", text)
     text = BEARER.sub(rf"\1 {HIDDEN}", text)

@@ -1,0 +1,170 @@
+"""Answers that are given again before routes, middlewares and handlers: to the same request, while they still hold.
+
+The same request: every byte of its head, from the same address, so the same credential. It still waits at the read
+barrier, costs a token, has an id, a line in the log and a count; head and body are then written at once. A handler says
+`keep`, and what its answer depends on beside the person who asks. Every other request takes the long way.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from aiohttp import hdrs, web
+
+from messenger.db.connection import ConnectionLost
+from messenger.errors import Quota
+from messenger.log.entries import Cursor
+from messenger.web import reply
+from messenger.web.access import LIMITS, Limit
+from messenger.web.app_keys import ARRIVED_AT, BELIEVED_UNTIL, DRAINING, FOLLOWED_TO, IDENTITY, LOG
+from messenger.web.clients import address_of
+from messenger.web.page_cache import Seen
+from messenger.web.ready import ReadyAnswer, http_date, same_request
+from messenger.web.recording import CLIENT_GONE, Shown, new_request_id, record, route_of
+
+Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+MOST, MOST_BYTES, LARGEST = 10_000, 32 << 20, 256 << 10  # answers, all their bytes, and those of one
+# A request with one of these may get another answer, or says something to the connection.
+UNUSUAL = (
+    hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.RANGE, hdrs.EXPECT, hdrs.UPGRADE, hdrs.ORIGIN, hdrs.COOKIE,
+    hdrs.CONTENT_LENGTH, hdrs.TRANSFER_ENCODING, reply.REQUEST_ID,
+)  # fmt: skip
+QUOTA = (reply.RATE_LIMIT_POLICY, reply.RATE_LIMIT, reply.X_LIMIT, reply.X_REMAINING, reply.X_RESET)
+VARYING = frozenset(name.lower() for name in (hdrs.DATE, reply.REQUEST_ID, *QUOTA))
+OK = 200
+
+KEEP: web.RequestKey[int] = web.RequestKey("keep", int)
+
+
+def keep(request: web.Request, *, chat_id: int = 0) -> None:
+    """The answer is the same again as long as the log has no news of the person who asks, and of this chat."""
+    request[KEEP] = chat_id
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    head: bytes  # what varies stands in it by name: `%(date)b`
+    body: bytes
+    shown: Shown
+    user_id: int
+    chat_id: int | None
+    cursor: Cursor  # everything up to here was known when it was made
+    until: float  # so long the credential is believed
+    limit: Limit | None
+    size: int
+
+
+class KeptAnswers:
+    """Of this process. When there are too many, the oldest go first."""
+
+    def __init__(self, root: web.Application) -> None:
+        self._root = root
+        self._log = root[LOG]
+        self._draining = root[DRAINING]
+        self._kept: dict[object, Kept] = {}
+        self._bytes = 0
+        self._seen = Seen()
+
+    def before(self, handle: Handle) -> Handle:
+        """`handle` is the long way."""
+
+        def choose(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+            kept = self._kept.get(same := same_request(request))
+            return handle(request) if kept is None else self._answer(request, same, kept, handle)
+
+        return choose
+
+    async def _answer(self, request: web.BaseRequest, same: object, kept: Kept, handle: Handle) -> web.StreamResponse:
+        began = time.perf_counter()
+        request[ARRIVED_AT] = time.monotonic()
+        try:
+            holds = await self._still_holds(kept, request[ARRIVED_AT])
+        except asyncio.CancelledError:
+            record(self._root, kept.shown, new_request_id(), CLIENT_GONE, time.perf_counter() - began)
+            raise
+        if not holds:
+            self._forget(same)
+            return await handle(request)
+        varying: Mapping[bytes, bytes] = {}
+        if kept.limit is not None:
+            if not kept.limit.passes(kept.user_id):
+                return await handle(request)
+            varying = quota_values(kept.limit.quota, *kept.limit.state(kept.user_id))
+        request_id = new_request_id()
+        head = kept.head % {**varying, b"date": http_date().encode(), b"x-request-id": request_id.encode()}
+        record(self._root, kept.shown, request_id, OK, time.perf_counter() - began)
+        return ReadyAnswer(head + kept.body)
+
+    async def _still_holds(self, kept: Kept, arrived_at: float) -> bool:
+        if not self._holds(kept):
+            return False
+        try:
+            await self._log.barrier(arrived_at)
+        except ConnectionLost:
+            return False
+        return self._holds(kept)
+
+    def _holds(self, kept: Kept) -> bool:
+        return (
+            time.monotonic() < kept.until
+            and self._log.is_quiet(kept.cursor, chat_id=kept.chat_id, user_id=kept.user_id)
+            and not self._draining.is_set()
+        )
+
+    async def look(self, request: web.Request, answer: web.StreamResponse) -> None:
+        """At every answer, when its head is complete."""
+        chat_id, until = request.get(KEEP), request.get(BELIEVED_UNTIL)
+        if chat_id is None or until is None or answer.status != OK or not isinstance(answer, web.Response):
+            return
+        body, same = answer.body, same_request(request)
+        if not isinstance(body, bytes) or any(name in request.headers for name in UNUSUAL) or not answer.keep_alive:
+            return
+        if request.method != hdrs.METH_GET or hdrs.SET_COOKIE in answer.headers or not self._seen.again(same):
+            return
+        me = request[IDENTITY].user_id
+        limit = self._root[LIMITS].default if reply.RATE_LIMIT in answer.headers else None  # reading is no sending
+        shown = Shown(request.method, route_of(request), request.path, me, address_of(request))
+        head = head_of(answer)
+        size = len(head) + len(body) + sum(len(name) + len(value) for name, value in request.raw_headers)
+        cursor = request[FOLLOWED_TO]
+        self._keep(same, Kept(head, body, shown, me, chat_id or None, cursor, until, limit, size))
+
+    def _keep(self, same: object, kept: Kept) -> None:
+        self._forget(same)
+        if kept.size > LARGEST:
+            return
+        self._kept[same] = kept
+        self._bytes += kept.size
+        while len(self._kept) > MOST or self._bytes > MOST_BYTES:
+            self._forget(next(iter(self._kept)))
+
+    def _forget(self, same: object) -> None:
+        kept = self._kept.pop(same, None)
+        if kept is not None:
+            self._bytes -= kept.size
+
+
+def head_of(answer: web.StreamResponse) -> bytes:
+    lines = [f"HTTP/1.1 {answer.status} {answer.reason}"]
+    for name, value in answer.headers.items():
+        known = name.lower()
+        lines.append(f"{name}: %({known})b" if known in VARYING else f"{name}: {value}".replace("%", "%%"))
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+@lru_cache(maxsize=4096)
+def quota_values(quota: Quota, left: int, more_in: int) -> Mapping[bytes, bytes]:
+    found = reply.quota_headers(quota, left, more_in)
+    return {name.lower().encode(): value.encode() for name, value in found.items()}
+
+
+KEPT: web.AppKey[KeptAnswers] = web.AppKey("kept", KeptAnswers)
+
+
+def install(root: web.Application) -> None:
+    """After everything that has a say in answers."""
+    root[KEPT] = KeptAnswers(root)
+    root.on_response_prepare.append(root[KEPT].look)

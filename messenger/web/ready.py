@@ -1,0 +1,45 @@
+"""All that leans on how aiohttp reads requests and writes answers; tests/web/test_kept.py holds it to the bytes.
+
+aiohttp asks an answer to `prepare` itself and to `write_eof`, then reads its `status` and `keep_alive`.
+"""
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from aiohttp.helpers import rfc822_formatted_time
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractStreamWriter
+
+__all__ = ["ReadyAnswer", "http_date", "same_request"]
+
+http_date = rfc822_formatted_time  # of this second, made once
+
+
+def same_request(request: web.BaseRequest) -> object:
+    """Equal for requests whose heads have the same bytes and whose connections come from the same address."""
+    return (
+        request.raw_path, request.raw_headers, request.method, request.version, request.remote, request.scheme
+    )  # fmt: skip
+
+
+class ReadyAnswer(web.StreamResponse):
+    """Head and body as bytes that leave at once. It keeps the connection, and needs none of what others are made of."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    @property
+    def status(self) -> int:
+        return 200
+
+    @property
+    def keep_alive(self) -> bool:
+        return True
+
+    async def prepare(self, request: web.BaseRequest) -> "AbstractStreamWriter":
+        await request.writer.write_eof(self._data)
+        return request.writer
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing is left."""
