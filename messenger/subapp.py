@@ -52,8 +52,7 @@ class Placed:
 
 def load(names: Sequence[str]) -> list[Placed]:
     """Import exactly the named sub-apps and put each behind everything it needs."""
-    foreign = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
-    return arrange([_find(name, foreign) for name in dict.fromkeys(names)])
+    return arrange([_find(name) for name in dict.fromkeys(names)])
 
 
 def arrange(placed: Sequence[Placed]) -> list[Placed]:
@@ -89,10 +88,12 @@ def _leads_to(app: SubApp, name: str, by_name: Mapping[str, Placed], seen: froze
     return any(_leads_to(by_name[need].app, name, by_name, seen | {app.name}) for need in further)
 
 
-def _find(name: str, foreign: Mapping[str, EntryPoint]) -> Placed:
+def _find(name: str) -> Placed:
     module = f"messenger.apps.{name}"
     if name.isidentifier() and find_spec(module) is not None:
         return Placed(import_module(module).app, OWN)
+    # Looked for only when needed: it reads the metadata of everything that is installed.
+    foreign: dict[str, EntryPoint] = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
     if name in foreign:
         app = foreign[name].load()
         if not isinstance(app, SubApp):

@@ -7,8 +7,9 @@ import asyncio
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -44,6 +45,22 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """Two for each core: half of the time a test waits for processes and databases."""
     return 2 * (os.cpu_count() or 1)
+
+
+# Files that start processes take the longest: they come first, so that no worker ends alone with one of them.
+SLOW = tuple(
+    f"tests/{place}"
+    for place in ("faults/", "test_commands.py", "db/", "run/", "contracts/test_fuzz.py", "contracts/test_toggles.py")
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    sizes = Counter(item.path for item in items)
+
+    def place(item: pytest.Item) -> tuple[bool, int]:
+        return not item.nodeid.startswith(SLOW), -sizes[item.path]
+
+    items.sort(key=place)
 
 
 def memory() -> str | None:
@@ -101,8 +118,29 @@ def origin(template: str) -> str:
 
 
 @pytest.fixture
-async def dsn(postgres: str, origin: str) -> AsyncIterator[str]:
-    """A migrated database for this test alone."""
+def dsn(request: pytest.FixtureRequest) -> str:
+    """A migrated database for this test alone, or for all of its file that are not marked `alone`."""
+    return str(request.getfixturevalue("shared_database" if shares(request) else "own_database"))
+
+
+def shares(request: pytest.FixtureRequest) -> bool:
+    return request.node.get_closest_marker("shared") is not None and request.node.get_closest_marker("alone") is None
+
+
+@pytest.fixture
+async def own_database(postgres: str, origin: str) -> AsyncIterator[str]:
+    async with database(postgres, origin) as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="module")
+async def shared_database(postgres: str, template: str) -> AsyncIterator[str]:
+    async with database(postgres, template) as dsn:
+        yield dsn
+
+
+@asynccontextmanager
+async def database(postgres: str, origin: str) -> AsyncIterator[str]:
     name = f"test_{os.getpid()}_{next(NUMBERS)}"
     connection = await asyncpg.connect(postgres)
     await copy(connection, name, origin)
@@ -176,9 +214,49 @@ async def start(dsn: str, tmp_path: Path) -> AsyncIterator[Callable[..., Awaitab
 
 
 @pytest.fixture
-async def server(dsn: str, config: Config) -> AsyncIterator[Server]:
+def server(request: pytest.FixtureRequest, config: Config) -> Server:
+    server: Server = request.getfixturevalue("shared_server" if shares(request) else "own_server")
+    return server
+
+
+@pytest.fixture
+async def own_server(dsn: str, config: Config) -> AsyncIterator[Server]:
     async with Server.running(make_runner(create_app(config, dsn))) as running:
         yield running
+
+
+Servers = Callable[[dict[str, str]], Awaitable[Server]]
+
+
+@pytest.fixture(scope="module")
+async def servers(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
+    """The servers that the tests of a file share, one for each set of settings."""
+    async with AsyncExitStack() as stack:
+        running: dict[str, Server] = {}
+
+        async def having(settings: dict[str, str]) -> Server:
+            name = repr(sorted(settings.items()))
+            if name not in running:
+                app = create_app(configured(tmp_path_factory.mktemp("server"), settings), shared_database)
+                running[name] = await stack.enter_async_context(Server.running(make_runner(app)))
+            return running[name]
+
+        yield having
+
+
+# The next test has an alice, bob and mallory of its own.
+LEAVE = """
+    update users set name_key = null, email_key = null where name_key is not null;
+    delete from login_failures;
+"""
+
+
+@pytest.fixture
+async def shared_server(servers: Servers, shared_database: str, settings: dict[str, str]) -> AsyncIterator[Server]:
+    yield await servers(settings)
+    connection = await asyncpg.connect(shared_database)
+    await connection.execute(LEAVE)
+    await connection.close()
 
 
 def present(server: Server, name: str) -> AbstractAsyncContextManager[Person]:

@@ -10,6 +10,8 @@ from yarl import URL
 from tests.actors import Person
 from tests.contract import CONTRACT
 
+pytestmark = pytest.mark.shared
+
 Operation = tuple[str, str]
 DOCUMENT = CONTRACT.document
 

@@ -10,6 +10,8 @@ import pytest
 from tests.actors import Answer, Person
 from tests.contract import CONTRACT
 
+pytestmark = pytest.mark.shared
+
 
 @dataclass
 class Stage:

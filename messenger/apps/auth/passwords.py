@@ -40,6 +40,12 @@ def common_passwords() -> frozenset[str]:
     return frozenset(files(__package__).joinpath("common_passwords.txt").read_text("utf-8").split())
 
 
+@cache
+def nobodys_hash() -> str:
+    """Verified for unknown names, so that they take as long as known ones."""
+    return HASHER.hash(secrets.token_hex(16))
+
+
 class Passwords:
     """The slots. `verified` counts every verification, a dummy's too."""
 
@@ -48,8 +54,7 @@ class Passwords:
         self.verified = 0
         self._free = asyncio.Semaphore(slots)
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="passwords")
-        # Nobody's password: verified for unknown names, so that they take as long as known ones.
-        self._dummy = HASHER.hash(secrets.token_hex(16))
+        self._dummy = nobodys_hash()
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator["HashingSlot"]:

@@ -9,6 +9,8 @@ from cryptography.fernet import Fernet
 from messenger.apps.auth.cookies import SECURE_NAME
 from tests.actors import PASSWORD
 
+pytestmark = pytest.mark.shared
+
 ME, LOGIN, LOGOUT = "/v1/users/me", "/v1/auth/login", "/v1/auth/logout"
 SOCKET = {"Upgrade": "websocket", "Connection": "Upgrade"}
 

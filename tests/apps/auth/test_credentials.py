@@ -12,6 +12,8 @@ from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+pytestmark = pytest.mark.shared
+
 ME, TICKET = "/v1/users/me", "/v1/auth/ws-ticket"
 # A handshake is known by this header alone; the route behind it is of no matter here.
 SOCKET = {"Upgrade": "websocket", "Connection": "Upgrade"}

@@ -8,7 +8,7 @@ import pytest
 from tests.actors import Person
 from tests.apps.chats.conftest import Read, Say, synced
 
-pytestmark = pytest.mark.usefixtures("floors_are_true")
+pytestmark = [pytest.mark.usefixtures("floors_are_true"), pytest.mark.shared]
 
 NO_NAMES = ("", "   ", "a" * 256, "\u202elunch", "lu\nnch", "\u200b", 7, None, ["lunch"], True)
 
@@ -61,6 +61,7 @@ async def test_what_cannot_be_meant_is_refused(alice: Person) -> None:
         assert refused.expecting(400).json["errors"][0]["pointer"].startswith(f"/{field}"), value
 
 
+@pytest.mark.alone
 async def test_with_somebody_who_does_not_exist_nothing_is_made(alice: Person, sql: asyncpg.Connection) -> None:
     refused = await alice.post("/v1/chats", {"chat_name": "lunch", "member_ids": ["999"]})
 

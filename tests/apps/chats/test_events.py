@@ -15,7 +15,7 @@ from tests.apps.chats.conftest import Ear, Event, Read, Say, missed, synced
 
 Listens = Callable[[Person], Awaitable[Ear]]
 
-pytestmark = pytest.mark.usefixtures("floors_are_true")
+pytestmark = [pytest.mark.usefixtures("floors_are_true"), pytest.mark.shared]
 
 
 def kinds(events: list[Event]) -> list[str]:

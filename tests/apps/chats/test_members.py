@@ -7,7 +7,7 @@ import pytest
 from tests.actors import Person
 from tests.apps.chats.conftest import Crowd, Read, Say
 
-pytestmark = pytest.mark.usefixtures("floors_are_true")
+pytestmark = [pytest.mark.usefixtures("floors_are_true"), pytest.mark.shared]
 
 
 async def roles(person: Person, chat: str) -> dict[str, str]:

@@ -8,6 +8,8 @@ from messenger.apps.messages.store import MESSAGES
 from tests.actors import Person
 from tests.apps.talk import fill, says
 
+pytestmark = pytest.mark.shared
+
 
 @pytest.fixture
 async def lunch(alice: Person, bob: Person) -> str:

@@ -10,6 +10,8 @@ from tests.actors import Person
 from tests.apps.search.finding import finds, indexed, marks, search
 from tests.apps.talk import fill, says
 
+pytestmark = pytest.mark.shared
+
 SAID = (
     "Отправили посылку вчера",
     "Ёлка уже стоит",
@@ -212,6 +214,7 @@ async def test_only_those_in_a_chat_find_what_was_said_there(alice, bob, mallory
     assert await finders() == []
 
 
+@pytest.mark.alone
 async def test_everybody_searches_everything_where_nobody_signs_in(alice, lunch, start) -> None:
     rig = await start(AUTH_DISABLED="true")
 

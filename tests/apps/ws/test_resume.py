@@ -13,6 +13,8 @@ from tests.apps.talk import fill, says, told
 from tests.apps.ws.raw import raw_socket
 from tests.sockets import Refused, Socket
 
+pytestmark = pytest.mark.shared
+
 
 async def until_resumed(socket: Socket) -> list[dict]:
     await socket.hears("resumed")

@@ -9,6 +9,8 @@ from tests.actors import PASSWORD, Person
 from tests.apps.talk import says, told
 from tests.sockets import Refused
 
+pytestmark = pytest.mark.shared
+
 
 async def test_everything_that_can_be_said_over_a_socket_does_what_rest_does(alice, bob):
     lunch = await alice.opens_chat("lunch", [bob])

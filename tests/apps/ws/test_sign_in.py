@@ -11,6 +11,8 @@ from messenger.web.app_keys import LOG
 from tests.actors import Person
 from tests.sockets import Refused
 
+pytestmark = pytest.mark.shared
+
 
 @pytest.fixture
 def settings() -> dict[str, str]:
