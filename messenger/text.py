@@ -23,6 +23,8 @@ def is_sane_name(name: str) -> bool:
 
 def has_content(text: str) -> bool:
     """Is there anything to see? Spaces, format characters and unassigned ones alone are nothing."""
+    if text[:1].isalnum():  # as nearly always
+        return True
     return any(not char.isspace() and unicodedata.category(char) not in {"Cf", "Cc", "Mn", "Cn"} for char in text)
 
 

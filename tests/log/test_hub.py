@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from messenger.log.entries import Entry
+from messenger.log.entries import Entry, Run
 from messenger.log.hub import Hub
 
 
@@ -13,11 +13,16 @@ class Ear:
     user_id: int
     session_id: int = 1
     heard: list[int] = field(default_factory=list)
+    runs: list[list[int]] = field(default_factory=list)
     notes: list[bytes] = field(default_factory=list)
     is_over: bool = False
 
     def hear(self, entry: Entry) -> None:
         self.heard.append(entry.position)
+
+    def hear_run(self, run: Run) -> None:
+        self.runs.append([entry.position for entry in run.entries])
+        self.heard += self.runs[-1]
 
     def hear_note(self, note: bytes) -> None:
         self.notes.append(note)

@@ -11,7 +11,7 @@ import pytest
 
 from messenger.db.connection import ReconnectingConnection
 from messenger.errors import Unavailable
-from messenger.log.entries import Entry, Render
+from messenger.log.entries import Entry, Render, Run
 from messenger.log.hub import Hub
 from messenger.log.tail import Tail
 
@@ -24,6 +24,10 @@ class Ear:
 
     def hear(self, entry: Entry) -> None:
         self.heard.append(entry.position)
+
+    def hear_run(self, run: Run) -> None:
+        for entry in run.entries:
+            self.hear(entry)
 
     def hear_note(self, note: bytes) -> None:
         raise AssertionError(note)
