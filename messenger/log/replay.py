@@ -196,7 +196,7 @@ class Subscription:
             if at_end is not None:
                 at_end()
             self.is_live = True  # no await since the check above, so no entry came in between
-            early = self._early or []
+            early: list[Entry] = self._early or []
             self._early = None
             for entry in early:
                 self.hear(entry)

@@ -2,8 +2,8 @@
 
 aiohttp keeps some 15 KiB for a socket: a request, a parser, two tasks. So its answer to the upgrade is the last thing
 that it does. Then the transport gets a protocol of ours (a plain matter of asyncio), and aiohttp is told that its
-connection was lost. With `LETS_GO` off it is told so only at the socket's end, and its request waits until then; nothing else differs,
-so that is the way to go on with an aiohttp that will not let go. tests/web/sockets runs both ways.
+connection was lost. With `LETS_GO` off it is told so at the socket's end, and its request waits until then; nothing
+else differs, so this serves with an aiohttp that does not let go. tests/web/sockets runs both ways.
 """
 
 import asyncio

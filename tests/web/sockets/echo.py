@@ -17,7 +17,7 @@ from messenger.web.app_keys import CONFIG
 from messenger.web.server import Runner, make_runner
 from messenger.web.sockets.frames import framed
 from messenger.web.sockets.link import Link
-from messenger.web.sockets.links import Links, Pace
+from messenger.web.sockets.links import OPEN_LINKS, Links, Pace
 from messenger.web.sockets.upgrade import serve as serve_socket
 
 LINKS: web.AppKey[Links] = web.AppKey("echo_links", Links)
@@ -48,6 +48,7 @@ async def echo(request: web.Request) -> web.StreamResponse:
 
 async def context(app: web.Application) -> AsyncIterator[None]:
     app[LINKS] = Links(Pace())
+    app[OPEN_LINKS].append(app[LINKS])
     yield
     app[LINKS].hurry()
     await app[LINKS].all_gone(5)
@@ -56,6 +57,7 @@ async def context(app: web.Application) -> AsyncIterator[None]:
 def make_echo(data_dir: str) -> Runner:
     app = web.Application(client_max_size=body.BODY_LIMIT)
     app[CONFIG] = read({"DATA_DIR": data_dir, "MAX_SOCKETS_PER_USER": "1000"})
+    app[OPEN_LINKS] = []
     app.cleanup_ctx.append(context)
     middlewares.install(app)
     quota.setup(app)
