@@ -198,7 +198,7 @@ class Sender:
         if row["last"] is not None:
             entries += receipt_entries(row)
             self._stream.committed(entries, row["epoch"])
-        if sends:
+        if sends and "replayed" in row["s_status"]:
             await self._answer_replays(row, sends)
 
     async def _append(self, connection: ReconnectingConnection, sends: Sequence[Draft], marks: Sequence[Mark]) -> Any:
@@ -261,8 +261,6 @@ class Sender:
             for draft, status, position, copy_id in verdicts
             if status == "replayed" and not draft.is_answered
         ]
-        if not replays:
-            return
         try:
             found = await self._look_up([position for _, position, _ in replays])
         except Unavailable as error:
@@ -300,7 +298,9 @@ def draft_as_message(draft: Draft, position: int, seq: int, name: str, stamp: st
 
 def receipt_entries(row: Any) -> list[Entry]:
     """The entries of the batch's read marks, rendered from what they carry."""
-    kinds = row["e_kind"] or ()
+    kinds = row["e_kind"]
+    if not kinds:
+        return []
     first = row["last"] - len(kinds) + 1
     entries = []
     for position, kind, chat_id, raw in zip(

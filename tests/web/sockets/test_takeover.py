@@ -66,6 +66,22 @@ async def test_where_aiohttp_does_not_let_go_its_request_waits_for_the_socket(ru
                 await asyncio.sleep(0.01)
 
 
+async def test_the_line_in_the_log_is_written_at_the_sockets_end(runner, caplog):
+    caplog.set_level("INFO", "messenger.access")
+    async with upgraded(port_of(runner), "/", {}) as raw:
+        await raw.says(frame(b"hello"))
+        await raw.hears()
+        assert caplog.records == []
+        await asyncio.sleep(0.05)
+
+    async with asyncio.timeout(5):
+        while not caplog.records:
+            await asyncio.sleep(0.01)
+    (line,) = caplog.records
+    assert (line.keys["status"], line.keys["route"]) == (101, "/")  # type: ignore[attr-defined]
+    assert line.keys["duration_ms"] >= 50  # type: ignore[attr-defined]
+
+
 async def test_a_server_in_a_hurry_cuts_its_sockets_too(runner):
     async with upgraded(port_of(runner), "/", {}) as raw:
         await raw.says(frame(b"hello"))
