@@ -83,7 +83,7 @@ class KeptAnswers:
         try:
             holds = await self._still_holds(kept, request[ARRIVED_AT])
         except asyncio.CancelledError:
-            record(self._root, kept.shown, new_request_id(), CLIENT_GONE, time.perf_counter() - began)
+            record(self._root, kept.shown, new_request_id(), CLIENT_GONE, began)
             raise
         if not holds:
             self._forget(same)
@@ -95,7 +95,7 @@ class KeptAnswers:
             varying = quota_values(kept.limit.quota, *kept.limit.state(kept.user_id))
         request_id = new_request_id()
         head = kept.head % {**varying, b"date": http_date().encode(), b"x-request-id": request_id.encode()}
-        record(self._root, kept.shown, request_id, OK, time.perf_counter() - began)
+        record(self._root, kept.shown, request_id, OK, began)
         return ReadyAnswer(head + kept.body)
 
     async def _still_holds(self, kept: Kept, arrived_at: float) -> bool:

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import getrandbits
 
 from aiohttp import web
@@ -22,6 +23,9 @@ CLIENT_GONE = 499
 
 # Called for every answer, with the method and route of its request, its status, and the seconds it took.
 ANSWERED: web.AppKey[list[Callable[[str, str | None, int, float], None]]] = web.AppKey("answered")
+
+# Where a connection outlives its request, as a socket does, its line is written at its end: this calls it then.
+GOES_ON: web.RequestKey[Callable[[Callable[[], None]], None]] = web.RequestKey("goes_on")
 
 
 def setup(root: web.Application) -> None:
@@ -54,7 +58,9 @@ async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse
             identity.user_id if identity is not None else None,
             address_of(request),
         )
-        record(root, shown, request_id, status, time.perf_counter() - began)
+        count(root, shown, status, time.perf_counter() - began)
+        write = partial(write_line, shown, request_id, status, began)
+        request[GOES_ON](write) if GOES_ON in request else write()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +74,23 @@ class Shown:
     address: str
 
 
-def record(root: web.Application, shown: Shown, request_id: str, status: int, seconds: float) -> None:
+def record(root: web.Application, shown: Shown, request_id: str, status: int, began: float) -> None:
+    count(root, shown, status, time.perf_counter() - began)
+    write_line(shown, request_id, status, began)
+
+
+def count(root: web.Application, shown: Shown, status: int, seconds: float) -> None:
     for tell in root[ANSWERED]:
         tell(shown.method, shown.route, status, seconds)
+
+
+def write_line(shown: Shown, request_id: str, status: int, began: float) -> None:
     if access_log.isEnabledFor(logging.INFO):
         keys = {
             "method": shown.method,
             "route": shown.route or shown.path,
             "status": status,
-            "duration_ms": round(seconds * 1000, 1),
+            "duration_ms": round((time.perf_counter() - began) * 1000, 1),
             "user_id": shown.user_id,
             "request_id": request_id,
             "address": shown.address,
