@@ -340,29 +340,6 @@ async def test_coming_back_in_the_middle_of_heavy_sending_loses_and_doubles_noth
         assert [one["message"]["seq"] for one in mine] == list(range(1, 601))
 
 
-async def test_who_connects_in_the_middle_of_heavy_sending_hears_everything_from_ready_on(alice, bob):
-    lunch = await alice.opens_chat("lunch", [bob])
-    async with alice.connects() as hers, AsyncExitStack() as stack:
-        acks = []
-
-        async def pour() -> None:
-            for number in range(300):
-                acks.append(await hers.sends("new_message", chat_id=lunch, text=f"{number}"))
-                if number % 5 == 4:
-                    await acks[-1]
-
-        pouring, listening = asyncio.create_task(pour()), []
-        while not pouring.done() and len(listening) < 15:
-            listening.append(await stack.enter_async_context(bob.connects()))
-        await pouring
-        said = sorted(int(one["result"]["message_id"]) for one in await asyncio.gather(*acks))
-
-        for socket in listening:
-            wanted = [position for position in said if position > place(socket.ready["cursor"])]
-            heard = [place((await socket.hears("new_message"))["cursor"]) for _ in wanted]
-            assert heard == wanted
-
-
 async def test_of_two_resumes_at_once_the_later_holds_and_both_are_answered(alice, bob, sql):
     lunch = await alice.opens_chat("lunch", [bob])
     cursor = await cursor_of(bob)
