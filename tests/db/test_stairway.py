@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -25,6 +26,7 @@ from tests.conftest import named
 STAYS = {("relation", "alembic_version"), ("relation", "alembic_version_pkc")}
 STAYS |= {("extension", "pg_trgm"), ("extension", "btree_gin")}
 REVISIONS: list[Script] = list(ScriptDirectory.from_config(alembic_config("")).walk_revisions())[::-1]
+NEWEST = REVISIONS[-1].revision
 
 
 async def catalogue(dsn: str) -> set[tuple[str, str]]:
@@ -67,6 +69,13 @@ async def made(postgres: str, name: str) -> AsyncIterator[str]:
     await connection.close()
 
 
+def is_brought_back(one: tuple[str, str], revision: Script) -> bool:
+    """A function of before: on the way up the files have no more of it, on the way down it returns."""
+    texts = Path(revision.path).with_suffix(".down.sql")
+    kind, name = one
+    return kind == "function" and texts.exists() and f"function {name.partition('(')[0]}(" in texts.read_text()
+
+
 async def test_every_step_goes_up_down_and_up_and_leaves_nothing_behind(empty):
     config = alembic_config(empty)
     for revision in REVISIONS:
@@ -78,7 +87,7 @@ async def test_every_step_goes_up_down_and_up_and_leaves_nothing_behind(empty):
         after = await catalogue(empty)
         await asyncio.to_thread(command.downgrade, config, below)
 
-        left = await catalogue(empty) - before - STAYS
+        left = {one for one in await catalogue(empty) - before - STAYS if not is_brought_back(one, revision)}
         assert left == set(), f"{revision.revision} leaves this behind"
         await asyncio.to_thread(command.upgrade, config, revision.revision)
         assert await catalogue(empty) == after
@@ -126,8 +135,8 @@ async def test_a_later_migration_changes_functions_by_the_rule(empty, other_empt
     old = (later / "functions/log_missed.sql").read_text()
     (later / "functions/log_missed.sql").write_text(LATER_MISSED)
     (later / "functions/note_count.sql").write_text(NOTE_COUNT)
-    (later / "migrations/versions/1001_notes.py").write_text(LATER_MIGRATION)
-    (later / "migrations/versions/1001_notes.down.sql").write_text(old)
+    (later / "migrations/versions/2001_notes.py").write_text(LATER_MIGRATION.format(below=NEWEST))
+    (later / "migrations/versions/2001_notes.down.sql").write_text(old)
 
     for database in (empty, other_empty):
         await asyncio.to_thread(command.upgrade, alembic_config(database), "head")
@@ -136,7 +145,7 @@ async def test_a_later_migration_changes_functions_by_the_rule(empty, other_empt
     assert len(upgraded) == len(first) + 1 and upgraded != first
     assert await functions(other_empty) == upgraded
     for database in (empty, other_empty):
-        await asyncio.to_thread(command.downgrade, alembic_config(database), "1000")
+        await asyncio.to_thread(command.downgrade, alembic_config(database), NEWEST)
         assert await functions(database) == first
         await asyncio.to_thread(command.downgrade, alembic_config(database), "base")
 
@@ -153,8 +162,8 @@ from pathlib import Path
 
 from messenger.db.migrations.script import load_functions, run
 
-revision = "1001"
-down_revision = "1000"
+revision = "2001"
+down_revision = "{below}"
 
 
 def upgrade():
@@ -180,7 +189,7 @@ async def test_the_numbers_of_another_package_are_its_own(empty, tmp_path, monke
         state = await schema.state(empty)
     finally:
         schema.revisions.cache_clear()
-    assert (state.current, state.unknown, state.is_unreleased) == ({"0001", "1000"}, set(), False)
+    assert (state.current, state.unknown, state.is_unreleased) == ({"0001", NEWEST}, set(), False)
 
 
 OF_ANOTHER_PACKAGE = """

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from messenger.apps.search.schemas import Stretch
 from messenger.apps.search.store import index as store
-from messenger.db.database import Database, Transaction
+from messenger.db.database import Database
 from messenger.errors import Unavailable
 from messenger.identity import MAX_ID
 
@@ -50,9 +50,10 @@ async def _step(db: Database, most: int) -> Stretch:
     async with db.transaction() as tx:
         await store.keep_others_out(tx)
         stretch = await store.find_stretch(tx, most)
-        await _index(tx, stretch.after, MAX_ID if stretch.upto is None else stretch.upto)
+        upto = MAX_ID if stretch.upto is None else stretch.upto
+        await store.index_range(tx, stretch.after, upto)
+        await store.renew_stems(tx, stretch.after, upto)
         await store.note_stretch(tx, stretch.upto)
-        await store.sort_in(tx)
     return stretch
 
 
@@ -61,13 +62,15 @@ async def mend(db: Database, messages: list[int]) -> None:
     async with db.transaction() as tx:
         await store.keep_others_out(tx)
         for one in messages:
-            await _index(tx, one - 1, one)
-        await store.sort_in(tx)
+            await store.index_range(tx, one - 1, one)
 
 
-async def _index(tx: Transaction, after: int, upto: int) -> None:
-    await store.index_range(tx, after, upto)
-    await store.unindex_range(tx, after, upto)
+async def mend_words(db: Database, words: list[str]) -> None:
+    """Learns these words again, and forgets those that nobody says."""
+    async with db.transaction() as tx:
+        await store.keep_others_out(tx)
+        await store.learn(tx, words)
+        await store.forget(tx, words)
 
 
 async def follow(db: Database) -> bool:

@@ -1,10 +1,9 @@
-"""The documents of the index, search tasks, and what tasks found. Documents are written by functions of the schema."""
+"""The documents and words of the index, search tasks, and what tasks found. Functions of the schema write the index."""
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Identity, Index, Integer
+from sqlalchemy import ARRAY, CheckConstraint, Identity, Index, Integer, Text
 from sqlalchemy import text as sql
-from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from messenger.db.metadata import Table
@@ -18,15 +17,19 @@ class SearchDocument(Table):
     seq: Mapped[int]
     sent_at: Mapped[datetime]
     text: Mapped[str]
-    ts: Mapped[str] = mapped_column(TSVECTOR)
+    words: Mapped[list[str]] = mapped_column(ARRAY(Text(collation="C")))
+    __table_args__ = (Index("search_documents_words_idx", "chat_id", "words", postgresql_using="gin"),)
+
+
+class SearchWord(Table):
+    """A word that is said somewhere."""
+
+    __tablename__ = "search_words"
+    word: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
+    stems: Mapped[list[str]] = mapped_column(ARRAY(Text(collation="C")))
     __table_args__ = (
-        Index("search_documents_ts_idx", "chat_id", "ts", postgresql_using="gin"),
         Index(
-            "search_documents_text_idx",
-            "chat_id",
-            "text",
-            postgresql_using="gin",
-            postgresql_ops={"text": "gin_trgm_ops"},
+            "search_words_word_idx", "stems", "word", postgresql_using="gin", postgresql_ops={"word": "gin_trgm_ops"}
         ),
     )
 

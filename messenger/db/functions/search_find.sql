@@ -31,13 +31,13 @@ begin
         return;
     end if;
     select * into question from search_condition(terms, choices, exclusions);
-    if question.condition is null then
+    if question.by_words is null then
         messages := '{}'; places := '{}'; ranks := '{}';
         return;
     end if;
     answers := concat(
         ' from ', case when asker is null then 'chats c' else 'members m join chats c on c.id = m.chat_id and m.user_id = $1' end,
-        ' join %s d on d.chat_id = c.id where c.deleted_at is null and (', replace(question.condition, '%', '%%'), ')',
+        ' join %s d on d.chat_id = c.id where c.deleted_at is null and (%s)',
         case when chats is not null then ' and d.chat_id = any($2)' end,
         case when chat is not null then ' and d.chat_id = $3' end,
         case when sender is not null then ' and d.sender_id = $4' end,
@@ -47,14 +47,17 @@ begin
     -- Among the newest there are, or the next after an earlier page, does this asker find it again and again? Only then
     -- may PostgreSQL read from the newest on until there is enough. It guesses that from a hundred texts, and would read
     -- everything when one of them happens to hold a rare word.
-    execute format('select count(*) from (select' || answers || ' limit $8) x', format(
-            '(select * from search_documents %s order by message_id desc limit %s)',
-            case when before is not null and not is_ranked then 'where message_id < $7' end, lately))
+    execute format('select count(*) from (select' || answers || ' limit $8) x',
+                   format('(select * from search_documents %s order by message_id desc limit %s)',
+                          case when before is not null and not is_ranked then 'where message_id < $7' end, lately),
+                   question.by_text)
        into found using asker, chats, chat, sender, since, until, before, often;
     answers := format(
         'select d.message_id, d.chat_id, %s as rank' || answers || ' order by d.message_id %s limit $8',
-        case when is_ranked and question.words is not null then 'ts_rank(d.ts, $9)' else '0::real' end,
+        case when is_ranked and question.ranked is not null
+             then 'ts_rank(to_tsvector(''simple'', array_to_string(d.words, '' '')), $9)' else '0::real' end,
         'search_documents',
+        case when found = often then question.by_text else question.by_words end,
         case when found = often then 'desc' else '+ 0 desc' end);  -- no index is in that order
     if is_ranked then
         answers := concat(
@@ -65,5 +68,5 @@ begin
                from (' || answers || ') x'
        into messages, places, ranks
       using asker, chats, chat, sender, since, until, before,
-            case when is_ranked then most_ranked else most end, question.words, after_rank, most;
+            case when is_ranked then most_ranked else most end, question.ranked, after_rank, most;
 end $$;

@@ -7,8 +7,6 @@ create or replace function search_follow(
 declare
     here bigint;
     found int;
-    deleted int;
-    gone int;
 begin
     if is_asked then
         perform pg_advisory_xact_lock(7236840);
@@ -33,33 +31,8 @@ begin
     if found < most then
         upto := head;
     end if;
-    with touched as (
-        select g.id, g.chat_id, g.sender_id, g.seq, g.sent_at, g.text from messages g
-         where g.id > here and g.id <= upto and g.deleted_at is null
-        union
-        select g.id, g.chat_id, g.sender_id, g.seq, g.sent_at, g.text
-          from log_entries e join messages g on g.id = e.subject_id and g.deleted_at is null
-         where e.position > here and e.position <= upto and e.kind = 'message_edited')
-    insert into search_documents as d (message_id, chat_id, sender_id, seq, sent_at, text, ts)
-    select t.id, t.chat_id, t.sender_id, t.seq, t.sent_at, f.folded, search_words(f.folded)
-      from touched t cross join lateral search_fold(coalesce(t.text, '')) as f(folded)
-        on conflict (message_id, chat_id) do update set text = excluded.text, ts = excluded.ts
-     where d.text is distinct from excluded.text or d.ts is distinct from excluded.ts;
-    get diagnostics changed = row_count;
-    -- What was deleted, and on a second way through the log whatever has no message any more. Two statements: joined by
-    -- `or` they would read every document there is.
-    delete from search_documents d using log_entries e
-     where e.position > here and e.position <= upto and e.kind = 'message_deleted' and d.message_id = e.subject_id;
-    get diagnostics deleted = row_count;
-    delete from search_documents d
-     where d.message_id > here and d.message_id <= upto
-       and not exists (select from messages g where g.id = d.message_id and g.deleted_at is null);
-    get diagnostics gone = row_count;
-    changed := changed + deleted + gone;
+    changed := search_index(here, upto, array(
+        select e.subject_id from log_entries e
+         where e.position > here and e.position <= upto and e.kind in ('message_edited', 'message_deleted')));
     update log_followers f set position = upto, at = clock_timestamp() where f.name = 'search' and f.position <> upto;
-    -- What waits to be sorted in would be read word by word by every question, once for each chat: it is sorted in now,
-    -- a batch at a time, which costs a fraction of sorting in single rows.
-    if changed > 0 then
-        perform gin_clean_pending_list('search_documents_ts_idx'), gin_clean_pending_list('search_documents_text_idx');
-    end if;
 end $$;

@@ -9,7 +9,7 @@ from typing import Literal
 
 from messenger.apps.messages.schemas import KEY_LETTERS
 
-Repair = Literal["chats", "search", "followers", "reactions", "traces", "sessions"]
+Repair = Literal["chats", "search", "words", "followers", "reactions", "traces", "sessions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,9 +313,9 @@ KINDS = (
           join messages g on g.id <= f.upto and g.deleted_at is null
           left join search_documents d on d.message_id = g.id and d.chat_id = g.chat_id
          where (d.message_id is null
-                or (d.sender_id, d.seq, d.sent_at, d.text, d.ts) is distinct from
+                or (d.sender_id, d.seq, d.sent_at, d.text, d.words) is distinct from
                    (g.sender_id, g.seq, g.sent_at, search_fold(coalesce(g.text, '')),
-                    search_words(search_fold(coalesce(g.text, '')))))
+                    search_split(search_fold(coalesce(g.text, '')))))
            and not exists ({CHANGED_SINCE.format(message="g.id")})
         """,
         "search",
@@ -333,5 +333,17 @@ KINDS = (
            and not exists ({CHANGED_SINCE.format(message="d.message_id")})
         """,
         "search",
+    ),
+    DamageKind(
+        "search words",
+        "A word of the search index is {how}: {word}.",
+        """
+        select word, case when k.word is null then 'missing' when d.word is null then 'said by nobody'
+                          else 'reduced wrongly' end as how
+          from (select distinct w as word from search_documents s cross join unnest(s.words) w) d
+          full join search_words k using (word)
+         where d.word is null or k.word is null or k.stems is distinct from search_stems(k.word)
+        """,
+        "words",
     ),
 )

@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from messenger.apps.auth import sessions
 from messenger.apps.auth.context import AuthContext
 from messenger.apps.auth.values import SessionFilter
 from messenger.apps.chats.changes import emit_with_counts
-from messenger.apps.search.rebuild import mend
+from messenger.apps.search.rebuild import mend, mend_words
 from messenger.db.database import Database
 from messenger.db.news import News
 from messenger.identity import UserId
@@ -18,6 +18,7 @@ from messenger.run.admin.damage import DamageKind, Repair
 
 AT_ONCE = 50  # chats locked at once: few, so that nobody waits long
 
+Id = TypeVar("Id", int, str)
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -35,6 +36,8 @@ async def repair(auth: AuthContext, found: Mapping[DamageKind, Rows], *, nothing
             await store.bring_followers_back(tx)
     for messages in _batches({row["message_id"] for row in of.get("search", ())}):
         await mend(db, messages)
+    for words in _batches({row["word"] for row in of.get("words", ())}):
+        await mend_words(db, words)
     for messages in _batches({row["message_id"] for row in of.get("reactions", ())}):
         async with db.transaction() as tx:
             await store.drop_reactions(tx, messages)
@@ -58,6 +61,6 @@ async def _recount(db: Database, chats: Sequence[int], *, may_lower: bool) -> No
         await emit_with_counts(tx, *(News("chat_changed", chat_id) for chat_id in await store.find_living(tx, chats)))
 
 
-def _batches(ids: Collection[int]) -> list[list[int]]:
+def _batches(ids: Collection[Id]) -> list[list[Id]]:
     rest = iter(sorted(ids))
     return list(iter(lambda: list(islice(rest, AT_ONCE)), []))

@@ -1,7 +1,6 @@
 """A million messages to search in: two languages, lengths and words as people use them, written by SQL.
 
-The index is filled by the product's own follower; only its two GIN indexes are made at the end, in one go, since the
-time of that is not what is measured.
+The index is filled by the product's own follower, as when servers come back after a long time.
 """
 
 import random
@@ -42,9 +41,6 @@ HEADS = """
       from (select chat_id, max(seq) as seq, max(id) as id from messages where chat_id = any($1) group by chat_id) m
      where c.id = m.chat_id
 """
-INDEXES = (
-    "select indexdef, indexname from pg_indexes where tablename = 'search_documents' and indexdef like '%USING gin%'"
-)
 
 
 @dataclass
@@ -131,20 +127,7 @@ async def _store(
 
 
 async def _index(connection: asyncpg.Connection) -> None:
-    indexes = await connection.fetch(INDEXES)
-    follow = await connection.fetchval("select pg_get_functiondef('search_follow'::regproc)")
-    clean = (
-        "perform gin_clean_pending_list('search_documents_ts_idx'), gin_clean_pending_list('search_documents_text_idx')"
-    )
-    assert clean in follow, "the follower sorts in what waits"
-    for one in indexes:
-        await connection.execute(f"drop index {one['indexname']}")
-    await connection.execute(follow.replace(clean, "null"))
     while True:
         step = await connection.fetchrow("select upto, head from search_follow($1)", FOLLOWED)
         if step["upto"] is not None and step["upto"] >= step["head"]:
             break
-    await connection.execute("set maintenance_work_mem = '512MB'")
-    for one in indexes:
-        await connection.execute(one["indexdef"])
-    await connection.execute(follow)

@@ -21,12 +21,12 @@ BEHIND = "select coalesce((select position from log_followers where name = 'sear
 # What the index should hold, beside what it holds: whatever is in one of them only.
 DIFFERENCES = """
     select * from (
-        (select id, chat_id, sender_id, seq, sent_at, search_fold(text) as text, search_words(search_fold(text)) as ts
-           from messages where deleted_at is null
-         except all select message_id, chat_id, sender_id, seq, sent_at, text, ts from search_documents)
+        (select id, chat_id, sender_id, seq, sent_at, search_fold(text) as text,
+                search_split(search_fold(text)) as words from messages where deleted_at is null
+         except all select message_id, chat_id, sender_id, seq, sent_at, text, words from search_documents)
         union all
-        (select message_id, chat_id, sender_id, seq, sent_at, text, ts from search_documents
-         except all select id, chat_id, sender_id, seq, sent_at, search_fold(text), search_words(search_fold(text))
+        (select message_id, chat_id, sender_id, seq, sent_at, text, words from search_documents
+         except all select id, chat_id, sender_id, seq, sent_at, search_fold(text), search_split(search_fold(text))
            from messages where deleted_at is null)) x
 """
 

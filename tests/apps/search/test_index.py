@@ -57,8 +57,8 @@ async def test_an_index_that_is_wrong_is_made_anew_beside_a_running_server(alice
     await fill(sql, lunch, alice, 2500)
     await indexed(sql)
     await sql.execute("delete from search_documents where message_id % 2 = 0")
-    await sql.execute("update search_documents set ts = '', text = 'wrong' where message_id % 3 = 0")
-    await sql.execute("insert into search_documents values (1, 999, 1, 1, now(), 'of nobody', '')")
+    await sql.execute("update search_documents set words = '{wrong}', text = 'wrong' where message_id % 3 = 0")
+    await sql.execute("insert into search_documents values (1, 999, 1, 1, now(), 'of nobody', '{}')")
     assert not await is_true(sql)
     told: list[tuple[int, int]] = []
     db = Database(dsn)
@@ -81,7 +81,7 @@ async def test_a_rebuilding_goes_on_where_it_was_interrupted_and_what_is_said_me
     lunch = await alice.opens_chat("lunch")
     await fill(sql, lunch, alice, 2500)
     await indexed(sql)
-    await sql.execute("update search_documents set ts = '', text = 'wrong'")
+    await sql.execute("update search_documents set words = '{wrong}', text = 'wrong'")
     db = Database(dsn)
 
     def interrupt(done: int, of: int) -> None:

@@ -96,10 +96,21 @@ PLANTS = (
     ),
     Plant("a message that is not found", "delete from search_documents where message_id = {first}", {"search"}),
     Plant("a wrong text in the index", "update search_documents set text = 'x' where chat_id = {group}", {"search"}),
-    Plant("wrong words in the index", "update search_documents set ts = '' where chat_id = {group}", {"search"}),
+    Plant(
+        "wrong words in the index",
+        "update search_documents set words = '{{x}}' where chat_id = {group}",
+        {"search", "search words"},
+    ),
+    Plant(
+        "a forgotten word",
+        "delete from search_words where word = (select max(word) from search_words)",
+        {"search words"},
+    ),
+    Plant("a word that nobody says", "insert into search_words values ('secret', '{{secret}}')", {"search words"}),
+    Plant("a word without its forms", "update search_words set stems = '{{}}'", {"search words"}),
     Plant(
         "a found message that is not there",
-        "insert into search_documents select 1, 77, 1, 1, now(), 'x', ''::tsvector",
+        "insert into search_documents select 1, 77, 1, 1, now(), 'x', '{{}}'",
         {"search rows of nothing"},
     ),
     Plant(

@@ -1,5 +1,7 @@
 """The statements of a rebuilding of the index. What the follower does is a function of the schema."""
 
+from collections.abc import Sequence
+
 from messenger.apps.search.schemas import Stretch
 from messenger.db.database import Transaction
 
@@ -35,35 +37,33 @@ async def note_stretch(tx: Transaction, upto: int | None) -> None:
 
 
 async def index_range(tx: Transaction, after: int, upto: int) -> None:
+    """Makes the documents of these messages right, and removes those without a message."""
+    await tx.run("select search_index(:after, :upto, '{}')", after=after, upto=upto)
+
+
+async def renew_stems(tx: Transaction, after: int, upto: int) -> None:
+    """A newer PostgreSQL may reduce words in another way."""
     statement = """
-        insert into search_documents as d (message_id, chat_id, sender_id, seq, sent_at, text, ts)
-        select g.id, g.chat_id, g.sender_id, g.seq, g.sent_at, f.folded, search_words(f.folded)
-          from messages g cross join lateral search_fold(coalesce(g.text, '')) as f(folded)
-         where g.id > :after and g.id <= :upto and g.deleted_at is null
-            on conflict (message_id, chat_id) do update
-           set sender_id = excluded.sender_id, seq = excluded.seq, sent_at = excluded.sent_at,
-               text = excluded.text, ts = excluded.ts
-         where (d.sender_id, d.seq, d.sent_at, d.text, d.ts)
-               is distinct from (excluded.sender_id, excluded.seq, excluded.sent_at, excluded.text, excluded.ts)
+        update search_words k set stems = r.stems
+          from (select x.word, search_stems(x.word) as stems
+                  from (select distinct w as word from search_documents d cross join unnest(d.words) w
+                         where d.message_id > :after and d.message_id <= :upto) x) r
+         where k.word = r.word and k.stems is distinct from r.stems
         """
     await tx.run(statement, after=after, upto=upto)
 
 
-async def unindex_range(tx: Transaction, after: int, upto: int) -> None:
-    """Removes rows whose message does not exist."""
+async def learn(tx: Transaction, words: Sequence[str]) -> None:
     statement = """
-        delete from search_documents d
-         where d.message_id > :after and d.message_id <= :upto
-           and not exists (select from messages g where g.id = d.message_id and g.chat_id = d.chat_id
-                                                    and g.deleted_at is null)
+        insert into search_words (word, stems) select w, search_stems(w) from unnest(cast(:words as text[])) w
+            on conflict (word) do update set stems = excluded.stems
         """
-    await tx.run(statement, after=after, upto=upto)
+    await tx.run(statement, words=words)
 
 
-async def sort_in(tx: Transaction) -> None:
-    """Otherwise every search would read the unsorted rest word by word."""
-    for index in ("search_documents_ts_idx", "search_documents_text_idx"):
-        await tx.run("select gin_clean_pending_list(cast(:index as regclass))", index=index)
+async def forget(tx: Transaction, words: Sequence[str]) -> None:
+    """Those of them that nobody says."""
+    await tx.run("select search_forget(:words)", words=words)
 
 
 async def follow(tx: Transaction, most: int) -> bool:

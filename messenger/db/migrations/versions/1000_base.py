@@ -29,7 +29,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # The extensions stay: others in this database may have come to use them.
+    # The extensions stay: others in this database may have come to use them. The functions are those
+    # of now when the database was made no further than here, and those of before when it came down to here.
     run(
         """
         drop schema messenger cascade;
@@ -38,9 +39,15 @@ def downgrade() -> None:
         drop table inbox_refused, inbox_drafts, log_followers, log_entries, log_kept, log_epochs, log_head;
         drop table reactions, messages, former_members, members, direct_chats, chats;
         drop table audit, login_failures, ws_tickets, refresh_tokens, sessions, users;
-        drop function search_follow, search_restart, search_show, search_find, search_condition;
-        drop function search_words, search_without_signs, search_fold;
-        drop function log_drain_inbox, log_prune, log_page, log_missed, log_first_after, log_cursor_is_good;
-        drop function log_append_lone, log_append, log_emit, log_refloor, log_take, log_origin, refuse_change;
+        do $$
+        declare
+            one regprocedure;
+        begin
+            for one in select p.oid from pg_proc p
+                        where p.pronamespace = 'public'::regnamespace and p.proname ~ '^(log_|search_|refuse_change$)'
+            loop
+                execute 'drop function ' || one;
+            end loop;
+        end $$;
         """
     )
