@@ -5,6 +5,7 @@ entries that this process has not heard of yet are looked for by `log_append_kno
 entries, and a wrong one is refused by its row. Memory alone says yes; a no is always asked of the tables.
 """
 
+import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -140,7 +141,7 @@ class Known:
         if chat is None:
             chat = self._young[chat_id] = Chat()
         chat.head_seq, chat.floor_seq, chat.at = seq, floor_seq, at
-        if len(chat.rights) >= MOST_IN_CHAT:
+        if len(chat.rights) >= MOST_IN_CHAT:  # and never without any
             chat.rights.clear()
         self._size += (user_id, session_id) not in chat.rights
         chat.rights[user_id, session_id] = Right(name, at)
@@ -156,6 +157,23 @@ class Known:
             self._size += len(chat.rights) + len(chat.markers)
         return chat
 
+    def find(self, seat: Seat) -> Right | None:
+        chat_id, user_id, session_id = seat
+        chat = self._young.get(chat_id) or self._old.get(chat_id)
+        return None if chat is None else self._right(chat, user_id, session_id)
+
+    def _right(self, chat: Chat, user_id: int, session_id: int | None) -> Right | None:
+        right = chat.rights.get((user_id, session_id))
+        return None if right is None or self._recent.of_person(user_id) > right.at else right
+
+    def sample(self, most: int) -> dict[Seat, Right]:
+        """Some of what is remembered, other ones each time."""
+        chats = random.sample(list(self._young), min(most, len(self._young)))
+        seats = (
+            (chat_id, *random.choice(list(rights))) for chat_id in chats if (rights := self._young[chat_id].rights)
+        )
+        return {seat: right for seat in seats if (right := self.find(seat)) is not None}
+
     def place(self, batch: Iterable[Seat]) -> Places | None:
         """The numbers of these drafts, if all of these seats are known."""
         seqs, names = [], []
@@ -167,8 +185,8 @@ class Known:
                 if chat is None:
                     return None
                 turn = turns[chat_id] = _Turn(chat, chat.head_seq)
-            right = turn.chat.rights.get((user_id, session_id))
-            if right is None or self._recent.of_person(user_id) > right.at:
+            right = self._right(turn.chat, user_id, session_id)
+            if right is None:
                 return None
             turn.head += 1
             turn.last = turn.spoke[user_id] = n

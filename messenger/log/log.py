@@ -132,6 +132,11 @@ class Log:
         """Who may speak where, as far as this process has followed the log."""
         return self.tail.known
 
+    def forget(self) -> None:
+        """Whatever is remembered of anything may be wrong."""
+        self.tail.recent.begin(self.tail.position)
+        self.tail.known.forget()
+
     def is_quiet(self, since: Cursor, *, chat_id: int | None = None, user_id: int | None = None) -> bool:
         """Has nothing been published here about this chat and person since then?"""
         if since.epoch != self.tail.epoch:

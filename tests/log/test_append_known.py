@@ -1,5 +1,6 @@
 """Batches of those whom the process remembers: stored as any other, and refused where memory is wrong."""
 
+import asyncio
 import random
 from collections.abc import Sequence
 from contextlib import suppress
@@ -175,7 +176,7 @@ LIES = {
     "that somebody stays on the floor": ("places.leaving[0] += 2", " and c.floor_count > x.leaving"),
     "a chat that is deleted": ("update chats set deleted_at = 1", "\n       and c.deleted_at is null"),
     "a member who is gone": (
-        "delete from members where user_id = 1",
+        "alter table members disable trigger user; delete from members where user_id = 1",
         " or members_right < cardinality(array_remove(s_marker, null))",
     ),
     "a session that has ended": (
@@ -227,3 +228,77 @@ async def test_a_name_is_taken_from_memory_until_its_change_is_heard_of(sql, cha
         await memory.send((chat, 1, "c:1", "pizza?"))
     memory.known.note(Entry(2, "member_changed", chat))
     assert memory.known.place([(chat, 1, None)]) is None
+
+
+# --- rows that somebody changes in SQL, without an entry
+
+BY_HAND = {
+    "a person's name": "update users set name = 'anne' where id = 1",
+    "a name for this chat": "update members set name = 'annie' where user_id = 1",
+    "a member": "delete from members where user_id = 1",
+    "an open session": "update sessions set ended_at = now() where id = 5",
+    "a session's row": "delete from sessions where id = 5",
+}
+WITH_SESSION = """
+    insert into sessions (id, user_id, token_hash, expires_at) overriding system value
+    values (5, 1, 'x', now() + interval '1 day')
+"""
+
+
+@pytest.mark.parametrize("what", BY_HAND)
+async def test_what_is_changed_by_hand_is_heard_of_like_anything_else(sql, chat, memory, what):
+    await sql.execute(WITH_SESSION)
+
+    await sql.execute(BY_HAND[what])
+
+    entry = await sql.fetchrow("select * from log where position = 2")
+    assert (entry["kind"], entry["topic_chat"], entry["topic_user"]) == ("changed_by_hand", None, None)
+    with pytest.raises((asyncpg.SerializationError, asyncpg.AssertError)):
+        await memory.send((chat, 1, "c:1", "pizza?"))
+    await memory.follow()
+    assert memory.known.place([(chat, 1, None)]) is None
+    assert memory.recent.of_chat(chat) == 2, "pages that are kept do not count any more either"
+
+
+async def test_many_rows_by_hand_are_one_entry_and_what_changes_no_right_is_none(sql, chat):
+    await sql.execute(WITH_SESSION)
+    await sql.execute("update users set about = name; update members set read_seq = 0; update users set name = name")
+    await sql.execute("update sessions set last_seen_at = now(), expires_at = now() - interval '40 days'")
+    await sql.execute("delete from sessions")
+    assert await positions(sql) == []
+
+    await sql.execute("update users set name = name || '!'; delete from members")
+
+    assert await positions(sql) == [1]
+
+
+async def test_a_transaction_that_writes_to_the_log_itself_gets_no_second_position(sql, chat):
+    async with sql.transaction():
+        await sql.execute("delete from members where user_id = 1")
+        await sql.execute(
+            "select log_emit(array['member_removed'], array[$1::bigint], '{1}', '{null}', '{null}', '{null}')",
+            chat,
+        )
+
+    assert [row["kind"] for row in await sql.fetch("select kind from log")] == ["member_removed"]
+
+
+async def test_by_hand_and_a_batch_that_wait_for_each_others_rows_do_not_deadlock(sql, chat, memory, dsn):
+    """The head is the last lock of both: whoever holds it waits for no row."""
+    other = await asyncpg.connect(dsn)
+    by_hand = other.transaction()
+    await by_hand.start()
+    await other.execute("update members set name = 'annie' where user_id = 1")
+
+    batch = asyncio.create_task(memory.send((chat, 1, "c:1", "pizza?")))
+    await waits_for_a_lock(other)
+    await by_hand.commit()
+
+    with pytest.raises(asyncpg.SerializationError):
+        await batch
+    await other.close()
+
+
+async def waits_for_a_lock(connection: asyncpg.Connection) -> None:
+    while not await connection.fetchval("select exists (select from pg_locks where not granted)"):
+        await asyncio.sleep(0.01)

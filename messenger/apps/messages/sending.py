@@ -9,6 +9,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -20,6 +21,7 @@ import msgspec
 from aiohttp import web
 
 from messenger.apps.messages.history import HISTORY
+from messenger.apps.messages.recheck import keep_rechecking
 from messenger.apps.messages.schemas import CurrentMessage, Message, Outgoing, key_prefix
 from messenger.db.connection import ReconnectingConnection
 from messenger.db.liveness import Liveness
@@ -268,7 +270,7 @@ class Sender:
         except (asyncpg.AssertError, asyncpg.UniqueViolationError) as error:
             if error.constraint_name != KEYS:
                 log.error("what was remembered of chats=%s was wrong: %s", {draft.chat_id for draft in sends}, error)
-                known.forget()
+                self._stream.forget()
             return None
         self._pause = 0.0
         nothing = [None] * len(sends)
@@ -406,5 +408,11 @@ async def context(root: web.Application) -> AsyncIterator[None]:
     sender = Sender(dsn, root[LOG], root[HISTORY].current, config.operation_id_window, root[LIVENESS], limit)
     root[SENDER] = sender
     await sender.start()
+    connection = ReconnectingConnection(dsn, liveness=root[LIVENESS])
+    rechecking = asyncio.create_task(keep_rechecking(connection, root[LOG]))
     yield
+    rechecking.cancel()
+    with suppress(asyncio.CancelledError):
+        await rechecking
+    connection.close()
     await sender.stop()
