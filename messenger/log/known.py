@@ -108,14 +108,23 @@ class Known:
         if entry.kind == "new_message":
             if entry.position > chat.at:
                 chat.head_seq += 1
-                self._move(chat, entry.actor_id or 0, chat.head_seq, entry.position)
+                self._hear(chat, entry.actor_id or 0, chat.head_seq, entry.position)
             elif chat.markers.get(entry.actor_id or 0, NOWHERE).at < entry.position:
                 chat.markers.pop(entry.actor_id or 0, None)  # which number it was is not known
         elif entry.kind == "message_read":
             for user_id, _, to_seq, _ in entry.data["reads"]:
-                self._move(chat, user_id, to_seq, entry.position)
+                self._hear(chat, user_id, to_seq, entry.position)
         elif entry.kind == "message_read_by_all":
             chat.floor_seq = max(chat.floor_seq, entry.data["to_seq"])
+
+    def _hear(self, chat: Chat, user_id: int, seq: int, at: int) -> None:
+        """With a member who may be the only one the floor rises too, and no entry tells of it."""
+        marker = chat.markers.get(user_id, NOWHERE)
+        is_perhaps_alone = len(chat.markers) == (marker is not NOWHERE)
+        if is_perhaps_alone and marker.seq <= chat.floor_seq:
+            chat.markers.pop(user_id, None)
+        else:
+            self._move(chat, user_id, seq, at)
 
     def _move(self, chat: Chat, user_id: int, seq: int, at: int) -> None:
         known = chat.markers.get(user_id, NOWHERE)

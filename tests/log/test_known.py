@@ -187,6 +187,16 @@ def test_what_was_passed_over_may_have_changed_anything(log):
     assert log.known.place([ANNS]) is None
 
 
+def test_of_one_who_may_be_alone_the_tables_are_asked_where_the_floor_is(log):
+    log.says(ANNS, 5, floor=5)
+
+    log.has("new_message", actor_id=ANN)
+
+    assert log.known.place([ANNS]) is None, "it rose without an entry, if nobody else is there"
+    log.says(ANNS, 7, floor=7)
+    assert log.known.place([ANNS]) is None
+
+
 def test_a_new_beginning_forgets_everything(log):
     log.says(ANNS, 5, floor=0)
 
