@@ -11,7 +11,9 @@ import asyncpg
 import pytest
 
 from messenger.log.appender import PLANS
+from messenger.log.known import HARMLESS
 from tests.log.test_append import append, append_lone
+from tests.log.test_append_known import APPEND_KNOWN, EPOCH
 
 TOLD = {
     "auto_explain.log_min_duration": "0",
@@ -57,8 +59,8 @@ async def grow(sql: asyncpg.Connection) -> None:
     await sql.execute(
         f"""
         insert into users (id, name) overriding system value select n, 'p' || n from generate_series(1, {PEOPLE}) n;
-        insert into chats (id, name, head_seq) overriding system value
-        select n, 'talk', {MESSAGES // CHATS} from generate_series(1, {CHATS}) n;
+        insert into chats (id, name, head_seq, floor_count) overriding system value
+        select n, 'talk', {MESSAGES // CHATS}, {PEOPLE} from generate_series(1, {CHATS}) n;
         insert into members (chat_id, user_id)
         select c, p from generate_series(1, {CHATS}) c, generate_series(1, {PEOPLE}) p;
         insert into messages (chat_id, seq, id, sender_id, key, body_hash, text, sent_at)
@@ -69,10 +71,20 @@ async def grow(sql: asyncpg.Connection) -> None:
 
 
 async def write(writer: asyncpg.Connection, turn: int) -> None:
-    """Whatever the server asks: a batch of everything, a lone message."""
+    """Whatever the server asks: a batch of everything, a lone message, a batch of known people."""
     sends = [(chat, 1, f"c:{turn}.{chat}", "words", *([chat] if chat == 3 else [])) for chat in range(1, 26)]
     await append(writer, *sends, marks=[(chat, 2, -MESSAGES + chat) for chat in range(25)])
     await append_lone(writer, 30, 1, f"c:{turn}", "words")
+    if turn == 0:
+        return  # nobody has a seat yet
+    chats = list(range(40, 65))
+    at = await writer.fetchval("select max(position) from log_head")
+    seqs, nothing = [MESSAGES // CHATS + 1] * 25, [0] * 25
+    await writer.fetchrow(
+        APPEND_KNOWN.format("log_append_known"),
+        *(at, await writer.fetchval(EPOCH), HARMLESS, chats, [1] * 25, seqs, [f"c:known{n}" for n in chats]),
+        *(["words"] * 25, [None] * 25, nothing, [seq - 1 for seq in seqs], nothing, nothing),
+    )
 
 
 @pytest.mark.parametrize("known_as", ["never looked at", "large", "empty when it was vacuumed"])
