@@ -30,13 +30,14 @@ NEWEST = REVISIONS[-1].revision
 
 
 async def catalogue(dsn: str) -> set[tuple[str, str]]:
-    """Everything in the schema that a migration can make."""
+    """Everything in the schema that a migration can make. Functions by name: they are always as their files say."""
     connection = await asyncpg.connect(dsn)
     try:
         rows = await connection.fetch(
             """
             select 'relation' as kind, relname::text as name from pg_class where relnamespace = 'public'::regnamespace
-            union all select 'function', proname || '(' || pg_get_function_identity_arguments(oid) || ')'
+            union all select 'trigger', tgname from pg_trigger where not tgisinternal
+            union all select 'function', proname
               from pg_proc where pronamespace = 'public'::regnamespace
                and not exists (select from pg_depend d where d.objid = pg_proc.oid and d.deptype = 'e')
             union all select 'schema', nspname from pg_namespace where nspname !~ '^pg_'
@@ -157,7 +158,7 @@ LATER_MISSED = """
 NOTE_COUNT = """
     create or replace function note_count() returns bigint language sql stable as $$ select count(*) from notes $$;
 """
-LATER_MIGRATION = """
+LATER_MIGRATION = f"""
 from pathlib import Path
 
 from messenger.db.migrations.script import load_functions, run

@@ -6,7 +6,7 @@ Revises:
 
 from pathlib import Path
 
-from messenger.db.migrations.script import load_functions, run
+from messenger.db.migrations.script import drop_functions, load_functions, run
 
 revision = "1000"
 down_revision = None
@@ -39,15 +39,6 @@ def downgrade() -> None:
         drop table inbox_refused, inbox_drafts, log_followers, log_entries, log_kept, log_epochs, log_head;
         drop table reactions, messages, former_members, members, direct_chats, chats;
         drop table audit, login_failures, ws_tickets, refresh_tokens, sessions, users;
-        do $$
-        declare
-            one regprocedure;
-        begin
-            for one in select p.oid from pg_proc p
-                        where p.pronamespace = 'public'::regnamespace and p.proname ~ '^(log_|search_|refuse_change$)'
-            loop
-                execute 'drop function ' || one;
-            end loop;
-        end $$;
         """
     )
+    drop_functions()  # of later versions too: the files that were loaded may be theirs

@@ -11,7 +11,7 @@ from pathlib import Path
 from messenger.db.migrations.script import load_functions, run
 
 revision = "1002"
-down_revision = "1000"
+down_revision = "1001"
 branch_labels = None
 depends_on = None
 
