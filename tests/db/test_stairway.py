@@ -136,7 +136,7 @@ async def test_a_later_migration_changes_functions_by_the_rule(empty, other_empt
     old = (later / "functions/log_missed.sql").read_text()
     (later / "functions/log_missed.sql").write_text(LATER_MISSED)
     (later / "functions/note_count.sql").write_text(NOTE_COUNT)
-    (later / "migrations/versions/2001_notes.py").write_text(LATER_MIGRATION.format(below=NEWEST))
+    (later / "migrations/versions/2001_notes.py").write_text(LATER_MIGRATION)
     (later / "migrations/versions/2001_notes.down.sql").write_text(old)
 
     for database in (empty, other_empty):
@@ -164,7 +164,7 @@ from pathlib import Path
 from messenger.db.migrations.script import load_functions, run
 
 revision = "2001"
-down_revision = "{below}"
+down_revision = "{NEWEST}"
 
 
 def upgrade():

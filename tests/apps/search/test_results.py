@@ -72,7 +72,7 @@ async def test_hits_are_fetched_newest_first_and_once_and_then_nothing_is_left(b
     assert await kept.count() == 0
     if kept.redis is not None:
         left = await kept.redis.keys("*")
-        assert [key for key in left if not key.startswith(b"messenger:limits:")] == []  # limits are stored there as well
+        assert [key for key in left if not key.startswith(b"messenger:limits:")] == []  # limits are there as well
     assert await state(bob, done) == "SUCCESS"
 
 
