@@ -231,6 +231,8 @@ class Tail:
     def _publish_run(self, run: Sequence[Entry]) -> None:
         if len(run) > 1 and not self._answered:
             self.recent.note(run[-1])  # they are of one chat
+            for entry in run:
+                self.known.note(entry)
             self._hub.publish_run(run)
         else:
             for entry in run:
