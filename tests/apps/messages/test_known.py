@@ -37,6 +37,7 @@ async def answers(person: Person, lunch: str) -> tuple[int, str]:
         ("delete from members where user_id = $1", (404, "")),
         ("update chats set deleted_at = 1", (404, "")),
         ("update sessions set ended_at = now() where user_id = $1", (401, "")),
+        ("truncate sessions cascade", (401, "")),
     ],
 )
 async def test_what_is_changed_by_hand_holds_for_the_next_message(alice, lunch, sql, by_hand, expected):

@@ -38,6 +38,7 @@ TRIGGERS = """
     create constraint trigger sessions_gone_by_hand after delete on sessions
         deferrable initially deferred for each row
         when (old.ended_at is null and old.expires_at > now()) execute function log_note_by_hand();
+    create trigger all_sessions_gone_by_hand after truncate on sessions execute function log_note_by_hand();
 """
 
 
@@ -55,6 +56,7 @@ def downgrade() -> None:
         drop trigger members_gone_by_hand on members;
         drop trigger sessions_by_hand on sessions;
         drop trigger sessions_gone_by_hand on sessions;
+        drop trigger all_sessions_gone_by_hand on sessions;
         drop function log_append_known, log_note_by_hand;
         """
     )
