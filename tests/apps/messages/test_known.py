@@ -72,7 +72,8 @@ async def test_a_member_who_was_removed_past_the_triggers_is_refused_at_once(ali
 
 
 SLOW_TO_STORE = """
-    create function wait_a_while() returns trigger language plpgsql as $$ begin perform pg_sleep(1.5); return new; end $$;
+    create function wait_a_while() returns trigger language plpgsql as
+        $$ begin perform pg_sleep(1.5); return new; end $$;
     create trigger slow before insert on messages for each row execute function wait_a_while();
 """
 
@@ -80,7 +81,7 @@ SLOW_TO_STORE = """
 async def test_a_name_that_is_changed_by_hand_while_a_batch_is_written_is_not_remembered_from_before(
     alice, server, lunch, sql, dsn
 ):
-    """The batch has read the name and waits for the head; and the change is heard of before the batch has its answer."""
+    """The batch has read the name and waits for the head; the change is heard of before the batch has its answer."""
     stream = server.runner.app[LOG]
     stream.forget()
     await sql.execute(SLOW_TO_STORE)
