@@ -67,10 +67,10 @@ class Log:
 
     def committed(self, entries: Sequence[Entry], epoch: str) -> None:
         """Own entries, with their events: the listeners here get them at once, other processes are rung."""
-        self.relay(entries, epoch)
+        told = self.relay(entries, epoch)
         self._publish(entries, epoch)
         if entries:
-            self.wire.ring(entries[-1].position)
+            self.wire.ring(entries[-1].position, told)
 
     def followed(self, entries: Sequence[Entry], epoch: str, upto: int) -> None:
         """Entries of another process, with their events, of a batch that reaches up to a position."""
