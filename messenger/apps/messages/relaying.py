@@ -102,13 +102,16 @@ class DraftCourier:
         return self._sender.awaits(entry)
 
 
+RELAY: web.AppKey[Relay[Draft | Mark]] = web.AppKey("relay", Relay)  # absent: this process works alone
+
+
 async def context(root: web.Application) -> AsyncIterator[None]:
     config, sender = root[CONFIG], root[SENDER]
     if config.server.workers_num == 1:
         yield
         return
     dsn = str(config.database.direct_url) or root[DATABASE].dsn
-    relay = Relay(config.data_dir / "run", dsn, DraftCourier(sender), sender.appender, root[LOG])
+    relay = root[RELAY] = Relay(config.data_dir / "run", dsn, DraftCourier(sender), sender.appender, root[LOG])
     await relay.start()
     yield
     await relay.stop()
