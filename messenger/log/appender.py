@@ -172,7 +172,7 @@ class Appender(Queue[D]):
         self._dsn = dsn
         self._liveness = liveness
         super().__init__(owner, self._new_connection("250ms"))
-        self.relay: Shortcut[D] | None = None
+        self.shortcut: Shortcut[D] | None = None
         self._locked: dict[int, Queue[D]] = {}  # by chats that another application keeps locked
         self._tasks: set[asyncio.Task[None]] = set()
         self._locked_turns = asyncio.Semaphore(MOST_LOCKED)
@@ -217,8 +217,8 @@ class Appender(Queue[D]):
 
     def unanswered(self) -> list[D]:
         left = super().unanswered()
-        if self.relay is not None:
-            left += [draft for draft in self.relay.handed() if not draft.is_answered]
+        if self.shortcut is not None:
+            left += [draft for draft in self.shortcut.handed() if not draft.is_answered]
         return left
 
     def _check_overdue_at(self, when: float) -> None:
@@ -250,7 +250,7 @@ class Appender(Queue[D]):
         loop = asyncio.get_running_loop()
         while True:
             while self.waiting:
-                if self.relay is not None and self.relay.take(self.waiting):
+                if self.shortcut is not None and self.shortcut.take(self.waiting):
                     continue
                 began = loop.time()
                 written = await self.write_next()

@@ -42,8 +42,8 @@ class Log:
         self.tail = Tail(self._tail_connection, self.hub, render)
         self.reader = Reader(self._readers, self.tail)
         self.wire = wires.make(wire, dsn, redis_url)
-        # Tells other processes of this machine what this one has committed, and says how many those are.
-        self.relay: Callable[[Sequence[Entry], str], int] = lambda entries, epoch: 0
+        # May tell other processes directly what this one has committed, and says how many those are.
+        self.on_commit: Callable[[Sequence[Entry], str], int] = lambda entries, epoch: 0
         self._retention_days = retention_days
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -67,7 +67,7 @@ class Log:
 
     def committed(self, entries: Sequence[Entry], epoch: str) -> None:
         """Own entries, with their events: the listeners here get them at once, other processes are rung."""
-        told = self.relay(entries, epoch)
+        told = self.on_commit(entries, epoch)
         self._publish(entries, epoch)
         if entries:
             self.wire.ring(entries[-1].position, told)

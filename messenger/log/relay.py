@@ -190,7 +190,6 @@ class Writer(Frames, Generic[D]):
         ).decode
         self._numbers = count()
         self.handed: dict[int, D] = {}
-        self._doubted: dict[int, D] = {}  # this process writes them itself meanwhile
         self._heard_at = 0.0
         self._is_silent = False
         self._timer: asyncio.TimerHandle | None = None
@@ -216,8 +215,8 @@ class Writer(Frames, Generic[D]):
         self._heard_at = self._relay.loop.time()
         self._is_silent = False
         for number, verdict in verdicts:
-            draft = self.handed.pop(number, None) or self._doubted.pop(number, None)
-            if draft is not None:
+            draft = self.handed.pop(number, None)
+            if draft is not None:  # else it was given back, and is answered by another way
                 self._relay.courier.settle(draft, verdict)
         if told:
             self._relay.publish(told, epoch)
@@ -232,11 +231,10 @@ class Writer(Frames, Generic[D]):
             self._timer = loop.call_at(self._heard_at + SILENCE, self._check_silence)
 
     def give_back(self) -> None:
-        """What was handed over may be stored or not. Verdicts that still come are given."""
+        """What was handed over may be stored or not: this process writes it as well."""
         drafts = [draft for draft in self.handed.values() if not draft.is_answered]
         for draft in drafts:
             draft.is_uncertain = True
-        self._doubted |= self.handed
         self.handed.clear()
         if drafts:
             self._relay.appender.write_again(drafts)
@@ -256,6 +254,8 @@ class Writer(Frames, Generic[D]):
 class Relay(Generic[D]):
     """The part that this process takes, and all it needs for it."""
 
+    loop: asyncio.AbstractEventLoop
+
     def __init__(self, folder: Path, dsn: str, courier: Courier[D], appender: Appender[D], stream: Log) -> None:
         self._folder = folder
         self._dsn = dsn
@@ -268,8 +268,8 @@ class Relay(Generic[D]):
 
     async def start(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.appender.relay = self
-        self._stream.relay = self.tell
+        self.appender.shortcut = self
+        self._stream.on_commit = self.tell
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
