@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 SILENCE = 0.25  # a writer that owes verdicts and gives none for so long is in doubt
 RETRY = 0.05  # before another try to become the writer or to reach it
-LOOK = 1.0  # seconds between two looks whether the socket is still where others find it
+LOOK = 1.0  # seconds between two looks whether the others still find the writer
 MOST_UNREAD = 16 << 20  # bytes that another process lets lie; more of them end its connection
 SIZE = 4  # bytes of a frame's length
 ORIGIN = "select log_origin() as origin"
@@ -356,29 +356,27 @@ class Relay(Generic[D]):
         lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if is_locked_by_us(lock):
-                await self._write_for_others(path.with_suffix(".socket"))
+                await self._write_for_others(
+                    path.with_suffix(".socket"), lambda: is_file(lock, path.with_suffix(".lock"))
+                )
             else:
                 await self._let_write(path.with_suffix(".socket"))
         finally:
             os.close(lock)
 
-    async def _write_for_others(self, path: Path) -> None:
-        """As long as the process lives."""
-        log.info("this process writes for the others of this machine socket=%s", path)
+    async def _write_for_others(self, path: Path, is_elected: Callable[[], bool]) -> None:
+        """As long as the others find this process."""
+        path.unlink(missing_ok=True)
+        server = await self.loop.create_unix_server(lambda: Guest(self), str(path))
         try:
-            while True:
-                path.unlink(missing_ok=True)
-                server = await self.loop.create_unix_server(lambda: Guest(self), str(path))
-                path.chmod(0o600)
-                try:
-                    while path.is_socket():
-                        await asyncio.sleep(LOOK)
-                finally:
-                    server.close()
+            path.chmod(0o600)
+            log.info("this process writes for the others of this machine socket=%s", path)
+            while path.is_socket() and is_elected():
+                await asyncio.sleep(LOOK)
         finally:
+            server.close()
             for guest in tuple(self.guests):
                 guest.end()
-            path.unlink(missing_ok=True)
 
     async def _let_write(self, path: Path) -> None:
         _, writer = await self.loop.create_unix_connection(lambda: Writer(self), str(path))
@@ -397,3 +395,11 @@ def is_locked_by_us(file: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def is_file(opened: int, path: Path) -> bool:
+    """Nobody has removed or replaced it."""
+    try:
+        return os.path.samestat(os.fstat(opened), path.stat())
+    except FileNotFoundError:
+        return False
