@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 SILENCE = 0.25  # a writer that owes verdicts and gives none for so long is in doubt
 RETRY = 0.05  # before another try to become the writer or to reach it
+PAUSE = 60.0  # after what another try will hardly change
 LOOK = 1.0  # seconds between two looks whether the others still find the writer
 MOST_UNREAD = 16 << 20  # bytes that another process lets lie; more of them end its connection
 SIZE = 4  # bytes of a frame's length
@@ -335,10 +336,11 @@ class Relay(Generic[D]):
             try:
                 path = path or await self._place()
                 await self._take_part(path)
-            except (OSError, ConnectionLost) as error:  # the next writer does not listen yet, or the folder is gone
-                log.debug("no writer is reached: %s", error)
+            except (ConnectionError, FileNotFoundError, ConnectionLost):
+                pass  # the next writer does not listen yet, or the database is away
             except Exception:
-                log.exception("the relay stumbled and goes on")
+                log.exception("this process writes by itself, for it cannot take part in the relay")
+                await asyncio.sleep(PAUSE)
             await asyncio.sleep(RETRY)
 
     async def _place(self) -> Path:
@@ -349,10 +351,10 @@ class Relay(Generic[D]):
         finally:
             connection.close()
         name = sha256(f"{messenger.__version__} {self._dsn} {origin.rpartition('/')[0]}".encode()).hexdigest()[:8]
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._folder / f"writer-{name}"
 
     async def _take_part(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if is_locked_by_us(lock):
