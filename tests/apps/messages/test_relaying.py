@@ -233,10 +233,11 @@ async def test_what_was_refused_is_not_written_by_a_writer_that_stood_still(
     assert len(before) <= 2
 
 
-@pytest.mark.usefixtures("one_second")
 async def test_drafts_of_a_locked_chat_go_back_have_their_time_and_keep_their_order(
-    pair: Pair, dsn: str, sql: asyncpg.Connection
+    pair: Pair, dsn: str, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(relays, "SILENCE", 3600.0)
+    monkeypatch.setattr(appender, "PATIENCE", 2.0)
     other = await pair.alice.opens_chat("other", [pair.bob])
     texts = [f"no {number}" for number in range(20)]
     locking = await asyncpg.connect(dsn)
