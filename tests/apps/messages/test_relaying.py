@@ -233,28 +233,29 @@ async def test_what_was_refused_is_not_written_by_a_writer_that_stood_still(
     assert len(before) <= 2
 
 
+@pytest.mark.parametrize("is_known", [False, True], ids=["found out by it", "known to the writer"])
 async def test_drafts_of_a_locked_chat_go_back_have_their_time_and_keep_their_order(
-    pair: Pair, dsn: str, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    pair: Pair, dsn: str, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, is_known: bool
 ) -> None:
     monkeypatch.setattr(relays, "SILENCE", 3600.0)
     monkeypatch.setattr(appender, "PATIENCE", 2.0)
-    other = await pair.alice.opens_chat("other", [pair.bob])
     texts = [f"no {number}" for number in range(20)]
     locking = await asyncpg.connect(dsn)
-    async with pair.alice.connects() as hers:
+    async with pair.alice.connects() as hers, pair.bob.connects() as his:
         await hers.asks("new_message", chat_id=pair.chat, text="hello")
         async with locking.transaction():
             await locking.execute("select 1 from chats where id = $1 for update", int(pair.chat))
+            before = await says(his, pair.chat, ["before"]) if is_known else []
+            if is_known:
+                await happens(partial(is_so, lambda: relay_of(pair.writer).appender._locked), "it is known", SOON)
             answers = await says(hers, pair.chat, texts[:10])
-            await acks(await says(hers, other, texts))
-            answers += await says(hers, pair.chat, texts[10:])
-            await acks(await says(hers, other, ["the end"]))
             await asyncio.sleep(appender.PATIENCE + appender.LATE)
             assert not any(answer.done() for answer in answers)
-        await acks(answers)
+            answers += await says(hers, pair.chat, texts[10:])
+            await hers.asks("ping")
+        await acks(before + answers)
     await locking.close()
-    assert await stored(sql, pair.chat) == ["hello", *texts]
-    assert await stored(sql, other) == [*texts, "the end"]
+    assert [text for text in await stored(sql, pair.chat) if text.startswith("no")] == texts
 
 
 async def test_when_the_writer_leaves_a_guest_writes_for_those_that_are_left(
