@@ -88,6 +88,9 @@ class Tail:
 
     def committed(self, entries: Sequence[Entry]) -> None:
         """Own entries, with their events. The next ones in order are published at once, without a read or a task."""
+        if self._answered:
+            for entry in entries:
+                entry.skip = self._answered.pop(entry.position, entry.skip)
         for entry in entries:
             if entry.position == self._hub.position + 1:
                 self._publish(entry)
