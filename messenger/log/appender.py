@@ -38,6 +38,7 @@ PLANS = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
+    "enable_material": "off",  # of a table that was vacuumed while it was empty, it would keep the whole index
     "jit": "off",
     "statement_timeout": "5s",
 }
@@ -176,7 +177,9 @@ class Appender(Queue[D]):
         self._locked: dict[int, Queue[D]] = {}  # by chats that another application keeps locked
         self._tasks: set[asyncio.Task[None]] = set()
         self._locked_turns = asyncio.Semaphore(MOST_LOCKED)
+        self._loop = asyncio.get_running_loop()  # kept, since every draft asks for the time
         self._news = asyncio.Event()
+        self._wanted = 1  # so many waiting drafts are news
         self._sweep: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
@@ -184,8 +187,8 @@ class Appender(Queue[D]):
 
     async def stop(self) -> None:
         """Writes what waits, for a second at most, and ends."""
-        deadline = asyncio.get_running_loop().time() + PATIENCE
-        while (self.under_way or self.waiting or self._locked) and asyncio.get_running_loop().time() < deadline:
+        deadline = self._loop.time() + PATIENCE
+        while (self.under_way or self.waiting or self._locked) and self._loop.time() < deadline:
             await asyncio.sleep(0.01)
         for task in tuple(self._tasks):
             task.cancel()
@@ -203,12 +206,12 @@ class Appender(Queue[D]):
         if len(queue.waiting) >= MOST_WAITING or (draft.is_borrowed and queue is not self):
             self._owner.refuse(draft, Unavailable("Too much is waiting to be stored.", retry_after=1))
             return
-        loop = asyncio.get_running_loop()
-        draft.due = loop.time() + (PATIENCE if queue is self else LOCKED_PATIENCE)
+        draft.due = self._loop.time() + (PATIENCE if queue is self else LOCKED_PATIENCE)
         queue.waiting.append(draft)
         if self._sweep is None or self._sweep.when() > draft.due:
             self._check_overdue_at(draft.due)
-        self._news.set()
+        if len(self.waiting) >= self._wanted:
+            self._news.set()
 
     def write_again(self, drafts: Sequence[D]) -> None:
         """The shortcut failed them; they come first."""
@@ -224,12 +227,11 @@ class Appender(Queue[D]):
     def _check_overdue_at(self, when: float) -> None:
         if self._sweep is not None:
             self._sweep.cancel()
-        self._sweep = asyncio.get_running_loop().call_at(when, self._refuse_overdue)
+        self._sweep = self._loop.call_at(when, self._refuse_overdue)
 
     def _refuse_overdue(self) -> None:
         """Called by one timer for all drafts: once a second while they are answered in time."""
-        loop = asyncio.get_running_loop()
-        now, timer, self._sweep = loop.time(), self._sweep, None
+        now, timer, self._sweep = self._loop.time(), self._sweep, None
         if timer is not None and now - timer.when() > LATE:
             return self._check_overdue_at(now + SWEEP)
         dues = [queue.refuse_overdue(now) for queue in (self, *self._locked.values())]
@@ -247,15 +249,14 @@ class Appender(Queue[D]):
                 await self._try_again_later(self.under_way)
 
     async def _keep_writing(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             while self.waiting:
                 if self.shortcut is not None and self.shortcut.take(self.waiting):
                     continue
-                began = loop.time()
+                began = self._loop.time()
                 written = await self.write_next()
                 if self.waiting:
-                    await self._gather(written + len(self.waiting), (loop.time() - began) * LINGER)
+                    await self._gather(written + len(self.waiting), (self._loop.time() - began) * LINGER)
             await self._news.wait()
             self._news.clear()
 
@@ -264,13 +265,13 @@ class Appender(Queue[D]):
 
         Otherwise concurrent senders split into two halves that commit in turns, at twice the cost.
         """
-        wanted = min(senders, ENOUGH)
-        until = asyncio.get_running_loop().time() + min(seconds, LONGEST_LINGER)
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(until):
-                while len(self.waiting) < wanted:
-                    self._news.clear()
-                    await self._news.wait()
+        self._wanted = min(senders, ENOUGH)
+        if len(self.waiting) < self._wanted:
+            self._news.clear()
+            timer = self._loop.call_later(min(seconds, LONGEST_LINGER), self._news.set)
+            await self._news.wait()
+            timer.cancel()
+        self._wanted = 1
 
     async def _recover(self, batch: Sequence[D], error: Exception) -> None:
         if isinstance(error, asyncpg.LockNotAvailableError):

@@ -10,6 +10,7 @@ from messenger.db.liveness import Liveness
 from messenger.log import wires
 from messenger.log.entries import Cursor, Entry, Listener, Render, render_nothing
 from messenger.log.hub import Hub
+from messenger.log.known import Known
 from messenger.log.replay import Reader, Sink, Subscription
 from messenger.log.retention import keep_pruning
 from messenger.log.tail import HEAD, Tail
@@ -136,6 +137,16 @@ class Log:
     def followed_to(self) -> Cursor:
         """What is read from now on includes everything up to here."""
         return self.cursor(self.tail.position)
+
+    @property
+    def known(self) -> Known:
+        """Who may speak where, as far as this process has followed the log."""
+        return self.tail.known
+
+    def forget(self) -> None:
+        """Whatever is remembered of anything may be wrong."""
+        self.tail.recent.begin(self.tail.position)
+        self.tail.known.forget()
 
     def is_quiet(self, since: Cursor, *, chat_id: int | None = None, user_id: int | None = None) -> bool:
         """Has nothing been published here about this chat and person since then?"""

@@ -24,6 +24,9 @@ class Recent:
         self._floor = self._turned_at = position
 
     def note(self, entry: Entry) -> None:
+        """An entry about nothing in particular may have changed anything."""
+        if entry.chat_id is None and entry.user_id is None:
+            self.begin(entry.position)
         if entry.chat_id is not None:
             self._young[entry.chat_id] = entry.position
         if entry.user_id is not None:

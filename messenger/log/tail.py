@@ -15,6 +15,7 @@ from messenger.db.connection import ConnectionLost, ReconnectingConnection
 from messenger.errors import Unavailable
 from messenger.log.entries import Entry, Fields, Listener, Render, encode
 from messenger.log.hub import Hub
+from messenger.log.known import Known
 from messenger.log.recent import Recent
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Tail:
         self._hub = hub
         self._render = render
         self.recent = Recent()
+        self.known = Known(self.recent)
         self._early: dict[int, Entry] = {}  # own entries that wait for the ones before them
         self._answered: dict[int, Listener] = {}  # by position: the sender, which has its answer
         self._target = 0  # the furthest position known
@@ -62,6 +64,7 @@ class Tail:
         head = await self._connection.row(HEAD)
         self._hub.position, self.epoch = head["position"], head["epoch"]
         self.recent.begin(self._hub.position)
+        self.known.begin(self._hub.position)
         self.ready.set()
 
     async def reach_epoch(self, epoch: str) -> None:
@@ -181,6 +184,7 @@ class Tail:
         if self._hub.position > parted:
             self._hub.restart(parted)
         self.recent.begin(self._hub.position)
+        self.known.begin(self._hub.position)
 
     async def add_events(self, entries: Sequence[Entry]) -> None:
         """Entries of a kind without a renderer get none, and nobody hears them."""
@@ -215,6 +219,7 @@ class Tail:
 
     def _publish(self, entry: Entry) -> None:
         self.recent.note(entry)
+        self.known.note(entry)
         if self._answered:
             entry.skip = self._answered.pop(entry.position, entry.skip)
         self._hub.publish(entry)

@@ -16,7 +16,7 @@ WORDS = ("messenger", *(f"messenger.{word}" for word in ("errors", "identity", "
 # The way to PostgreSQL without SQLAlchemy.
 DRIVER = tuple(f"messenger.db.{file}" for file in ("driver", "liveness", "connection", "news"))
 DB = (*DRIVER, *(f"messenger.db.{file}" for file in ("database", "metadata", "schema", "statements")))
-LOG = tuple(f"messenger.log.{file}" for file in ("entries", "log", "appender", "relay", "replay"))
+LOG = tuple(f"messenger.log.{file}" for file in ("entries", "log", "appender", "known", "relay", "replay"))
 ENTRIES = "messenger.log.entries"
 WEB = ("messenger.web", "messenger.web.*")
 OWN = ("messenger.apps.{app}", "messenger.apps.{app}.*")
@@ -69,7 +69,12 @@ ROOMS = (
     Room(("messenger.log.tables", *apps("tables")), may=("messenger.db.metadata",), libraries=("sqlalchemy",)),
     Room(("messenger.log.store",), may=("messenger.db.news",), libraries=("msgspec", "sqlalchemy")),
     # Pure: tested without a loop, a clock or a database.
-    Room(("messenger.log.entries", "messenger.log.hub"), may=(ENTRIES,), libraries=("msgspec",), never=("asyncio",)),
+    Room(
+        tuple(f"messenger.log.{file}" for file in ("entries", "hub", "known", "recent")),
+        may=(ENTRIES, "messenger.log.recent"),
+        libraries=("msgspec",),
+        never=("asyncio",),
+    ),
     Room(
         ("messenger.log*",),
         may=(*WORDS, *DRIVER, "messenger.log", "messenger.log.*"),

@@ -38,3 +38,12 @@ def test_a_new_beginning_forgets_everything():
     recent.begin(100)
 
     assert recent.of_chat(1) == 100
+
+
+def test_an_entry_about_nothing_in_particular_may_have_changed_anything():
+    recent = Recent()
+    recent.note(Entry(1, "new_message", chat_id=1))
+
+    recent.note(Entry(2, "changed_by_hand"))
+
+    assert recent.of_chat(1) == recent.of_chat(9) == recent.of_person(1) == 2

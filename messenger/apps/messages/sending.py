@@ -7,17 +7,21 @@ Acks and events leave after the commit, in the order of the positions.
 import asyncio
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from itertools import count
 from typing import Any
 
+import asyncpg
 import msgspec
 from aiohttp import web
 
 from messenger.apps.messages.history import HISTORY
+from messenger.apps.messages.recheck import keep_rechecking
 from messenger.apps.messages.schemas import CurrentMessage, Message, Outgoing, key_prefix
 from messenger.db.connection import ReconnectingConnection
 from messenger.db.liveness import Liveness
@@ -31,6 +35,7 @@ from messenger.errors import (
 )
 from messenger.log.appender import PATIENCE, Appender, Queued
 from messenger.log.entries import Entry, Listener, encode
+from messenger.log.known import HARMLESS, Seat
 from messenger.log.log import Log
 from messenger.text import rfc3339
 from messenger.web.access import LIMITS, Limit
@@ -40,6 +45,11 @@ log = logging.getLogger(__name__)
 
 APPEND = "select * from log_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 APPEND_LONE = "select * from log_append_lone($1, $2, $3, $4, $5, $6)"
+APPEND_KNOWN = (
+    f"select * from log_append_known($1, $2, '{{{','.join(HARMLESS)}}}', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+)
+KEYS = "messages_key_idx"  # what a repeat collides with
+SHORT_PAUSE, LONG_PAUSE = 0.01, 1.0  # while others write too, memory is not tried
 REFUSALS: dict[str, type[MessengerError]] = {
     "chat-not-found": ChatNotFound,
     "session-revoked": SessionRevoked,
@@ -82,6 +92,16 @@ class Draft(Queued):
         return self.chat_id, self.sender_id, self.key
 
     @property
+    def seat(self) -> Seat:
+        return self.chat_id, self.sender_id, self.session_id
+
+    @property
+    def is_plain(self) -> bool:
+        """Not tried before, and nothing has to be looked up for it."""
+        content = self.content
+        return content.operation_id is None and content.reply_to is None and not (self.is_uncertain or self.goes_alone)
+
+    @property
     def repeats(self) -> Hashable | None:
         content = self.content
         if content.client_id is not None:
@@ -118,6 +138,7 @@ class Sender:
         self._prefix = os.urandom(9).hex()
         self._numbers = count()
         self._first_copy = int.from_bytes(os.urandom(7))  # random: no other process counts from near here
+        self._pause, self._paused_until = 0.0, 0.0
 
     async def start(self) -> None:
         await self.appender.start()
@@ -199,10 +220,14 @@ class Sender:
         if row["last"] is not None:
             entries += receipt_entries(row)
             self._stream.committed(entries, row["epoch"])
+            self._learn(row, sends)
         if sends:
             await self._answer_replays(row, sends)
 
     async def _append(self, connection: ReconnectingConnection, sends: Sequence[Draft], marks: Sequence[Mark]) -> Any:
+        known = None if marks else await self._append_known(connection, sends)
+        if known is not None:
+            return known
         if len(sends) == 1 and not marks:  # the usual case
             one, content = sends[0], sends[0].content
             if content.operation_id is None and content.reply_to is None:
@@ -225,6 +250,65 @@ class Sender:
             self._window,
             [draft.copy_id for draft in sends],
         )
+
+    async def _append_known(self, connection: ReconnectingConnection, sends: Sequence[Draft]) -> Any:
+        """Without asking who may. None: nothing was stored, and the tables are to be asked."""
+        if time.monotonic() < self._paused_until or not all(draft.is_plain for draft in sends):
+            return None
+        known, epoch = self._stream.known, self._stream.followed_to.epoch
+        places = known.place(draft.seat for draft in sends)
+        if places is None:
+            return None
+        try:
+            row = await connection.row(
+                APPEND_KNOWN,
+                known.position,
+                epoch,
+                [draft.chat_id for draft in sends],
+                [draft.sender_id for draft in sends],
+                places.seqs,
+                [draft.key for draft in sends],
+                [draft.content.text for draft in sends],
+                [draft.copy_id for draft in sends],
+                places.markers,
+                places.befores,
+                places.floors,
+                places.leaving,
+            )
+        except asyncpg.SerializationError:
+            self._pause = min(max(2 * self._pause, SHORT_PAUSE), LONG_PAUSE)
+            self._paused_until = time.monotonic() + self._pause
+            return None
+        except (asyncpg.AssertError, asyncpg.UniqueViolationError) as error:
+            if error.constraint_name != KEYS:
+                log.error("what was remembered of chats=%s was wrong: %s", {draft.chat_id for draft in sends}, error)
+                self._stream.forget()
+            return None
+        self._pause = 0.0
+        nothing = [None] * len(sends)
+        return {
+            **dict.fromkeys(("r_status", "r_seq", "e_kind", "e_chat", "e_data")),
+            "s_status": ["new"] * len(sends),
+            "s_id": nothing,
+            "s_seq": places.seqs,
+            "s_name": places.names,
+            "s_stored_by": nothing,
+            "s_floor": nothing,
+            "last": row["last"],
+            "stamp": row["stamp"],
+            "epoch": epoch,
+        }
+
+    def _learn(self, row: Any, sends: Sequence[Draft]) -> None:
+        """What the batch found true may be taken for known by the next ones."""
+        if row["epoch"] != self._stream.followed_to.epoch:
+            return
+        known, last = self._stream.known, row["last"]
+        for draft, status, seq, name, floor in zip(
+            sends, row["s_status"] or (), row["s_seq"] or (), row["s_name"] or (), row["s_floor"] or (), strict=True
+        ):
+            if status == "new":
+                known.learn(draft.seat, name, seq, floor, last)
 
     def _answer_sends(self, row: Any, sends: Sequence[Draft]) -> list[Entry]:
         """Gives the acks, in the order of the drafts. Returns the entries to publish after them."""
@@ -336,5 +420,11 @@ async def context(root: web.Application) -> AsyncIterator[None]:
     sender = Sender(dsn, root[LOG], root[HISTORY].current, config.operation_id_window, root[LIVENESS], limit)
     root[SENDER] = sender
     await sender.start()
+    connection = ReconnectingConnection(dsn, liveness=root[LIVENESS])
+    rechecking = asyncio.create_task(keep_rechecking(connection, root[LOG]))
     yield
+    rechecking.cancel()
+    with suppress(asyncio.CancelledError):
+        await rechecking
+    connection.close()
     await sender.stop()

@@ -2,13 +2,14 @@
 -- what the locks before it have made final, and so that locks are always taken in one order: chats by id, members, head.
 -- One bad draft never fails its neighbours: each has its own verdict. A key comes once in a batch: the caller sees to
 -- it. New messages get the first positions of the batch in the order of their drafts: the caller counts them, `s_id` has
--- only those of repeats.
+-- only those of repeats. `s_floor`: where the chat's floor is afterwards; the sender's own marker is at `s_seq`.
 create or replace function log_append(
     s_chat bigint[], s_sender bigint[], s_session bigint[], s_key text[], s_operation smallint[], s_text text[],
     s_reply bigint[],
     r_chat bigint[], r_reader bigint[], r_session bigint[], r_message bigint[],
     operation_window interval, s_copy bigint[] default null,
     out s_status text[], out s_id bigint[], out s_seq bigint[], out s_name text[], out s_stored_by bigint[],
+    out s_floor bigint[],
     out r_status text[], out r_seq bigint[],
     out last bigint, out stamp timestamptz, out epoch text,
     out e_kind text[], out e_chat bigint[], out e_data jsonb[]
@@ -20,7 +21,6 @@ declare
     s_hash bigint[];
     s_rank bigint[];                       -- how many of the batch are new up to this one
     s_was bigint[];                        -- where the senders' markers stood
-    s_floor bigint[];                      -- and the floors of their chats
     s_speaking bigint[];                   -- the sessions whose drafts are taken
     r_was bigint[];
     r_floor bigint[];
@@ -156,6 +156,8 @@ begin
                 from members m where m.chat_id = c.id group by m.read_seq order by m.read_seq limit 1) x
             on c.floor_count - g.n <= 0;
         entries := entries + (select count(*) from unnest(f_was, f_now) as y(was, now) where y.now > y.was);
+        select array_agg(coalesce(f_floor[array_position(f_chat, x.chat)], x.floor) order by x.n) into s_floor
+          from unnest(s_chat, s_floor) with ordinality as x(chat, floor, n);
     end if;
 
     -- 5. The head, last lock. Positions in the order of the drafts, then the marks, then the floors.

@@ -22,3 +22,8 @@ def load_functions(*names: str) -> None:
     """
     files = [FUNCTIONS / f"{name}.sql" for name in names] or sorted(FUNCTIONS.glob("*.sql"))
     run("\n".join(["set local check_function_bodies = off;", *(file.read_text(encoding="utf-8") for file in files)]))
+
+
+def drop_functions() -> None:
+    """All that have a file."""
+    run(f"drop function if exists {', '.join(file.stem for file in sorted(FUNCTIONS.glob('*.sql')))}")

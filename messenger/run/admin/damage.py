@@ -121,6 +121,24 @@ KINDS = (
         """,
     ),
     DamageKind(
+        "messages of strangers",
+        "Message {id} in chat {chat_id} by user {sender_id} stands after position {after}, where {why}.",
+        """
+        select g.id, g.chat_id, g.sender_id, r.position as after, 'they left it' as why
+          from log_entries r
+          join messages g on g.chat_id = r.topic_chat and g.sender_id = r.topic_user and g.id > r.position
+         where r.kind = 'member_removed'
+           and not exists (select from log_entries a where a.topic_chat = r.topic_chat and a.topic_user = r.topic_user
+                                                       and a.kind = 'member_added' and a.position > r.position
+                                                       and a.position < g.id)
+           and not exists (select from members m where m.chat_id = r.topic_chat and m.user_id = r.topic_user
+                                                   and m.since < r.position)
+        union all
+        select g.id, g.chat_id, g.sender_id, c.deleted_at, 'it was deleted'
+          from chats c join messages g on g.chat_id = c.id and g.id > c.deleted_at
+        """,
+    ),
+    DamageKind(
         "replies",
         "Message {id} in chat {chat_id} answers message {reply_to}, which is not in this chat before it.",
         """

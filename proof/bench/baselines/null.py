@@ -39,6 +39,7 @@ class NoDatabase(ReconnectingConnection):
             "s_status": ["new"] * len(chats),
             "s_id": range(first, first + len(chats)),
             "s_seq": numbers,
+            "s_floor": numbers,  # nobody is above it, so nobody is remembered
             "s_name": ["person-1234-1-123"] * len(chats),
             "s_stored_by": [None] * len(chats),
             "stamp": datetime.now(UTC),

@@ -177,6 +177,12 @@ PLANTS = (
         also=("search",),
     ),
     cannot_be_repaired(
+        "a message of somebody who had left",
+        "update log_entries set kind = 'member_removed' where kind = 'member_added' and topic_chat = {group}"
+        " and topic_user = (select sender_id from messages where chat_id = {group} and seq = 1)",
+        "messages of strangers",
+    ),
+    cannot_be_repaired(
         "a message of no chat",
         "insert into messages (chat_id, seq, id, sender_id, key, body_hash, text, sent_at)"
         " select 999999, 1, position, {bob}, 'c:x', hashtextextended('x', 0), 'x', at"

@@ -6,7 +6,7 @@ Revises:
 
 from pathlib import Path
 
-from messenger.db.migrations.script import load_functions, run
+from messenger.db.migrations.script import drop_functions, load_functions, run
 
 revision = "1000"
 down_revision = None
@@ -38,9 +38,6 @@ def downgrade() -> None:
         drop table inbox_refused, inbox_drafts, log_followers, log_entries, log_kept, log_epochs, log_head;
         drop table reactions, messages, former_members, members, direct_chats, chats;
         drop table audit, login_failures, ws_tickets, refresh_tokens, sessions, users;
-        drop function search_follow, search_restart, search_show, search_find, search_condition;
-        drop function search_words, search_without_signs, search_fold;
-        drop function log_drain_inbox, log_prune, log_page, log_missed, log_first_after, log_cursor_is_good;
-        drop function log_append_lone, log_append, log_emit, log_refloor, log_take, log_origin, refuse_change;
         """
     )
+    drop_functions()  # of later versions too: the files that were loaded may be theirs
