@@ -1,9 +1,10 @@
 """Names, words and moments as people write and read them: which are sane, and when two names are the same name."""
 
 import unicodedata
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
+EPOCH, MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -23,12 +24,14 @@ def is_sane_name(name: str) -> bool:
 
 def has_content(text: str) -> bool:
     """Is there anything to see? Spaces, format characters and unassigned ones alone are nothing."""
+    if text[:1].isalnum():  # as nearly always
+        return True
     return any(not char.isspace() and unicodedata.category(char) not in {"Cf", "Cc", "Mn", "Cn"} for char in text)
 
 
 def rfc3339(moment: datetime) -> str:
     """UTC with milliseconds and Z."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return rfc3339_ms((moment - EPOCH) // MILLISECOND)
 
 
 def rfc3339_ms(milliseconds: int) -> str:

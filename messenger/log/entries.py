@@ -12,8 +12,7 @@ ENCODER = msgspec.json.Encoder()
 MAX_POSITION = 2**53 - 1
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(msgspec.Struct, eq=False):
     position: int
     kind: str
     chat_id: int | None = None
@@ -33,11 +32,22 @@ class Entry:
         return self.data.get("to") if isinstance(self.data, dict) else None
 
 
+class Run:
+    """Messages of one chat that follow one another: whoever hears all of them gets them by one call."""
+
+    __slots__ = ("entries", "wire_frames")
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries = entries
+        self.wire_frames = b""  # of all entries, kept by the first socket that joins them
+
+
 class Listener(Protocol):
     user_id: int
     session_id: int
 
     def hear(self, entry: Entry) -> None: ...
+    def hear_run(self, run: Run) -> None: ...
     def hear_note(self, note: bytes) -> None: ...
     def session_ended(self) -> None: ...
     def log_restarted(self) -> None: ...
@@ -55,10 +65,18 @@ async def render_nothing(kind: str, entries: Sequence[Entry]) -> Sequence[Fields
 
 def encode(kind: str, epoch: str, position: int, chat_id: int | None, fields: object) -> bytes:
     """The event's bytes: the same in every process, on every transport, for every receiver."""
-    chat = f',"chat_id":"{chat_id}"' if chat_id is not None else ""
-    head = f'{{"type":"{kind}","cursor":"{epoch}.{position}"{chat}'.encode()
-    body = ENCODER.encode(fields)
+    head, body = _head(kind, epoch, position, chat_id), ENCODER.encode(fields)
     return head + (b"}" if body == b"{}" else b"," + body[1:])
+
+
+def encode_message(epoch: str, position: int, chat_id: int, message: bytes) -> bytes:
+    """`encode` of a new message whose JSON is made already."""
+    return b'%b,"message":%b}' % (_head("new_message", epoch, position, chat_id), message)
+
+
+def _head(kind: str, epoch: str, position: int, chat_id: int | None) -> bytes:
+    chat = f',"chat_id":"{chat_id}"' if chat_id is not None else ""
+    return f'{{"type":"{kind}","cursor":"{epoch}.{position}"{chat}'.encode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ session.
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
-from messenger.log.entries import Entry, Listener
+from messenger.log.entries import Entry, Listener, Run
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,23 @@ class Hub:
             for listener in self._of_user.get(entry.user_id, ()):
                 if listener.session_id == entry.subject_id:
                     self._tell(listener, listener.session_ended)
+
+    def publish_run(self, entries: Sequence[Entry]) -> None:
+        """New messages of one chat, one after the other. Whoever sent one of them hears the others."""
+        self.position = entries[-1].position
+        assert entries[0].chat_id is not None
+        senders = {entry.skip for entry in entries}
+        run = Run(entries)
+        for listener in tuple(self._in_chat.get(entries[0].chat_id, ())):
+            try:
+                if listener not in senders:
+                    listener.hear_run(run)
+                else:
+                    for entry in entries:
+                        if entry.skip is not listener:
+                            listener.hear(entry)
+            except Exception:
+                self._end(listener)
 
     def restart(self, position: int) -> None:
         """The log continues from an earlier position: every client resumes with its cursor."""

@@ -5,11 +5,11 @@ what the hub delivered at or below S.
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from messenger.db.connection import ConnectionLost, ConnectionSet
-from messenger.log.entries import Cursor, Entry
+from messenger.log.entries import Cursor, Entry, Run
 from messenger.log.hub import Hub
 from messenger.log.tail import Tail, read_entry
 
@@ -103,9 +103,10 @@ class Reader:
 
 
 class Sink(Protocol):
-    """Receives a subscription's entries. `take` does not wait and does not raise."""
+    """Receives a subscription's entries. It does not wait and does not raise."""
 
     def take(self, entry: Entry) -> None: ...
+    def take_run(self, run: Run) -> None: ...
     def take_note(self, note: bytes) -> None: ...
     def end(self) -> None: ...
     def restart(self) -> None: ...
@@ -122,7 +123,7 @@ class Subscription:
     sink: Sink
     position: int = 0  # everything up to here went to the sink
     is_live: bool = False
-    _early: list[Entry] = field(default_factory=list)
+    _early: list[Entry] | None = None  # heard before it was live
     _overrun: bool = False
 
     def hear(self, entry: Entry) -> None:
@@ -130,10 +131,20 @@ class Subscription:
             if entry.position > self.position:
                 self.position = entry.position
                 self.sink.take(entry)
+        elif self._early is None:
+            self._early = [entry]
         elif len(self._early) < MOST_EARLY:
             self._early.append(entry)
         else:
             self._overrun = True
+
+    def hear_run(self, run: Run) -> None:
+        if self.is_live and run.entries[0].position > self.position:
+            self.position = run.entries[-1].position
+            self.sink.take_run(run)
+        else:
+            for entry in run.entries:
+                self.hear(entry)
 
     def hear_note(self, note: bytes) -> None:
         if self.is_live:
@@ -155,6 +166,14 @@ class Subscription:
             self.sink.end()
         return head
 
+    def go_live(self, head: int) -> bool:
+        """At once, if nothing was published since the memberships were read at this head: then nothing was missed."""
+        if self.hub.position > head:
+            return False
+        self._early, self._overrun = None, False
+        self.position, self.is_live = head, True
+        return True
+
     def detach(self) -> None:
         self.hub.detach(self)
         self.is_live = False
@@ -168,8 +187,7 @@ class Subscription:
         """
         self.is_live = False
         while True:
-            self._early.clear()
-            self._overrun = False
+            self._early, self._overrun = None, False
             entries, after = await self.reader.page(self.user_id, after, passed, passed_upto)
             yield entries
             if len(entries) == PAGE or self._overrun:
@@ -178,7 +196,8 @@ class Subscription:
             if at_end is not None:
                 at_end()
             self.is_live = True  # no await since the check above, so no entry came in between
-            for entry in self._early:
+            early: list[Entry] = self._early or []
+            self._early = None
+            for entry in early:
                 self.hear(entry)
-            self._early.clear()
             return

@@ -94,11 +94,18 @@ class Tail:
         if self._answered:
             for entry in entries:
                 entry.skip = self._answered.pop(entry.position, entry.skip)
+        run: list[Entry] = []  # messages of one chat that are next
         for entry in entries:
+            if run and entry.position == run[-1].position + 1 and are_of_one_run(run[0], entry):
+                run.append(entry)
+                continue
+            self._publish_run(run)
+            run = []
             if entry.position == self._hub.position + 1:
-                self._publish(entry)
+                run.append(entry)
             elif entry.position > self._hub.position:
                 self._early[entry.position] = entry
+        self._publish_run(run)
         self._publish_early()
         self._wake_waiters()
         if entries:
@@ -224,6 +231,14 @@ class Tail:
             entry.skip = self._answered.pop(entry.position, entry.skip)
         self._hub.publish(entry)
 
+    def _publish_run(self, run: Sequence[Entry]) -> None:
+        if len(run) > 1 and not self._answered:
+            self.recent.note(run[-1])  # they are of one chat
+            self._hub.publish_run(run)
+        else:
+            for entry in run:
+                self._publish(entry)
+
     def _wake_waiters(self) -> None:
         if not self._waiting:
             return
@@ -231,6 +246,10 @@ class Tail:
             if position <= self._hub.position and not reached.done():
                 reached.set_result(None)
         self._waiting = [one for one in self._waiting if not one[1].done()]
+
+
+def are_of_one_run(first: Entry, entry: Entry) -> bool:
+    return entry.kind == first.kind == "new_message" and entry.chat_id == first.chat_id
 
 
 def read_entry(row: Any) -> Entry:

@@ -3,7 +3,8 @@
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from uuid import uuid4
 
 from aiohttp import web
@@ -21,6 +22,9 @@ CLIENT_GONE = 499
 
 # Called for every answer, with its request, its status, and the seconds it took.
 ANSWERED: web.AppKey[list[Callable[[web.Request, int, float], None]]] = web.AppKey("answered")
+
+# Where a connection outlives its request, as a socket does, its line is written at its end: this calls it then.
+GOES_ON: web.RequestKey[Callable[[Callable[[], None]], None]] = web.RequestKey("goes_on")
 
 
 def setup(root: web.Application) -> None:
@@ -50,16 +54,24 @@ async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse
             tell(request, status, seconds)
         if access_log.isEnabledFor(logging.INFO):
             identity = request.get(IDENTITY)
-            keys = {
-                "method": request.method,
-                "route": template(request),
-                "status": status,
-                "duration_ms": round(seconds * 1000, 1),
-                "user_id": identity.user_id if identity is not None else None,
-                "request_id": request_id,
-                "address": address_of(request),
-            }
-            access_log.info("request", extra={"keys": keys})
+            user_id = identity.user_id if identity is not None else None
+            where = (request.method, template(request), address_of(request))
+            write = partial(write_line, began, status, user_id, request[REQUEST_ID], where)
+            request[GOES_ON](write) if GOES_ON in request else write()
+
+
+def write_line(began: float, status: int, who: int | None, request_id: str, where: Sequence[str]) -> None:
+    """`who`: the user's id; `where`: method, route, address."""
+    keys = {
+        "method": where[0],
+        "route": where[1],
+        "status": status,
+        "duration_ms": round((time.perf_counter() - began) * 1000, 1),
+        "user_id": who,
+        "request_id": request_id,
+        "address": where[2],
+    }
+    access_log.info("request", extra={"keys": keys})
 
 
 def template(request: web.Request) -> str:

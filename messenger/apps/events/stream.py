@@ -10,7 +10,7 @@ import msgspec
 from messenger.db.connection import ConnectionLost
 from messenger.errors import BadCursor, MessengerError, SessionRevoked, Unavailable
 from messenger.identity import Identity
-from messenger.log.entries import Cursor, Entry
+from messenger.log.entries import Cursor, Entry, Run
 from messenger.log.log import Log
 
 MOST_WAITING = 256
@@ -47,6 +47,10 @@ class Stream:
             else:
                 self._live.append(self._event(entry))
                 self._has_news.set()
+
+    def take_run(self, run: Run) -> None:
+        for entry in run.entries:
+            self.take(entry)
 
     def take_note(self, note: bytes) -> None:
         """Notes have no cursor, so a stream that is resumed by cursor has none."""

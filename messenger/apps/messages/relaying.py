@@ -9,7 +9,7 @@ from msgspec import Struct
 from messenger.apps.messages.schemas import Message, Outgoing
 from messenger.apps.messages.sending import REFUSALS, SENDER, Draft, Mark, Sender, Sent, Verdict
 from messenger.errors import MessengerError
-from messenger.log.entries import Entry
+from messenger.log.entries import ENCODER, Entry
 from messenger.log.relay import Relay
 from messenger.web.app_keys import CONFIG, DATABASE, LOG
 
@@ -87,14 +87,16 @@ class DraftCourier:
     def pack_verdict(self, verdict: Verdict) -> PackedVerdict | None:
         """Other errors than refusals are about this process."""
         if isinstance(verdict, Sent):
-            return PackedSent(verdict.message, verdict.replayed)
+            return PackedSent(verdict.for_all, verdict.replayed)
         if isinstance(verdict, MessengerError):
             return verdict.code if verdict.code in REFUSALS else None
         return verdict
 
     def settle(self, draft: Draft | Mark, verdict: PackedVerdict) -> None:
         if isinstance(verdict, PackedSent):
-            self._sender.relayed(draft, Sent(verdict.message, verdict.replayed))
+            assert isinstance(draft, Draft)
+            message, client_id = verdict.message, draft.content.client_id
+            self._sender.relayed(draft, Sent(message, ENCODER.encode(message), client_id, verdict.replayed))
         else:
             self._sender.relayed(draft, REFUSALS[verdict]() if isinstance(verdict, str) else verdict)
 

@@ -108,6 +108,12 @@ class SendFrame(Struct, frozen=True):
     reply_to: JsonId | None = None
 
 
+class UsualSend(SendFrame, frozen=True, tag="new_message", tag_field="type", forbid_unknown_fields=True):
+    """A whole frame, as most sends are. What is not quite like this is read the general way."""
+
+    ref: Annotated[str, Meta(max_length=64)] | None = None
+
+
 class ReadFrame(Struct, frozen=True):
     chat_id: JsonId
     id: JsonId

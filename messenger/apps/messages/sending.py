@@ -34,7 +34,7 @@ from messenger.errors import (
     Unavailable,
 )
 from messenger.log.appender import PATIENCE, Appender, Queued
-from messenger.log.entries import Entry, Listener, encode
+from messenger.log.entries import ENCODER, Entry, Listener, encode, encode_message
 from messenger.log.known import HARMLESS, Seat
 from messenger.log.log import Log
 from messenger.text import rfc3339
@@ -58,12 +58,23 @@ REFUSALS: dict[str, type[MessengerError]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A stored message as its sender sees it now. `replayed`: it had been stored before."""
+class Sent(msgspec.Struct, frozen=True):
+    """A stored message as it is now. `replayed`: it had been stored before."""
 
-    message: Message
+    for_all: Message
+    words: bytes  # its JSON, for all
+    client_id: str | None
     replayed: bool
+
+    @property
+    def message(self) -> Message:
+        """As its sender sees it."""
+        return msgspec.structs.replace(self.for_all, client_id=self.client_id)
+
+    @property
+    def json(self) -> msgspec.Raw:
+        """The JSON of `message`: what all see, and one field more."""
+        return msgspec.Raw(b'%b,"client_id":%b}' % (self.words[:-1], ENCODER.encode(self.client_id)))
 
 
 LookUp = Callable[[Sequence[int]], Awaitable[Mapping[int, CurrentMessage]]]  # messages as they are now
@@ -201,7 +212,7 @@ class Sender:
     def relayed(self, draft: Draft | Mark, verdict: Verdict) -> None:
         if isinstance(draft, Draft) and isinstance(verdict, Sent) and not (draft.is_answered or verdict.replayed):
             if draft.origin is not None:
-                self._stream.answered(int(verdict.message.message_id), draft.origin)
+                self._stream.answered(int(verdict.for_all.message_id), draft.origin)
         self._settle(draft, verdict)
 
     def awaits(self, entry: Entry) -> bool:
@@ -221,7 +232,7 @@ class Sender:
             entries += receipt_entries(row)
             self._stream.committed(entries, row["epoch"])
             self._learn(row, sends)
-        if sends:
+        if sends and "replayed" in row["s_status"]:
             await self._answer_replays(row, sends)
 
     async def _append(self, connection: ReconnectingConnection, sends: Sequence[Draft], marks: Sequence[Mark]) -> Any:
@@ -321,13 +332,14 @@ class Sender:
             if status == "new":
                 position += 1
                 message = draft_as_message(draft, position, seq, name, stamp)
-                self._settle(draft, Sent(with_client_id(message, draft), replayed=False))
+                words = ENCODER.encode(message)
+                self._settle(draft, Sent(message, words, draft.content.client_id, replayed=False))
                 entries.append(
                     Entry(
                         position,
                         "new_message",
                         draft.chat_id,
-                        event=encode("new_message", row["epoch"], position, draft.chat_id, {"message": message}),
+                        event=encode_message(row["epoch"], position, draft.chat_id, words),
                         skip=draft.origin if draft.is_acked else None,
                         actor_id=draft.sender_id,
                         key=draft.key,
@@ -345,8 +357,6 @@ class Sender:
             for draft, status, position, copy_id in verdicts
             if status == "replayed" and not draft.is_answered
         ]
-        if not replays:
-            return
         try:
             found = await self._look_up([position for _, position, _ in replays])
         except Unavailable as error:
@@ -358,7 +368,9 @@ class Sender:
             is_first = copy_id == draft.copy_id
             if is_first and draft.origin is not None and not draft.is_answered:
                 self._stream.answered(position, draft.origin)
-            self._settle(draft, Sent(with_client_id(found[position].message, draft), replayed=not is_first))
+            message = found[position].message
+            sent = Sent(message, ENCODER.encode(message), draft.content.client_id, replayed=not is_first)
+            self._settle(draft, sent)
 
 
 def draft_as_message(draft: Draft, position: int, seq: int, name: str, stamp: str) -> Message:
@@ -380,13 +392,11 @@ def draft_as_message(draft: Draft, position: int, seq: int, name: str, stamp: st
     )
 
 
-def with_client_id(message: Message, draft: Draft) -> Message:
-    return msgspec.structs.replace(message, client_id=draft.content.client_id)
-
-
 def receipt_entries(row: Any) -> list[Entry]:
     """The entries of the batch's read marks, rendered from what they carry."""
-    kinds = row["e_kind"] or ()
+    kinds = row["e_kind"]
+    if not kinds:
+        return []
     first = row["last"] - len(kinds) + 1
     entries = []
     for position, kind, chat_id, raw in zip(

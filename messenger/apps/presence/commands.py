@@ -7,7 +7,6 @@ import msgspec
 from messenger.errors import ChatNotFound
 from messenger.identity import JsonId
 from messenger.web.app_keys import LOG
-from messenger.web.body import convert
 from messenger.web.call import Call
 
 
@@ -20,7 +19,7 @@ class PresenceFrame(msgspec.Struct, frozen=True):
 
 
 async def typing(call: Call) -> dict[str, str]:
-    chat_id = int(convert(call.frame, TypingFrame).chat_id)
+    chat_id = int(call.read(TypingFrame).chat_id)
     log = call.app[LOG]
     # The hub knows the listeners of each chat up to the position this process has followed. After the barrier a member
     # who was just removed reaches nobody, and a new one is heard.
@@ -33,7 +32,7 @@ async def typing(call: Call) -> dict[str, str]:
 
 
 async def presence(call: Call) -> dict[str, str]:
-    status = convert(call.frame, PresenceFrame).status
+    status = call.read(PresenceFrame).status
     log = call.app[LOG]
     await log.barrier()
     for chat_id in log.hub.chats_of_user(call.me.user_id):

@@ -3,13 +3,12 @@
 One text frame is one JSON object. What has a `ref` is answered by exactly one `ack` or `error` with it.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from messenger.errors import BadParameters, Flaw, MessengerError
-from messenger.log.entries import Entry
+from messenger.log.entries import Entry, Run
 from messenger.web.body import parse
 from messenger.web.sockets.frames import framed
 
@@ -18,11 +17,10 @@ ENCODER = msgspec.json.Encoder()
 REF_LENGTH = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True):
     verb: str
     ref: str | None
-    fields: dict[str, Any]
+    fields: Any  # a dict, or what was decoded at once
 
 
 def read(raw: bytes) -> Frame:
@@ -43,6 +41,13 @@ def of_entry(entry: Entry) -> bytes:
     if not entry.wire_frame:
         entry.wire_frame = framed(entry.event)
     return entry.wire_frame
+
+
+def of_run(run: Run) -> bytes:
+    """The frames of its entries, one after the other."""
+    if not run.wire_frames:
+        run.wire_frames = b"".join(map(of_entry, run.entries))
+    return run.wire_frames
 
 
 def encode_frame(fields: dict[str, Any]) -> bytes:

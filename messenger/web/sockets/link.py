@@ -1,125 +1,206 @@
-"""One open socket, whatever is spoken on it: what comes and leaves in order, its heartbeat, its end."""
+"""One open socket, whatever is spoken on it: what comes and leaves in order, and its end.
+
+It is a protocol of asyncio: bytes come in, whole texts are handed on at once. No task waits for an idle socket. Where
+its owner has to wait for something, what comes after waits too.
+"""
 
 import asyncio
-import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
-from aiohttp import WSCloseCode, WSMsgType, web
-
+from messenger.web.quota import ConnectionQuota
 from messenger.web.sockets import closing
 from messenger.web.sockets.closing import Closing, may_be_sent
-from messenger.web.sockets.frames import PING, is_utf8, pong
-from messenger.web.sockets.outbox import Outbox, Post
-from messenger.web.sockets.upgrade import Socket
+from messenger.web.sockets.frames import close_frame, is_utf8, pong
+from messenger.web.sockets.links import Links
+from messenger.web.sockets.outbox import Outbox
+from messenger.web.sockets.reading import BINARY, CLOSE, PING, TEXT, BrokenFrames, FrameReader
+from messenger.web.stalls import StallWatch
 
-MOST_PINGS = 2  # unanswered ones in a row
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """In seconds. Shorter ones are for tests."""
-
-    heartbeat: float = 25.0
-    pong: float = 10.0
-    command: float = 15.0
-    close: float = 2.0
+NORMAL = 1000
 
 
-class Link:
+class Owner(Protocol):
+    """Knows what is spoken on a link."""
+
+    async def open(self) -> None:
+        """Greets the client, who is not heard before."""
+
+    def hear(self, text: bytes) -> Coroutine[Any, Any, None] | None:
+        """What cannot be done at once is left to be awaited."""
+
+    def give_up(self) -> None:
+        """Called once, when the end has begun: nothing more is sent."""
+
+    async def ended(self) -> None:
+        """Called when the connection is lost. Returns when nothing is under way."""
+
+    def restart(self) -> None:
+        """Close it: the server stops, or cannot go on with it; the client may come back."""
+
+
+class Link(asyncio.Protocol):
     __slots__ = (
-        "_closer", "_heard_at", "_heartbeat", "_pace", "_pings", "_socket", "_tell_closed", "_transport", "closed_with",
-        "outbox",
+        "_closer", "_gone", "_is_held", "_links", "_quota", "_reader", "_stall_watch", "_tell_gone", "_transport",
+        "_waiting", "closed_with", "due", "is_heard", "is_open", "outbox", "owner", "pings",
     )  # fmt: skip
 
+    owner: Owner  # given before the transport
+
     def __init__(
-        self, request: web.Request, socket: Socket, post: Post, pace: Pace, tell_closed: Callable[[], None]
+        self, transport: asyncio.Transport, links: Links, quota: ConnectionQuota, stall_watch: StallWatch | None
     ) -> None:
-        """`tell_closed`: called once, at the moment when the server decides to close it."""
-        assert request.transport is not None
-        self._socket = socket
-        self._transport = request.transport
-        self._pace = pace
-        self._tell_closed = tell_closed
-        self.outbox = Outbox(request.transport, post, request.protocol._drain_helper, self._overflow)
-        socket.before_close = self.outbox.close  # a close frame is the last one, also if aiohttp writes it
-        self.closed_with: Closing | None = None
-        self._closer: asyncio.Task[None] | None = None
-        self._heard_at = time.monotonic()
-        self._pings = 0
-        self._heartbeat: asyncio.TimerHandle | None = None
+        """`quota`: of its person, taken; given back at the end."""
+        self._transport = transport
+        self._links = links
+        self._quota = quota
+        self._stall_watch = stall_watch
+        self._reader = FrameReader()
+        self.outbox = Outbox(transport, links.post, self._overflow)
+        self.is_open = True  # until either side begins to close it
+        self.closed_with: Closing | None = None  # if that was us
+        self._is_held = True  # what comes waits, at first for the greeting
+        self._waiting: asyncio.Task[None] | None = None  # what it waits for
+        self._closer: asyncio.TimerHandle | None = None
+        self._gone: asyncio.Future[None] | None = None
+        self._tell_gone: Callable[[], None] | None = None
+        # For the heartbeat of all links:
+        self.is_heard = False
+        self.pings = 0
+        self.due = 0.0
 
-    def start(self) -> None:
-        self._heartbeat = asyncio.get_running_loop().call_later(self._pace.heartbeat, self._beat)
+    # --- in
 
-    async def next_text(self) -> bytes | None:
-        """What the client says next, in UTF-8; None: it is over."""
-        while True:
-            message = await self._socket.receive()
-            self._heard_at, self._pings = time.monotonic(), 0
-            if self.closed_with is not None:
-                return None
-            if message.type is WSMsgType.TEXT:
-                words: bytes = message.data
-                if is_utf8(words):
-                    return words
-                self.close(closing.NOT_UTF8)
-            elif message.type is WSMsgType.PING:
-                self.outbox.put(pong(message.data))
-            elif message.type is WSMsgType.BINARY:
-                self.close(closing.NOT_TEXT)
-            elif message.type is WSMsgType.CLOSE:
-                await self._answer_close(message.data)
-                return None
-            elif message.type is not WSMsgType.PONG:
-                return None
-
-    async def _answer_close(self, code: int) -> None:
-        """The client's close frame; 0: it named no code."""
-        if code and not may_be_sent(code):
-            self.close(closing.NOT_WEBSOCKET)
+    def data_received(self, data: bytes) -> None:
+        self.is_heard = True
+        self._reader.feed(data)
+        if self._is_held:
+            self._transport.pause_reading()
         else:
-            await self._socket.close(code=code or WSCloseCode.OK, drain=False)
+            self._read()
 
-    def close(self, why: Closing, reason: str = "") -> None:
-        """At once: nothing more is accepted or sent, but for the code."""
-        if self.closed_with is None:
-            self.closed_with = why
-            self.outbox.close()
-            self._tell_closed()
-            self._closer = asyncio.get_running_loop().create_task(self._close(why.code, reason or why.reason))
+    def go_on(self) -> None:
+        """What has come meanwhile is heard, and then what comes."""
+        self._is_held = False
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            while not self._is_held and (found := self._reader.next()) is not None:
+                self._take(*found)
+        except BrokenFrames as broken:
+            self.close(broken.why)
+            self._hang_up()
+
+    def _take(self, opcode: int, payload: bytes) -> None:
+        if opcode == CLOSE:
+            self._hear_close(payload)
+        elif not self.is_open:
+            return
+        elif opcode == TEXT:
+            if not is_utf8(payload):
+                self.close(closing.NOT_UTF8)
+            elif (work := self.owner.hear(payload)) is not None:
+                self._is_held = True
+                self._waiting = self._links.loop.create_task(self._wait(work))
+        elif opcode == PING:
+            self.outbox.put(pong(payload))
+        elif opcode == BINARY:
+            self.close(closing.NOT_TEXT)
+
+    async def _wait(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        finally:
+            self._waiting = None
+            self.go_on()
+
+    def _hear_close(self, payload: bytes) -> None:
+        code = int.from_bytes(payload[:2], "big") if payload else NORMAL
+        if len(payload) == 1 or not may_be_sent(code):
+            self.close(closing.NOT_WEBSOCKET)
+        elif not is_utf8(payload[2:]):
+            self.close(closing.NOT_UTF8)
+        elif self.is_open:
+            self._send_close(code, "")
+        self._hang_up()
+
+    # --- out
+
+    def pause_writing(self) -> None:
+        self.outbox.pause()
+        if self._stall_watch is not None:
+            self._stall_watch.expect_reading()
+
+    def resume_writing(self) -> None:
+        if self._stall_watch is not None:
+            self._stall_watch.forget()
+        self.outbox.resume()
 
     def _overflow(self) -> None:
         self.close(closing.TOO_SLOW)
 
-    def stop(self) -> None:
-        """Nothing is sent any more."""
-        if self._heartbeat is not None:
-            self._heartbeat.cancel()
+    # --- the end
+
+    def close(self, why: Closing, reason: str = "") -> None:
+        """At once: nothing more is accepted or sent, but for the code. The client's close frame is awaited a while."""
+        if self.is_open:
+            self.closed_with = why
+            self._send_close(why.code, reason or why.reason)
+            if self._is_held:
+                self._links.loop.call_soon(self.go_on)
+
+    def _send_close(self, code: int, reason: str) -> None:
+        self.is_open = False
         self.outbox.close()
+        if not self._transport.is_closing():
+            self._transport.write(close_frame(code, reason))
+        # A client that does not read would hold the memory for ever.
+        self._closer = self._links.loop.call_later(self._links.pace.close, self.abort)
+        self.owner.give_up()
 
-    async def ended(self) -> None:
+    def _hang_up(self) -> None:
+        """Both close frames are said, or nothing can be understood any more."""
+        self._is_held = True
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        is_open, self.is_open = self.is_open, False
+        self._is_held = True
+        self.outbox.close()
         if self._closer is not None:
-            await self._closer
+            self._closer.cancel()
+        if self._stall_watch is not None:
+            self._stall_watch.forget()
+        if is_open:
+            self.owner.give_up()
+        self._waiting = self._links.loop.create_task(self._end(self._waiting))
 
-    async def _close(self, code: int, reason: str) -> None:
-        with suppress(Exception):
-            async with asyncio.timeout(self._pace.close):
-                await self._socket.close(code=code, message=reason.encode(), drain=False)
-        self._transport.abort()  # a client that did not read until now would hold the memory for ever
+    async def _end(self, waiting: "asyncio.Task[None] | None") -> None:
+        try:
+            if waiting is not None:
+                await asyncio.wait({waiting})
+            await self.owner.ended()
+        finally:
+            self._links.discard(self)
+            self._quota.__exit__()
+            if self._tell_gone is not None:
+                self._tell_gone()
+            if self._gone is not None:
+                self._gone.set_result(None)
 
-    def _beat(self) -> None:
-        silent = time.monotonic() - self._heard_at
-        if self.closed_with is not None:
-            return
-        if self._pings == MOST_PINGS:
-            self.close(closing.HEARTBEAT_LOST)
-            return
-        if self._pings or silent >= self._pace.heartbeat:
-            self._pings += 1  # until something is heard
-            self.outbox.put(PING)
-            wait = self._pace.pong
+    def at_end(self, tell: Callable[[], None]) -> None:
+        if self in self._links:
+            self._tell_gone = tell
         else:
-            wait = self._pace.heartbeat - silent
-        self._heartbeat = asyncio.get_running_loop().call_later(wait, self._beat)
+            tell()
+
+    async def gone(self) -> None:
+        if self in self._links:
+            self._gone = self._links.loop.create_future()
+            await self._gone

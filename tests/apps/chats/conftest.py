@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from messenger.log.entries import Entry
+from messenger.log.entries import Entry, Run
 from messenger.web.app_keys import LOG
 from tests.actors import Person, Server
 from tests.people import present
@@ -87,6 +87,10 @@ class Ear:
     def take(self, entry: Entry) -> None:
         if entry.event:
             self._taken.append(entry.event)
+
+    def take_run(self, run: Run) -> None:
+        for entry in run.entries:
+            self.take(entry)
 
     def take_note(self, note: bytes) -> None:
         raise AssertionError("nobody says passing things here")

@@ -10,8 +10,7 @@ from messenger.apps.messages.schemas import ReadMessage
 from messenger.errors import Unavailable
 from messenger.log.entries import Entry
 from messenger.web.sockets.closing import TOO_SLOW, Closing
-from messenger.web.sockets.outbox import Outbox, Post
-from tests.web.sockets.test_outbox import Wire
+from tests.web.sockets.test_outbox import Wire, outbox_on
 
 ME, CHAT = 7, 3
 
@@ -23,7 +22,7 @@ class Desk:
         self.away_for = away_for
         self.wire = Wire()
         self.given_up: list[Closing] = []
-        outbox = Outbox(self.wire, Post(), self.wire.drained, lambda: None)  # type: ignore[arg-type]
+        outbox = outbox_on(self.wire, lambda: None)
         self.receipts = Receipts(self.look, outbox, lambda chat_id: is_in(), self.given_up.append)
 
     async def look(self, chat_id: int, first: int, last: int, most: int) -> list[ReadMessage]:

@@ -12,11 +12,11 @@ import asyncpg
 import pytest
 
 from messenger.app import create_app
-from messenger.apps.classic.sockets import CLASSIC_CONNECTIONS, PACE
+from messenger.apps.classic.sockets import CONTEXT, PACE
 from messenger.log.log import READERS
 from messenger.web.app_keys import LOG
 from messenger.web.server import make_runner
-from messenger.web.sockets.link import Pace
+from messenger.web.sockets.links import Pace
 from tests.actors import Person, Server
 from tests.apps.classic.older import RefusedUpgrade, all_chats, group, one_chat, opened, settled
 from tests.apps.talk import fill, says
@@ -457,11 +457,11 @@ async def test_a_socket_that_answers_no_pings_is_given_up(alice: Person, dsn: st
             await settled(silent, answering)
             answers = asyncio.create_task(answering.ws.receive())  # which answers the pings as well
             async with asyncio.timeout(20):
-                while len(hurried.runner.app[CLASSIC_CONNECTIONS]) == 2:
+                while len(hurried.runner.app[CONTEXT].links) == 2:
                     await asyncio.sleep(0.05)
             answers.cancel()
-            (left,) = hurried.runner.app[CLASSIC_CONNECTIONS]
-            assert left._link.closed_with is None
+            (left,) = hurried.runner.app[CONTEXT].links
+            assert left.closed_with is None
 
 
 async def test_binary_frames_close_and_too_large_ones_too(alice: Person) -> None:

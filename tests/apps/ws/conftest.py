@@ -8,7 +8,7 @@ from messenger.app import create_app
 from messenger.apps.ws.handlers import PACE
 from messenger.settings import Config
 from messenger.web.server import make_runner
-from messenger.web.sockets.link import Pace
+from messenger.web.sockets.links import Pace
 from tests.actors import Server
 
 

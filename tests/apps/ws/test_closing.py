@@ -11,10 +11,10 @@ import pytest
 from messenger.app import create_app
 from messenger.apps.events.handlers import STREAMS
 from messenger.apps.ws import closing
-from messenger.apps.ws.handlers import CONNECTIONS, SPREAD_MS
+from messenger.apps.ws.handlers import CONTEXT, SPREAD_MS
 from messenger.web.server import Deadlines, GuardedServer, make_runner
 from messenger.web.sockets.closing import TOO_SLOW
-from messenger.web.sockets.link import MOST_PINGS, Pace
+from messenger.web.sockets.links import MOST_PINGS, OPEN_LINKS, Pace
 from messenger.web.sockets.outbox import MOST_BYTES, SMALL
 from tests.actors import PASSWORD, Person, Server
 from tests.apps.ws.raw import CLOSE, PING, PONG, TEXT, frame, raw_socket
@@ -58,7 +58,7 @@ async def test_a_socket_that_never_reads_is_given_up_with_bounded_memory_and_oth
     lunch = await alice.opens_chat("lunch", [bob])
     text = "\N{SLICE OF PIZZA}" * 4096  # 16 KiB each
     async with raw_socket(alice, receive_buffer=4096), AsyncExitStack() as stack:
-        (deaf,) = server.runner.app[CONNECTIONS]
+        (deaf,) = server.runner.app[CONTEXT].links
         reading = await stack.enter_async_context(alice.connects())
         his = await stack.enter_async_context(bob.connects())
         most, number = 0, 0
@@ -66,15 +66,15 @@ async def test_a_socket_that_never_reads_is_given_up_with_bounded_memory_and_oth
             answers = [await his.sends("new_message", chat_id=lunch, text=text) for _ in range(20)]
             await asyncio.gather(*answers)
             number += 20
-            most = max(most, deaf._outbox._bytes + deaf._link._transport.get_write_buffer_size())
+            most = max(most, deaf.outbox._bytes + deaf._transport.get_write_buffer_size())
             assert number < 2000, "nobody gave up"
 
         assert deaf.closed_with is TOO_SLOW
         assert most <= MOST_BYTES + 2 * len(text.encode()) + (1 << 16)
         async with asyncio.timeout(5):
-            while deaf in server.runner.app[CONNECTIONS]:
+            while deaf in server.runner.app[CONTEXT].links:
                 await asyncio.sleep(0.01)
-        assert deaf._link._transport.get_write_buffer_size() == 0, "its memory was not let go"
+        assert deaf._transport.get_write_buffer_size() == 0, "its memory was not let go"
         async with asyncio.timeout(10):
             for _ in range(number):
                 await reading.hears("new_message")
@@ -96,8 +96,9 @@ async def test_a_reader_that_stops_is_cut_in_time_though_little_waits_for_it(dsn
             assert isinstance(runner.server, GuardedServer)
 
             def wires():
-                found = [one._wire for one in runner.server.connections if one._wire is not None]
-                return [one for one in found if one.get_extra_info("peername")[1] == port]
+                requests = [one.stall_watch._transport for one in runner.server.connections if one.stall_watch]
+                sockets = [link._transport for links in runner.app[OPEN_LINKS] for link in links]
+                return [one for one in requests + sockets if one.get_extra_info("peername")[1] == port]
 
             assert len(wires()) == 1
             async with asyncio.timeout(30):

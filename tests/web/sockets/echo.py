@@ -6,6 +6,7 @@
 import asyncio
 import sys
 import tempfile
+from collections.abc import AsyncIterator
 
 from aiohttp import web
 
@@ -15,31 +16,49 @@ from messenger.web.access import streaming
 from messenger.web.app_keys import CONFIG
 from messenger.web.server import Runner, make_runner
 from messenger.web.sockets.frames import framed
-from messenger.web.sockets.link import Link, Pace
-from messenger.web.sockets.outbox import Post
-from messenger.web.sockets.upgrade import upgraded
+from messenger.web.sockets.link import Link
+from messenger.web.sockets.links import OPEN_LINKS, Links, Pace
+from messenger.web.sockets.upgrade import serve as serve_socket
 
-POST: web.AppKey[Post] = web.AppKey("echo_post", Post)
+LINKS: web.AppKey[Links] = web.AppKey("echo_links", Links)
+
+
+class Echo:
+    """The Owner of a link."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+
+    async def open(self) -> None: ...
+
+    def hear(self, text: bytes) -> None:
+        self.link.outbox.put(framed(text))
+
+    def give_up(self) -> None: ...
+
+    async def ended(self) -> None: ...
+
+    def restart(self) -> None: ...
 
 
 @streaming
 async def echo(request: web.Request) -> web.StreamResponse:
-    async with upgraded(request, 1) as socket:
-        link = Link(request, socket, request.app[POST], Pace(), lambda: None)
-        link.start()
-        try:
-            while (words := await link.next_text()) is not None:
-                link.outbox.put(framed(words))
-        finally:
-            link.stop()
-            await link.ended()
-    return socket
+    return await serve_socket(request, request.app[LINKS], 1, Echo)
+
+
+async def context(app: web.Application) -> AsyncIterator[None]:
+    app[LINKS] = Links(Pace())
+    app[OPEN_LINKS].append(app[LINKS])
+    yield
+    app[LINKS].hurry()
+    await app[LINKS].all_gone(5)
 
 
 def make_echo(data_dir: str) -> Runner:
     app = web.Application(client_max_size=body.BODY_LIMIT)
     app[CONFIG] = read({"DATA_DIR": data_dir, "MAX_SOCKETS_PER_USER": "1000"})
-    app[POST] = Post()
+    app[OPEN_LINKS] = []
+    app.cleanup_ctx.append(context)
     middlewares.install(app)
     quota.setup(app)
     app.router.add_get("/", echo, allow_head=False)

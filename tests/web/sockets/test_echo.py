@@ -5,14 +5,16 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
+from messenger.web.sockets import takeover
 from tests.apps.ws.raw import CLOSE, CONTINUATION, PING, PONG, TEXT, RawSocket, frame, upgraded
 from tests.web.sockets.echo import make_echo
 
 GREEK = "κόσμε".encode()
 
 
-@pytest.fixture
-async def raw(tmp_path) -> AsyncIterator[RawSocket]:
+@pytest.fixture(params=[True, False], ids=["aiohttp lets go", "aiohttp waits"])
+async def raw(request, tmp_path, monkeypatch) -> AsyncIterator[RawSocket]:
+    monkeypatch.setattr(takeover, "LETS_GO", request.param)
     runner = make_echo(str(tmp_path))
     await runner.setup()
     try:
