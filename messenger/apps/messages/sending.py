@@ -140,7 +140,7 @@ class Sender:
         liveness: Liveness | None = None,
         limit: Limit | None = None,
     ) -> None:
-        self._appender: Appender[Draft | Mark] = Appender(self, dsn, liveness)
+        self.appender: Appender[Draft | Mark] = Appender(self, dsn, liveness)
         self._limit = limit
         self._stream = stream
         self._look_up = look_up
@@ -152,10 +152,10 @@ class Sender:
         self._pause, self._paused_until = 0.0, 0.0
 
     async def start(self) -> None:
-        await self._appender.start()
+        await self.appender.start()
 
     async def stop(self) -> None:
-        await self._appender.stop()
+        await self.appender.stop()
 
     def submit(self, draft: Draft) -> None:
         """Never waits. The draft's `answer` is called exactly once, also when it fails.
@@ -169,7 +169,7 @@ class Sender:
             limit.ask(draft.sender_id, partial(self._accept, draft), partial(self.refuse, draft))
 
     def mark(self, mark: Mark) -> None:
-        self._appender.submit(mark)
+        self.appender.submit(mark)
 
     def _accept(self, draft: Draft) -> None:
         content, number = draft.content, next(self._numbers)
@@ -177,7 +177,7 @@ class Sender:
         if content.client_id is not None or content.operation_id is not None:
             draft.copy_id = self._first_copy + number
         self._in_flight.setdefault(draft.full_key, draft)
-        self._appender.submit(draft)
+        self.appender.submit(draft)
 
     async def answered(self, keys: Sequence[FullKey]) -> Mapping[FullKey, Draft]:
         """The drafts of this process among entries that the tail has read. Waits for their acks, which go first."""
@@ -206,6 +206,18 @@ class Sender:
                 del self._in_flight[draft.full_key]
             if draft.watcher is not None and not draft.watcher.done():
                 draft.watcher.set_result(None)
+
+    # --- where another process writes
+
+    def relayed(self, draft: Draft | Mark, verdict: Verdict) -> None:
+        if isinstance(draft, Draft) and isinstance(verdict, Sent) and not (draft.is_answered or verdict.replayed):
+            if draft.origin is not None:
+                self._stream.answered(int(verdict.for_all.message_id), draft.origin)
+        self._settle(draft, verdict)
+
+    def awaits(self, entry: Entry) -> bool:
+        """Is this the entry of a draft that is not answered yet?"""
+        return (entry.chat_id, entry.actor_id, entry.key) in self._in_flight
 
     # --- a batch: an Owner of the appender
 
