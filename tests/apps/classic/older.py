@@ -44,7 +44,7 @@ class Older:
 
     async def refusal(self) -> str:
         """The sentence of the error that comes next; receipts may come at any time."""
-        while "read" in (frame := await self.hears()).get("event_type", ""):
+        while (frame := await self.hears()).get("action") == "message_read":
             pass
         assert frame.get("status") == "error", frame
         return str(frame["message"])
