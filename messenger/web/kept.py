@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion, hdrs, web
 
 from messenger.db.connection import ConnectionLost
 from messenger.errors import Quota
@@ -127,7 +127,7 @@ class KeptAnswers:
         me = request[IDENTITY].user_id
         limit = self._root[LIMITS].default if reply.RATE_LIMIT in answer.headers else None  # reading is no sending
         shown = Shown(request.method, route_of(request), request.path, me, address_of(request))
-        head = head_of(answer)
+        head = head_of(request.version, answer)
         size = len(head) + len(body) + sum(len(name) + len(value) for name, value in request.raw_headers)
         cursor = request[FOLLOWED_TO]
         self._keep(same, Kept(head, body, shown, me, chat_id or None, cursor, until, limit, size))
@@ -147,8 +147,8 @@ class KeptAnswers:
             self._bytes -= kept.size
 
 
-def head_of(answer: web.StreamResponse) -> bytes:
-    lines = [f"HTTP/1.1 {answer.status} {answer.reason}"]
+def head_of(version: HttpVersion, answer: web.StreamResponse) -> bytes:
+    lines = [f"HTTP/{version.major}.{version.minor} {answer.status} {answer.reason}"]
     for name, value in answer.headers.items():
         known = name.lower()
         lines.append(f"{name}: %({known})b" if known in VARYING else f"{name}: {value}".replace("%", "%%"))

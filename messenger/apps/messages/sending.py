@@ -224,6 +224,7 @@ class Sender:
     async def write(self, connection: ReconnectingConnection, batch: Sequence[Draft | Mark]) -> None:
         sends = [draft for draft in batch if isinstance(draft, Draft)]
         marks = [draft for draft in batch if isinstance(draft, Mark)] if len(sends) < len(batch) else []
+        forgotten = self._stream.known.forgotten
         row = await self._append(connection, sends, marks)
         entries = self._answer_sends(row, sends) if sends else []
         for mark, status, seq in zip(marks, row["r_status"] or (), row["r_seq"] or (), strict=True):
@@ -231,7 +232,8 @@ class Sender:
         if row["last"] is not None:
             entries += receipt_entries(row)
             self._stream.committed(entries, row["epoch"])
-            self._learn(row, sends)
+            if self._stream.known.forgotten == forgotten:
+                self._learn(row, sends)
         if sends and "replayed" in row["s_status"]:
             await self._answer_replays(row, sends)
 
