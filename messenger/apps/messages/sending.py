@@ -35,7 +35,7 @@ from messenger.errors import (
 )
 from messenger.log.appender import PATIENCE, Appender, Queued
 from messenger.log.entries import ENCODER, Entry, Listener, encode, encode_message
-from messenger.log.known import HARMLESS, Seat
+from messenger.log.known import HARMLESS, Places, Seat
 from messenger.log.log import Log
 from messenger.text import rfc3339
 from messenger.web.access import LIMITS, Limit
@@ -48,6 +48,7 @@ APPEND_LONE = "select * from log_append_lone($1, $2, $3, $4, $5, $6)"
 APPEND_KNOWN = (
     f"select * from log_append_known($1, $2, '{{{','.join(HARMLESS)}}}', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 )
+APPEND_KNOWN_LONE = "select * from log_append_known_lone($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 KEYS = "messages_key_idx"  # what a repeat collides with
 SHORT_PAUSE, LONG_PAUSE = 0.01, 1.0  # while others write too, memory is not tried
 REFUSALS: dict[str, type[MessengerError]] = {
@@ -273,21 +274,7 @@ class Sender:
         if places is None:
             return None
         try:
-            row = await connection.row(
-                APPEND_KNOWN,
-                known.position,
-                epoch,
-                [draft.chat_id for draft in sends],
-                [draft.sender_id for draft in sends],
-                places.seqs,
-                [draft.key for draft in sends],
-                [draft.content.text for draft in sends],
-                [draft.copy_id for draft in sends],
-                places.markers,
-                places.befores,
-                places.floors,
-                places.leaving,
-            )
+            row = await connection.row(*known_call(known.position, epoch, sends, places))
         except asyncpg.SerializationError:
             self._pause = min(max(2 * self._pause, SHORT_PAUSE), LONG_PAUSE)
             self._paused_until = time.monotonic() + self._pause
@@ -373,6 +360,26 @@ class Sender:
             message = found[position].message
             sent = Sent(message, ENCODER.encode(message), draft.content.client_id, replayed=not is_first)
             self._settle(draft, sent)
+
+
+def known_call(position: int, epoch: str, sends: Sequence[Draft], places: Places) -> tuple[Any, ...]:
+    """The statement and its arguments."""
+    if len(sends) == 1:
+        one = sends[0]
+        return (
+            *(APPEND_KNOWN_LONE, position, epoch, one.chat_id, one.sender_id, places.seqs[0], one.key),
+            *(one.content.text, one.copy_id, places.markers[0], places.floors[0], places.leaving[0]),
+        )
+    return (
+        *(APPEND_KNOWN, position, epoch),
+        [draft.chat_id for draft in sends],
+        [draft.sender_id for draft in sends],
+        places.seqs,
+        [draft.key for draft in sends],
+        [draft.content.text for draft in sends],
+        [draft.copy_id for draft in sends],
+        *(places.markers, places.befores, places.floors, places.leaving),
+    )
 
 
 def draft_as_message(draft: Draft, position: int, seq: int, name: str, stamp: str) -> Message:
