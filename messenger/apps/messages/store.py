@@ -29,8 +29,8 @@ NAMES = """
 """
 # `$4`: the reader, or null where everybody may read. One snapshot sees the membership and the rows.
 MESSAGES = """
-    select g.id, g.seq, g.sender_id, g.text, (extract(epoch from g.sent_at) * 1000)::bigint as sent,
-           (extract(epoch from g.edited_at) * 1000)::bigint as edited, g.deleted_at is not null as deleted,
+    select g.id, g.seq, g.sender_id, g.text, (date_part('epoch', g.sent_at) * 1000)::bigint as sent,
+           (date_part('epoch', g.edited_at) * 1000)::bigint as edited, g.deleted_at is not null as deleted,
            g.reply_to, g.key
       from messages g
      where g.chat_id = $1 and g.seq >= $2
@@ -45,8 +45,8 @@ REACTIONS = """
 """
 # `is_read` never becomes false again: the chat keeps how far all members have read.
 CURRENT = """
-    select g.id, g.seq, g.sender_id, g.text, (extract(epoch from g.sent_at) * 1000)::bigint as sent,
-           (extract(epoch from g.edited_at) * 1000)::bigint as edited, g.deleted_at is not null as deleted,
+    select g.id, g.seq, g.sender_id, g.text, (date_part('epoch', g.sent_at) * 1000)::bigint as sent,
+           (date_part('epoch', g.edited_at) * 1000)::bigint as edited, g.deleted_at is not null as deleted,
            g.reply_to, g.key, g.chat_id, coalesce(m.name, u.name, '') as name, g.seq <= c.read_seq as is_read,
            (select jsonb_object_agg(r.emoji, r.people) from (
                select r.emoji, jsonb_agg(r.user_id::text order by r.at, r.user_id) as people from reactions r
