@@ -41,7 +41,7 @@ SLOTS = {name: b"%%(%b)b" % name.lower().encode() for name in (hdrs.CONTENT_LENG
 OF_BODY = frozenset(name.lower() for name in SLOTS)
 OK = 200
 
-Read = Callable[[web.Request], Awaitable[EncodedPage]]
+Read = Callable[[web.BaseRequest], Awaitable[EncodedPage]]
 KEEP: web.RequestKey[tuple[int, Read | None]] = web.RequestKey("keep", tuple)
 
 

@@ -60,7 +60,7 @@ async def messages(request: web.Request) -> web.Response:
     return reply.fresh_bytes(request, page.body, page.tag)
 
 
-async def read_page(pages: History, me: Identity | None, chat_id: int, request: web.Request) -> EncodedPage:
+async def read_page(pages: History, me: Identity | None, chat_id: int, request: web.BaseRequest) -> EncodedPage:
     return await pages.page(me, chat_id, read_page_query(paging.query(request, PAGE_QUERY)), request[ARRIVED_AT])
 
 

@@ -7,6 +7,7 @@ statements as possible. The statement that reads the rows checks again that thei
 import hashlib
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from aiohttp import web
@@ -14,9 +15,18 @@ from aiohttp import web
 from messenger.apps.messages import store
 from messenger.apps.messages.memory import PageMemory
 from messenger.apps.messages.rendering import render_for, render_for_all, write_for
-from messenger.apps.messages.schemas import CurrentMessage, Message, Next, Reaction, ReadCursor, ReadMessage, WrittenPage
-from messenger.apps.messages.store import ChatHead
+from messenger.apps.messages.schemas import (
+    CurrentMessage,
+    Message,
+    Next,
+    Reaction,
+    ReadCursor,
+    ReadMessage,
+    WrittenPage,
+)
+from messenger.apps.messages.store import ChatHead, Span
 from messenger.db.connection import ConnectionSet
+from messenger.db.together import Together
 from messenger.errors import ChatNotFound, MessageNotFound
 from messenger.identity import Identity
 from messenger.log.log import Log
@@ -24,6 +34,7 @@ from messenger.web.app_keys import DATABASE, LOG
 from messenger.web.page_cache import PAGE_CACHE, EncodedPage, PageCache
 from messenger.web.reply import ENCODER
 
+PAGES_GATHERED, MOST_GATHERED = 16, 100  # pages read in one statement, and the longest of them
 MOST_READ_CURSORS = 100  # on a page; a larger chat shows them where its members are listed
 
 Anchor = Literal["newest", "first_unread", "number", "message", "nearest"]
@@ -91,6 +102,11 @@ class History:
     def __init__(self, lines: ConnectionSet, log: Log, page_cache: PageCache | None) -> None:
         self._lines = lines
         self._memory = PageMemory(log, page_cache)
+        self._find_rows = partial(store.find_messages, lines)
+        self._gathered = Together(self._find_rows, PAGES_GATHERED)
+
+    async def stop(self) -> None:
+        await self._gathered.stop()
 
     async def current(self, ids: Collection[int]) -> dict[int, CurrentMessage]:
         """Those of these messages that exist, as everybody sees them."""
@@ -183,7 +199,11 @@ class History:
 
     async def _rows(self, chat: ChatHead, me: Identity | None, first: int, count: int) -> Sequence[Any]:
         reader = None if me is None or me.reads_all else me.user_id
-        rows = await store.find_messages(self._lines, chat.chat_id, first, count, reader)
+        span = Span(chat.chat_id, first, count, reader)
+        if count > MOST_GATHERED:
+            (rows,) = await self._find_rows([span])
+        else:
+            rows = await self._gathered.answer(span)
         if not rows:  # the end of the chat, or the reader has been removed meanwhile
             await self._enter(me, chat.chat_id, is_fresh=False)
         return rows
@@ -208,5 +228,6 @@ HISTORY: web.AppKey[History] = web.AppKey("history", History)
 
 
 async def context(root: web.Application) -> AsyncIterator[None]:
-    root[HISTORY] = History(root[DATABASE].reads, root[LOG], root.get(PAGE_CACHE))
+    history = root[HISTORY] = History(root[DATABASE].reads, root[LOG], root.get(PAGE_CACHE))
     yield
+    await history.stop()

@@ -32,7 +32,7 @@ def write_for(
     encode, read_seq, of_chat = ENCODER.encode, chat.read_seq, f'"chat_id":"{chat.chat_id}"'
     senders: dict[int, str] = {}
     written = []
-    for message_id, seq, sender_id, text, sent, edited, deleted, reply_to, key in rows:
+    for message_id, seq, sender_id, text, sent, edited, deleted, reply_to, key, _ in rows:
         sender = senders.get(sender_id)
         if sender is None:
             name = encode(chat.names[sender_id]).decode()

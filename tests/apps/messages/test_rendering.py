@@ -11,8 +11,8 @@ from messenger.apps.messages.store import ChatHead
 from messenger.log.entries import Cursor
 from messenger.web.reply import ENCODER
 
-LETTERS = 'ab "\\/{}%<&\'\n\r\t\b\f\x00\x01\x1f\x7f\x80\x9f\u2028\u2029\ufeffüыЖ漢\U0001f600\u200d\U0001f469'
-COLUMNS = ("id", "seq", "sender_id", "text", "sent", "edited", "deleted", "reply_to", "key")
+LETTERS = "ab \"\\/{}%<&'\n\r\t\b\f\x00\x01\x1f\x7f\x80\x9f\u2028\u2029\ufeffüыЖ漢\U0001f600\u200d\U0001f469"
+COLUMNS = ("id", "seq", "sender_id", "text", "sent", "edited", "deleted", "reply_to", "key", "n")
 
 
 class Row(tuple):
@@ -32,7 +32,9 @@ def row(dice: random.Random, seq: int) -> Row:
     text = dice.choice((words(dice), words(dice), None))
     edited = dice.choice((None, None, sent + dice.randrange(10**9)))
     reply_to = dice.choice((None, None, dice.randrange(1, 2**53)))
-    return Row((dice.randrange(1, 2**53), seq, dice.randrange(1, 5), text, sent, edited, seq % 7 == 0, reply_to, key))
+    return Row(
+        (dice.randrange(1, 2**53), seq, dice.randrange(1, 5), text, sent, edited, seq % 7 == 0, reply_to, key, 1)
+    )
 
 
 @pytest.mark.parametrize("seed", range(50))
