@@ -91,9 +91,9 @@ class KeptAnswers:
 
     async def _answer(self, request: web.BaseRequest, same: object, kept: Kept, handle: Handle) -> web.StreamResponse:
         began = time.perf_counter()
-        request[ARRIVED_AT] = time.monotonic()
+        request[ARRIVED_AT] = arrived_at = time.monotonic()
         try:
-            holds = await self._still_holds(kept, request[ARRIVED_AT])
+            holds = await self._still_holds(kept, arrived_at)
             found = await self._made(kept, request) if holds else None
         except asyncio.CancelledError:
             record(self._root, kept.shown, new_request_id(), CLIENT_GONE, began)
@@ -133,8 +133,6 @@ class KeptAnswers:
         return head, page.body
 
     async def _still_holds(self, kept: Kept, arrived_at: float) -> bool:
-        if not self._holds(kept):
-            return False
         try:
             await self._log.barrier(arrived_at)
         except ConnectionLost:

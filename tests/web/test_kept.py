@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack, suppress
 
 import pytest
 
-from messenger.web import kept
+from messenger.apps.messages.history import HISTORY
+from messenger.web import deadlines, kept
 from messenger.web.app_keys import DRAINING
 from messenger.web.kept import KEPT, KeptAnswers
 from tests.actors import Person, Server
@@ -315,9 +316,37 @@ async def test_another_page_at_the_same_path_is_read_without_the_long_way(
 
 async def test_who_has_nothing_left_is_refused_before_anything_is_read(to, start, given, monkeypatch):
     server = await start(WIRE="none", THROTTLE_DEFAULT="burst=5,rate=0.001/s")
+    pages = server.runner.app[HISTORY]
+    read, count = pages.page, []
+
+    async def counted(*arguments):
+        count.append(arguments)
+        return await read(*arguments)
+
+    monkeypatch.setattr(pages, "page", counted)
     async with Person.registered(server, "alice") as alice:
         chat = await alice.opens_chat("lunch")
         wire = await to(server)
         answers = [await wire.asks(f"/v1/chats/{chat}/messages?limit={limit}", alice) for limit in range(1, 8)]
     assert [one[9:12] for one in answers] == [b"200"] * 4 + [b"429"] * 3
-    assert len(given) == 2
+    assert (len(given), len(count)) == (2, 4)
+
+
+async def test_a_page_that_takes_too_long_is_refused_once_its_time_is_over(
+    to, server, alice, lunch, given, monkeypatch
+):
+    """At the door and on the long way together it has no more time than on the long way alone."""
+    path = f"/v1/chats/{lunch}/messages?limit="
+    wire = await to(server)
+    for limit in range(1, 4):
+        await wire.asks(f"{path}{limit}", alice)
+    assert len(given) == 1
+
+    async def hangs(*arguments):
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(server.runner.app[HISTORY], "page", hangs)
+    for module in (kept, deadlines):
+        monkeypatch.setattr(module, "HANDLER_SECONDS", 0.3)
+    assert (await wire.asks(f"{path}5", alice))[9:12] == b"503"
+    assert len(given) == 1
