@@ -5,6 +5,7 @@ waits for nobody.
 """
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -15,7 +16,7 @@ Answer = TypeVar("Answer")
 
 
 class Together(Generic[Question, Answer]):
-    def __init__(self, ask: Callable[[list[Question]], Awaitable[Sequence[Answer]]], most: int) -> None:
+    def __init__(self, ask: Callable[[list[Question]], Awaitable[Sequence[Answer]]], most: int = sys.maxsize) -> None:
         """`ask` answers so many questions at a time, in their order."""
         self._ask = ask
         self._most = most

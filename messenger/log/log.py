@@ -19,7 +19,6 @@ from messenger.log.tail import HEAD, Tail
 READERS = 4  # connections for replays, so that one slow replay does not delay the others
 # Planning these short statements anew each time would take longer than executing them.
 PLANS = {"plan_cache_mode": "force_generic_plan"}
-MOST_WAITING = 1_000_000  # all of them
 PATIENCE = 1.0  # for the tail to reach the head; after that the caller reads the database itself
 
 
@@ -39,7 +38,7 @@ class Log:
         self._readers = ConnectionSet(dsn, READERS, liveness=liveness)
         self._head_connection = ReconnectingConnection(dsn, PLANS, liveness=liveness)
         self._reached_at = 0.0  # when the read began of the last head that the tail has reached
-        self._following: Together[None, None] = Together(self._follow_to_head, MOST_WAITING)
+        self._following: Together[None, None] = Together(self._follow_to_head)
         self.tail = Tail(self._tail_connection, self.hub, render)
         self.reader = Reader(self._readers, self.tail)
         self.wire = wires.make(wire, dsn, redis_url)

@@ -311,7 +311,9 @@ async def test_another_page_at_the_same_path_is_read_without_the_long_way(
             assert without_id(await wire.asks(path + query, who)) == without_id(await long.asks(path + query, who))
         assert len(given) == len(queries) - 2
     await alice.asks("DELETE", f"/v1/chats/{lunch}/members/{bob.user_id}", server=elsewhere)
-    assert (await wire.asks(path + queries[3], bob))[9:12] == b"404"
+    assert (await wire.asks(f"{path}?limit=17", bob))[9:12] == b"404"
+    await alice.asks("POST", "/v1/auth/logout", server=elsewhere)
+    assert (await wire.asks(f"{path}?limit=17", alice))[9:12] == b"401"
 
 
 async def test_who_has_nothing_left_is_refused_before_anything_is_read(to, start, given, monkeypatch):
