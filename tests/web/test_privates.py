@@ -12,7 +12,7 @@ from messenger.web import server
 from messenger.web.sockets import link, upgrade
 
 LEANT_ON = {
-    BaseProtocol: {"_drain_helper", "_loop"},
+    BaseProtocol: {"_loop"},
     RequestHandler: {
         "_current_request",
         "_handler_waiter",
