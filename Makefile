@@ -48,10 +48,10 @@ tests-html-coverage-report: $(STAMP_DEV)  ## Run the tests and open the coverage
 fuzz: $(STAMP_DEV)  ## A hundred generated cases for every operation of swagger.yml
 	@FUZZ_CASES=100 $(BIN)/python -m pytest tests/contracts/test_fuzz.py --no-cov
 
-torture: $(STAMP_DEV)  ## Kill, stop, cut and swallow for MINUTES=3; SEED= SENDS= FAULTS= WIRE=none|postgres|redis|all
+torture: $(STAMP_DEV)  ## Kill, stop, cut and swallow for MINUTES=3; SEED= SENDS= FAULTS= WORKERS= WIRE=none|postgres|redis|all
 	@$(BIN)/python -m proof.torture --minutes $(or $(MINUTES),3) --wire $(or $(WIRE),all) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(SENDS),--sends $(SENDS)) $(if $(FAULTS),--faults $(FAULTS)) \
-	  $(if $(DOUBTS),--ambiguous $(DOUBTS)) $(if $(REPORT),--report $(REPORT))
+	  $(if $(DOUBTS),--ambiguous $(DOUBTS)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(REPORT),--report $(REPORT))
 
 bench: $(STAMP_DEV)  ## Measure the server for ten minutes; PEERS=1 beside socket.io and FastAPI; BENCH="S1 --rounds 1" for a part
 	@$(BIN)/python -m proof.bench $(if $(PEERS),--peers) $(BENCH)

@@ -64,6 +64,7 @@ class Queued:
     is_answered: bool = False
     is_uncertain: bool = False  # the outcome of a try is unknown: it may be stored
     goes_alone: bool = False  # it was in a batch that cannot be stored as a whole
+    is_borrowed: bool = False  # of another process, which can write it itself
 
     @property
     def repeats(self) -> Hashable | None:
@@ -83,6 +84,16 @@ class Owner(Protocol[D_contra]):
 
     def refuse(self, draft: D_contra, error: MessengerError) -> None:
         """Answers the draft, unless it is answered."""
+
+
+class Shortcut(Protocol[D]):
+    """Another process may write what waits here."""
+
+    def take(self, drafts: deque[D]) -> bool:
+        """Takes all of them, or none."""
+
+    def handed(self) -> Sequence[D]:
+        """What it took and has not answered."""
 
 
 class Queue(Generic[D]):
@@ -132,6 +143,9 @@ class Queue(Generic[D]):
     def put_back(self, drafts: Sequence[D]) -> None:
         self.waiting.extendleft(draft for draft in reversed(drafts) if not draft.is_answered)
 
+    def drop_answered(self) -> None:
+        self.waiting = deque(draft for draft in self.waiting if not draft.is_answered)
+
     def take_chat(self, chat_id: int) -> list[D]:
         taken = [draft for draft in self.waiting if draft.chat_id == chat_id]
         self.waiting = deque(draft for draft in self.waiting if draft.chat_id != chat_id)
@@ -147,7 +161,7 @@ class Queue(Generic[D]):
             if draft.due <= now:
                 self._owner.refuse(draft, unknown())
         if any(draft.is_answered for draft in left):
-            self.waiting = deque(draft for draft in self.waiting if not draft.is_answered)
+            self.drop_answered()
         return min((draft.due for draft in left if not draft.is_answered), default=None)
 
     def close(self) -> None:
@@ -159,6 +173,7 @@ class Appender(Queue[D]):
         self._dsn = dsn
         self._liveness = liveness
         super().__init__(owner, self._new_connection("250ms"))
+        self.shortcut: Shortcut[D] | None = None
         self._locked: dict[int, Queue[D]] = {}  # by chats that another application keeps locked
         self._tasks: set[asyncio.Task[None]] = set()
         self._locked_turns = asyncio.Semaphore(MOST_LOCKED)
@@ -188,7 +203,7 @@ class Appender(Queue[D]):
     def submit(self, draft: D) -> None:
         """Does not wait. The draft is answered once, whatever happens."""
         queue: Queue[D] = self._locked.get(draft.chat_id, self)
-        if len(queue.waiting) >= MOST_WAITING:
+        if len(queue.waiting) >= MOST_WAITING or (draft.is_borrowed and queue is not self):
             self._owner.refuse(draft, Unavailable("Too much is waiting to be stored.", retry_after=1))
             return
         draft.due = self._loop.time() + (PATIENCE if queue is self else LOCKED_PATIENCE)
@@ -197,6 +212,17 @@ class Appender(Queue[D]):
             self._check_overdue_at(draft.due)
         if len(self.waiting) >= self._wanted:
             self._news.set()
+
+    def write_again(self, drafts: Sequence[D]) -> None:
+        """The shortcut failed them; they come first."""
+        self.put_back(drafts)
+        self._news.set()
+
+    def unanswered(self) -> list[D]:
+        left = super().unanswered()
+        if self.shortcut is not None:
+            left += [draft for draft in self.shortcut.handed() if not draft.is_answered]
+        return left
 
     def _check_overdue_at(self, when: float) -> None:
         if self._sweep is not None:
@@ -225,6 +251,8 @@ class Appender(Queue[D]):
     async def _keep_writing(self) -> None:
         while True:
             while self.waiting:
+                if self.shortcut is not None and self.shortcut.take(self.waiting):
+                    continue
                 began = self._loop.time()
                 written = await self.write_next()
                 if self.waiting:
@@ -258,7 +286,13 @@ class Appender(Queue[D]):
         await super()._recover(batch, error)
 
     def _set_aside(self, batch: Sequence[D], locked: frozenset[int]) -> None:
-        """Drafts of chats that another application has locked get a queue per chat; the others are written at once."""
+        """Drafts of chats that another application has locked get a queue per chat; the others are written at once.
+
+        A borrowed one goes back: else those that its process sends after it might overtake it.
+        """
+        for draft in (*batch, *self.waiting):
+            if draft.is_borrowed and draft.chat_id in locked:
+                self._owner.refuse(draft, unknown())
         self.put_back([draft for draft in batch if draft.chat_id not in locked])
         for chat_id in locked:
             queue = Queue(self._owner, self._new_connection("2s"))

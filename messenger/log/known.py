@@ -80,6 +80,7 @@ class Known:
         self._young: dict[int, Chat] = {}
         self._old: dict[int, Chat] = {}
         self.position = 0  # every entry up to here was noted
+        self.forgotten = 0  # so often was everything: what was asked before is not to be learned
 
     def begin(self, position: int) -> None:
         """Nothing is known; from here on everything is noted."""
@@ -88,6 +89,7 @@ class Known:
 
     def forget(self) -> None:
         self._young, self._old, self._size = {}, {}, 0
+        self.forgotten += 1
 
     def note(self, entry: Entry) -> None:
         """After `Recent`, which remembers the changes of persons."""

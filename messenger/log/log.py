@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from messenger.db.connection import ConnectionLost, ConnectionSet, ReconnectingConnection
@@ -42,6 +42,8 @@ class Log:
         self.tail = Tail(self._tail_connection, self.hub, render)
         self.reader = Reader(self._readers, self.tail)
         self.wire = wires.make(wire, dsn, redis_url)
+        # May tell other processes directly what this one has committed, and says how many those are.
+        self.on_commit: Callable[[Sequence[Entry], str], int] = lambda entries, epoch: 0
         self._retention_days = retention_days
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -66,12 +68,21 @@ class Log:
 
     def committed(self, entries: Sequence[Entry], epoch: str) -> None:
         """Own entries, with their events: the listeners here get them at once, other processes are rung."""
+        told = self.on_commit(entries, epoch)
+        self._publish(entries, epoch)
+        if entries:
+            self.wire.ring(entries[-1].position, told)
+
+    def followed(self, entries: Sequence[Entry], epoch: str, upto: int) -> None:
+        """Entries of another process, with their events, of a batch that reaches up to a position."""
+        self._publish(entries, epoch)
+        self.tail.heard(upto)
+
+    def _publish(self, entries: Sequence[Entry], epoch: str) -> None:
         if epoch == self.tail.epoch:  # else the tail must find out first where the logs part
             self.tail.committed(entries)
         else:
             self.tail.fetch_soon()
-        if entries:
-            self.wire.ring(entries[-1].position)
 
     def answered(self, position: int, origin: Listener) -> None:
         """This listener has its ack and gets no event as well."""

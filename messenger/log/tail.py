@@ -91,6 +91,9 @@ class Tail:
 
     def committed(self, entries: Sequence[Entry]) -> None:
         """Own entries, with their events. The next ones in order are published at once, without a read or a task."""
+        if self._answered:
+            for entry in entries:
+                entry.skip = self._answered.pop(entry.position, entry.skip)
         run: list[Entry] = []  # messages of one chat that are next
         for entry in entries:
             if run and entry.position == run[-1].position + 1 and are_of_one_run(run[0], entry):
@@ -231,6 +234,8 @@ class Tail:
     def _publish_run(self, run: Sequence[Entry]) -> None:
         if len(run) > 1 and not self._answered:
             self.recent.note(run[-1])  # they are of one chat
+            for entry in run:
+                self.known.note(entry)
             self._hub.publish_run(run)
         else:
             for entry in run:

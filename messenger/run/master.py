@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from gunicorn.app.base import Application
@@ -140,7 +141,9 @@ class Service(Application):  # type: ignore[misc]
 
         worker = self._worker
         loop = asyncio.get_running_loop()
-        runner = make_runner(create_app(self.config, self.dsn))
+        # The command line may have changed their number.
+        server = replace(self.config.server, workers_num=self.cfg.workers)
+        runner = make_runner(create_app(replace(self.config, server=server), self.dsn))
 
         def leave() -> None:
             runner.drain()

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion, hdrs, web
 
 from messenger.db.connection import ConnectionLost
 from messenger.errors import MessengerError, Quota
@@ -164,10 +164,10 @@ class KeptAnswers:
         given = sum(len(name) + len(value) for name, value in request.raw_headers)
         kept = Kept(b"", body, shown, me, chat_id or None, request[FOLLOWED_TO], until, limit, given)
         if self._seen.again(same := same_request(request)):
-            head = head_of(answer, VARYING)
+            head = head_of(request.version, answer, VARYING)
             self._keep(same, replace(kept, head=head, size=given + len(head) + len(body)))
         if read is not None and self._seen.again(same := same_place(request)):
-            head = head_of(answer, VARYING | OF_BODY)
+            head = head_of(request.version, answer, VARYING | OF_BODY)
             self._keep(same, replace(kept, head=head, body=read, size=given + len(head)))
 
     def _keep(self, same: object, kept: Kept) -> None:
@@ -185,8 +185,8 @@ class KeptAnswers:
             self._bytes -= kept.size
 
 
-def head_of(answer: web.StreamResponse, varying: Collection[str]) -> bytes:
-    lines = [f"HTTP/1.1 {answer.status} {answer.reason}"]
+def head_of(version: HttpVersion, answer: web.StreamResponse, varying: Collection[str]) -> bytes:
+    lines = [f"HTTP/{version.major}.{version.minor} {answer.status} {answer.reason}"]
     for name, value in answer.headers.items():
         known = name.lower()
         lines.append(f"{name}: %({known})b" if known in varying else f"{name}: {value}".replace("%", "%%"))

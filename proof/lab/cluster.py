@@ -63,6 +63,16 @@ class Cluster:
     def postmaster(self) -> psutil.Process:
         return psutil.Process(int((self.database_folder / "postmaster.pid").read_text().split()[0]))
 
+    def meetings(self) -> list[Path]:
+        """Where workers find the one that writes for them: locks and sockets."""
+        return list((self.folder / "data" / "run").glob("writer-*"))
+
+    def writers(self) -> set[int]:
+        """Process ids: who holds such a lock, as the kernel says."""
+        files = {str(file.stat().st_ino) for file in self.meetings() if file.suffix == ".lock"}
+        locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+        return {int(lock[4]) for lock in locks if lock[5].rpartition(":")[2] in files}
+
     def kill_postgres(self) -> None:
         """Postmaster and children, as at a crash of the machine under it."""
         postmaster = self.postmaster()

@@ -29,8 +29,9 @@ def main() -> None:
     for wire in wires:
         # A few sends of every act are such that they have to be refused: those that count are as many as wished for.
         plan = Plan(
-            options.seed, wire, sends_per_act=int(per_act * 1.04) + len(SPEAKERS), ambiguous_per_act=options.ambiguous
-        )
+            options.seed, wire, sends_per_act=int(per_act * 1.04) + len(SPEAKERS), ambiguous_per_act=options.ambiguous,
+            workers=options.workers,
+        )  # fmt: skip
         record = uvloop.run(play(plan, bounds, options.report, tell))
         summaries.append(judged(record))
         if summaries[-1].holds and not options.keep:
@@ -52,6 +53,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--ambiguous", type=int, default=500, help="sends whose answer is swallowed, at each such fault"
     )
+    parser.add_argument("--workers", type=int, default=1, help="of each process")
     parser.add_argument("--report", type=Path, default=Path("torture-report"), help="folder")
     parser.add_argument("--keep", action="store_true", help="the journals, though nothing was broken; they are large")
     return parser.parse_args()

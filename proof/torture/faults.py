@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+import psutil  # type: ignore[import-untyped]
+
 from proof.lab.processes import frozen
 from proof.lab.proxy import Mood, Proxy
 from proof.torture.ambiguous_sends import send_ambiguously
@@ -44,6 +46,31 @@ async def stop_worker(scenario: Scenario, fault: Fault) -> Hit:
     with frozen(scenario.topology.processes[fault.process].workers()):
         await asyncio.sleep(fault.seconds)
     return (fault.process,), time.monotonic()
+
+
+def writer(scenario: Scenario, fault: Fault) -> psutil.Process:
+    """The worker that writes for the others; any of them while none is elected."""
+    workers = scenario.topology.processes[fault.process].workers()
+    writers = scenario.topology.cluster.writers()
+    return next((one for one in workers if one.pid in writers), workers[0])
+
+
+async def kill_writer(scenario: Scenario, fault: Fault) -> Hit:
+    writer(scenario, fault).kill()
+    return (fault.process,), time.monotonic()
+
+
+async def stop_writer(scenario: Scenario, fault: Fault) -> Hit:
+    with frozen([writer(scenario, fault)]):
+        await asyncio.sleep(fault.seconds)
+    return (fault.process,), time.monotonic()
+
+
+async def lose_lock(scenario: Scenario, fault: Fault) -> Hit:
+    """Somebody tidies the folder up: the socket is gone, and another worker can get a lock of the same name."""
+    for file in scenario.topology.cluster.meetings():
+        file.unlink(missing_ok=True)
+    return (0, 1), time.monotonic()
 
 
 async def stop_backends(scenario: Scenario, fault: Fault) -> Hit:
@@ -132,6 +159,9 @@ FAULTS: dict[str, Strike] = {
     "kill postgres": kill_postgres,
     "stop worker": stop_worker,
     "stop backends": stop_backends,
+    "kill writer": kill_writer,
+    "stop writer": stop_writer,
+    "lost lock": lose_lock,
     "slow line": on_line(lambda proxy, seconds: proxy.slowly(SLOW_LINE, seconds)),
     "cut line": on_line(cut),
     "silent line": on_line(be_silent),

@@ -30,6 +30,7 @@ OF_A_WIRE = {
     "postgres": ("lost doorbells",),
     "redis": ("lost doorbells", "cut redis", "silent redis", "kill redis"),
 }
+OF_WORKERS = ("kill writer", "stop writer", "lost lock")  # where several of a process share one that writes
 WORDS = "pizza чай 🍕 lunch at one? да нет maybe \\ \" ' < & ünïcödé  two  spaces".split(" ")
 
 
@@ -85,18 +86,21 @@ class Act:
 
 
 class Plan:
-    def __init__(self, seed: int, wire: str, *, sends_per_act: int, ambiguous_per_act: int = 500) -> None:
+    def __init__(
+        self, seed: int, wire: str, *, sends_per_act: int, ambiguous_per_act: int = 500, workers: int = 1
+    ) -> None:
         self.seed = seed
         self.wire = wire
         self.sends_per_act = sends_per_act
         self.ambiguous_per_act = ambiguous_per_act
+        self.workers = workers  # of each process
 
     def random(self, purpose: str) -> Random:
         return Random(f"{self.seed} {self.wire} {purpose}")  # noqa: S311
 
     @cached_property
     def kinds(self) -> tuple[str, ...]:
-        return EVERYWHERE + OF_A_WIRE[self.wire]
+        return EVERYWHERE + OF_A_WIRE[self.wire] + (OF_WORKERS if self.workers > 1 else ())
 
     def acts(self) -> Iterator[Act]:
         """Without end. Each kind of fault comes once before any comes again."""

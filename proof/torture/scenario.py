@@ -255,7 +255,7 @@ class Scenario:
 
 @asynccontextmanager
 async def running_scenario(plan: Plan, journal: Journal, folder: Path) -> AsyncIterator[Scenario]:
-    async with running_topology(plan.wire, folder, [*SPEAKING, *ASKING, *HEARING, *OTHERS]) as topology:
+    async with running_topology(plan.wire, plan.workers, folder, [*SPEAKING, *ASKING, *HEARING, *OTHERS]) as topology:
         scenario = Scenario(topology, plan, journal)
         try:
             await scenario.set_up()

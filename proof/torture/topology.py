@@ -38,7 +38,7 @@ class Topology:
 
 
 @asynccontextmanager
-async def running_topology(wire: str, folder: Path, names: list[str]) -> AsyncIterator[Topology]:
+async def running_topology(wire: str, workers: int, folder: Path, names: list[str]) -> AsyncIterator[Topology]:
     """All of it, and nothing of it afterwards."""
     async with AsyncExitStack() as stack:
 
@@ -57,7 +57,7 @@ async def running_topology(wire: str, folder: Path, names: list[str]) -> AsyncIt
         lease = await asyncio.to_thread(PrivatePostgres.lease, folder / "data")
         stack.callback(lease.release)
         base = await proxy(to_file(f"{cluster.socket_folder}/{keeper.SOCKET}"), PostgresNotifications)
-        settings = {"WIRE": wire, "GUNICORN_GRACEFUL_TIMEOUT": "5"}
+        settings = {"WIRE": wire, "WORKERS_NUM": str(workers), "GUNICORN_GRACEFUL_TIMEOUT": "5"}
         valkey = redis = None
         if wire == "redis":
             valkey = Valkey(folder).start()

@@ -16,7 +16,7 @@ WORDS = ("messenger", *(f"messenger.{word}" for word in ("errors", "identity", "
 # The way to PostgreSQL without SQLAlchemy.
 DRIVER = tuple(f"messenger.db.{file}" for file in ("driver", "liveness", "connection", "news", "together"))
 DB = (*DRIVER, *(f"messenger.db.{file}" for file in ("database", "metadata", "schema", "statements")))
-LOG = tuple(f"messenger.log.{file}" for file in ("entries", "log", "appender", "known", "replay"))
+LOG = tuple(f"messenger.log.{file}" for file in ("entries", "log", "appender", "known", "relay", "replay"))
 ENTRIES = "messenger.log.entries"
 WEB = ("messenger.web", "messenger.web.*")
 OWN = ("messenger.apps.{app}", "messenger.apps.{app}.*")

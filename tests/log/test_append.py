@@ -255,6 +255,22 @@ async def test_markers_never_go_back_and_everybody_has_read_is_said_once(sql, ch
     assert await sql.fetchval("select read_seq from chats") == 4
 
 
+@pytest.mark.parametrize("is_lone", [True, False])
+async def test_who_is_removed_by_hand_while_a_batch_waits_says_nothing_after_it(sql, chat, writers, is_lone):
+    """A server removes members under the chat's lock, somebody at psql does not: the batch is to be tried again."""
+    remover, writer = writers[:2]
+    async with remover.transaction():
+        await remover.execute("delete from members where user_id = 1")
+        send = append_lone(writer, chat, 1, "i:1", "words") if is_lone else append(writer, (chat, 1, "i:1", "words"))
+        sending = asyncio.create_task(send)
+        while not await sql.fetchval("select exists(select from pg_locks where not granted)"):
+            await asyncio.sleep(0)
+
+    with pytest.raises(asyncpg.SerializationError):
+        await sending
+    assert await numbers(sql, chat) == []
+
+
 async def hammer(writers, chat, function="log_append", rounds=25):
     """Everybody sends at once, each batch with a key that all of them use."""
 

@@ -161,6 +161,19 @@ async def test_messages_of_one_chat_that_follow_one_another_are_one_run(tail, hu
     assert (hub.position, tail.recent.of_chat(7)) == (last, last if calls else 0)
 
 
+async def test_a_run_is_noted_like_entries_one_by_one(tail):
+    """Else what is remembered of chats and people would be forgotten with the next entry, as if it had missed some."""
+    tail.known.begin(10)
+    tail.known.learn((7, 1, None), "ann", 1, 0, 10)
+    tail.known.learn((7, 2, None), "bob", 2, 0, 10)
+
+    tail.committed([said(11), said(12), said(13)])
+    tail.committed([said(14)])
+
+    assert tail.known.position == tail.position == 14
+    assert tail.known.place([(7, 1, None)]).seqs == [7]
+
+
 async def test_what_was_too_early_is_heard_in_its_place_and_whose_answer_was_lost_skips_its_own(tail, hub):
     ear, sender = Calls(), Calls()
     for one in (ear, sender):

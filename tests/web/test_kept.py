@@ -110,6 +110,14 @@ async def test_what_is_given_again_has_the_bytes_of_the_long_way(to, server, els
             given.clear()
 
 
+async def test_an_older_client_that_keeps_its_connection_is_answered_in_its_own_version(to, server, alice, given):
+    wire = await to(server)
+    answers = [await wire.asks("/v1/users/me", alice, "Connection: keep-alive", version="1.0") for _ in range(4)]
+
+    assert len(given) == 2
+    assert {fixed(one) for one in answers} == {fixed(answers[0])}
+
+
 UNUSUAL = (
     'If-None-Match: W/"x"', "If-None-Match: *", "Range: bytes=0-3", "Origin: http://x", "Cookie: a=b",
     "X-Request-ID: mine", "Connection: close", "Content-Length: 0", "Expect: 100-continue", "Expect: else",

@@ -5,7 +5,7 @@ the log → PostgreSQL → the tail of the log → `events` (rendered for everyb
 Kept in the process: the queue of the sender, and what is remembered for pages (`memory`).
 """
 
-from messenger.apps.messages import commands, events, handlers, history, inbox, sending
+from messenger.apps.messages import commands, events, handlers, history, inbox, relaying, sending
 from messenger.subapp import SubApp
 
 app = SubApp(
@@ -13,6 +13,6 @@ app = SubApp(
     routes=handlers.routes,
     commands=commands.commands,
     event_renderers=events.event_renderers,
-    contexts=[history.context, sending.context, inbox.context],
+    contexts=[history.context, sending.context, relaying.context, inbox.context],
     requires=("auth", "chats"),
 )

@@ -35,7 +35,7 @@ from messenger.errors import (
 )
 from messenger.log.appender import PATIENCE, Appender, Queued
 from messenger.log.entries import ENCODER, Entry, Listener, encode, encode_message
-from messenger.log.known import HARMLESS, Seat
+from messenger.log.known import HARMLESS, Places, Seat
 from messenger.log.log import Log
 from messenger.text import rfc3339
 from messenger.web.access import LIMITS, Limit
@@ -48,6 +48,7 @@ APPEND_LONE = "select * from log_append_lone($1, $2, $3, $4, $5, $6)"
 APPEND_KNOWN = (
     f"select * from log_append_known($1, $2, '{{{','.join(HARMLESS)}}}', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 )
+APPEND_KNOWN_LONE = "select * from log_append_known_lone($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 KEYS = "messages_key_idx"  # what a repeat collides with
 SHORT_PAUSE, LONG_PAUSE = 0.01, 1.0  # while others write too, memory is not tried
 REFUSALS: dict[str, type[MessengerError]] = {
@@ -140,7 +141,7 @@ class Sender:
         liveness: Liveness | None = None,
         limit: Limit | None = None,
     ) -> None:
-        self._appender: Appender[Draft | Mark] = Appender(self, dsn, liveness)
+        self.appender: Appender[Draft | Mark] = Appender(self, dsn, liveness)
         self._limit = limit
         self._stream = stream
         self._look_up = look_up
@@ -152,10 +153,10 @@ class Sender:
         self._pause, self._paused_until = 0.0, 0.0
 
     async def start(self) -> None:
-        await self._appender.start()
+        await self.appender.start()
 
     async def stop(self) -> None:
-        await self._appender.stop()
+        await self.appender.stop()
 
     def submit(self, draft: Draft) -> None:
         """Never waits. The draft's `answer` is called exactly once, also when it fails.
@@ -169,7 +170,7 @@ class Sender:
             limit.ask(draft.sender_id, partial(self._accept, draft), partial(self.refuse, draft))
 
     def mark(self, mark: Mark) -> None:
-        self._appender.submit(mark)
+        self.appender.submit(mark)
 
     def _accept(self, draft: Draft) -> None:
         content, number = draft.content, next(self._numbers)
@@ -177,7 +178,7 @@ class Sender:
         if content.client_id is not None or content.operation_id is not None:
             draft.copy_id = self._first_copy + number
         self._in_flight.setdefault(draft.full_key, draft)
-        self._appender.submit(draft)
+        self.appender.submit(draft)
 
     async def answered(self, keys: Sequence[FullKey]) -> Mapping[FullKey, Draft]:
         """The drafts of this process among entries that the tail has read. Waits for their acks, which go first."""
@@ -207,11 +208,24 @@ class Sender:
             if draft.watcher is not None and not draft.watcher.done():
                 draft.watcher.set_result(None)
 
+    # --- where another process writes
+
+    def relayed(self, draft: Draft | Mark, verdict: Verdict) -> None:
+        if isinstance(draft, Draft) and isinstance(verdict, Sent) and not (draft.is_answered or verdict.replayed):
+            if draft.origin is not None:
+                self._stream.answered(int(verdict.for_all.message_id), draft.origin)
+        self._settle(draft, verdict)
+
+    def awaits(self, entry: Entry) -> bool:
+        """Is this the entry of a draft that is not answered yet?"""
+        return (entry.chat_id, entry.actor_id, entry.key) in self._in_flight
+
     # --- a batch: an Owner of the appender
 
     async def write(self, connection: ReconnectingConnection, batch: Sequence[Draft | Mark]) -> None:
         sends = [draft for draft in batch if isinstance(draft, Draft)]
         marks = [draft for draft in batch if isinstance(draft, Mark)] if len(sends) < len(batch) else []
+        forgotten = self._stream.known.forgotten
         row = await self._append(connection, sends, marks)
         entries = self._answer_sends(row, sends) if sends else []
         for mark, status, seq in zip(marks, row["r_status"] or (), row["r_seq"] or (), strict=True):
@@ -219,7 +233,8 @@ class Sender:
         if row["last"] is not None:
             entries += receipt_entries(row)
             self._stream.committed(entries, row["epoch"])
-            self._learn(row, sends)
+            if self._stream.known.forgotten == forgotten:
+                self._learn(row, sends)
         if sends and "replayed" in row["s_status"]:
             await self._answer_replays(row, sends)
 
@@ -259,21 +274,7 @@ class Sender:
         if places is None:
             return None
         try:
-            row = await connection.row(
-                APPEND_KNOWN,
-                known.position,
-                epoch,
-                [draft.chat_id for draft in sends],
-                [draft.sender_id for draft in sends],
-                places.seqs,
-                [draft.key for draft in sends],
-                [draft.content.text for draft in sends],
-                [draft.copy_id for draft in sends],
-                places.markers,
-                places.befores,
-                places.floors,
-                places.leaving,
-            )
+            row = await connection.row(*known_call(known.position, epoch, sends, places))
         except asyncpg.SerializationError:
             self._pause = min(max(2 * self._pause, SHORT_PAUSE), LONG_PAUSE)
             self._paused_until = time.monotonic() + self._pause
@@ -359,6 +360,26 @@ class Sender:
             message = found[position].message
             sent = Sent(message, ENCODER.encode(message), draft.content.client_id, replayed=not is_first)
             self._settle(draft, sent)
+
+
+def known_call(position: int, epoch: str, sends: Sequence[Draft], places: Places) -> tuple[Any, ...]:
+    """The statement and its arguments."""
+    if len(sends) == 1:
+        one = sends[0]
+        return (
+            *(APPEND_KNOWN_LONE, position, epoch, one.chat_id, one.sender_id, places.seqs[0], one.key),
+            *(one.content.text, one.copy_id, places.markers[0], places.floors[0], places.leaving[0]),
+        )
+    return (
+        *(APPEND_KNOWN, position, epoch),
+        [draft.chat_id for draft in sends],
+        [draft.sender_id for draft in sends],
+        places.seqs,
+        [draft.key for draft in sends],
+        [draft.content.text for draft in sends],
+        [draft.copy_id for draft in sends],
+        *(places.markers, places.befores, places.floors, places.leaving),
+    )
 
 
 def draft_as_message(draft: Draft, position: int, seq: int, name: str, stamp: str) -> Message:

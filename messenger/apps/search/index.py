@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 AT_ONCE = 2000  # entries: a quarter of a second on a busy machine; by 100 the same words cost twice as much
 FEWEST = 50  # when a step took longer than a statement may
 GATHER = 0.05  # seconds: sorting many words into the index at once costs a fraction of sorting in each
-MANY, GATHER_MANY = 50, 0.5  # documents in a step: where so much is written, more is gathered
+# Documents in a step: where so much is written, a whole step is gathered. Who asks meanwhile has a step taken at once.
+MANY, GATHER_MANY = 10, 2.0
 LATEST_STEP = 0.5  # seconds without news of the log
 LONGEST_WAIT = 2.0  # seconds that a question waits for the index
 RETRY = 0.05
@@ -89,8 +90,9 @@ async def keep_following(index: Index, stream: Log) -> None:
         if step is None:
             await asyncio.sleep(LATEST_STEP)
         elif step["upto"] is None or step["upto"] >= step["head"]:
-            await stream.moves(step["upto"] or stream.tail.position, LATEST_STEP)
-            await asyncio.sleep(GATHER_MANY if (step["changed"] or 0) >= MANY else GATHER)
+            here = step["upto"] or stream.tail.position
+            await stream.moves(here, LATEST_STEP)
+            await stream.moves(here + AT_ONCE, GATHER_MANY if (step["changed"] or 0) >= MANY else GATHER)
 
 
 async def context(root: web.Application) -> AsyncIterator[None]:

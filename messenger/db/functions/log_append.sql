@@ -26,6 +26,7 @@ declare
     r_floor bigint[];
     r_speaking bigint[];
     g_chat bigint[];                       -- the chats of members who left the floor, each as often as that happened
+    written int;                           -- markers that moved
     v_chat bigint[]; v_user bigint[]; v_was bigint[]; v_marked bigint[];  -- explicit marks that moved
     k_chat bigint[]; k_data jsonb[];       -- the same, one entry per chat
     f_chat bigint[]; f_floor bigint[]; f_count int[]; f_was bigint[]; f_now bigint[];
@@ -120,9 +121,17 @@ begin
         returning w.*)
     select array_agg(v.chat) filter (where v.was = v.floor), array_agg(v.chat) filter (where v.marked > v.was),
            array_agg(v.who) filter (where v.marked > v.was), array_agg(v.was) filter (where v.marked > v.was),
-           array_agg(v.marked) filter (where v.marked > v.was)
-      into g_chat, v_chat, v_user, v_was, v_marked
+           array_agg(v.marked) filter (where v.marked > v.was), count(*)
+      into g_chat, v_chat, v_user, v_was, v_marked, written
       from moved v;
+    if written < (select count(*)
+                    from (select y.chat, y.who from unnest(s_chat, s_sender, s_seq, s_was, s_status)
+                            as y(chat, who, upto, was, status) where y.status = 'new' and y.was < y.upto
+                          union
+                          select y.chat, y.who from unnest(r_chat, r_reader, r_seq, r_was, r_status)
+                            as y(chat, who, upto, was, status) where y.status = 'read' and y.was < y.upto) z) then
+        raise serialization_failure using message = 'a member has gone';  -- by hand, as the chats are locked
+    end if;
 
     -- Explicit moves of a chat are one entry, told to the readers themselves and to the authors of what was passed (of
     -- the last 200 messages at most).

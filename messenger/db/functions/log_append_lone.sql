@@ -46,6 +46,9 @@ begin
     -- 3. The sender's own marker; nobody else moves it under the chat's lock. The last one who leaves the floor makes it
     --    rise.
     update members m set read_seq = s_seq[1] where m.chat_id = the_chat and m.user_id = the_sender;
+    if not found then
+        raise serialization_failure using message = 'a member has gone';  -- by hand, as the chat is locked
+    end if;
     if known.read_seq = chat.floor_seq and chat.floor_count <= 1 then
         select m.read_seq as seq, count(*)::int as standing,
                case when sum(count(*)) over () > 1 then greatest(chat.read_seq, m.read_seq) else chat.read_seq end as read_seq

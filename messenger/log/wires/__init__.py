@@ -11,7 +11,10 @@ class Wire(Protocol):
     heard: int  # doorbells of other processes; the rest of those were lost
 
     async def start(self, ring: Callable[[int], None], note: Callable[[bytes], None]) -> None: ...
-    def ring(self, position: int) -> None: ...
+
+    def ring(self, position: int, told: int = 0) -> None:
+        """`told`: how many of the other processes know it already. If those are all, it need not ring."""
+
     def say(self, note: bytes) -> None: ...
     async def stop(self) -> None: ...
 
@@ -25,7 +28,7 @@ class NoWire:
 
     async def start(self, ring: Callable[[int], None], note: Callable[[bytes], None]) -> None: ...
 
-    def ring(self, position: int) -> None:
+    def ring(self, position: int, told: int = 0) -> None:
         self.rung += 1
 
     def say(self, note: bytes) -> None: ...

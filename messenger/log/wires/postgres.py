@@ -11,12 +11,12 @@ from contextlib import suppress
 import asyncpg
 
 from messenger.db.driver import FAILED, Connection, connect
-from messenger.log.wires.retrying import NOTE, RetryingWire, Works
+from messenger.log.wires.retrying import EVERYBODY, NOTE, RetryingWire, Works
 
 CHANNEL = "messenger_log"
 LONGEST_NOTE = 5000  # a payload stays below PostgreSQL's 8,000 bytes, base64 included
 NAME = "messenger wire"
-HELLO = "h"  # sent by a process that begins to listen; those that miss it count again in a second
+HELLO = "h"  # sent by a process that begins to listen: the others count again; those that miss it, in a second
 CENSUS_EVERY = 1.0
 CENSUS = """
     select count(*) from pg_stat_activity
@@ -30,7 +30,7 @@ class PostgresWire(RetryingWire):
     def __init__(self, dsn: str) -> None:
         super().__init__()
         self._dsn = dsn
-        self._has_others = True
+        self._others = 1
         self._counted_at = 0.0
         self._own = 0  # our backend: its notifications are ignored
 
@@ -64,27 +64,32 @@ class PostgresWire(RetryingWire):
             if connection.is_closed():
                 raise asyncpg.InterfaceError("the connection is closed")
             self._news.clear()
-            if await self._must_notify(connection):
+            others = await self._count_others(connection)
+            told, self._told = self._told, EVERYBODY
+            if others <= told:
+                self._rung = self._furthest
+            if others:
                 await self._send_waiting(publish)
             else:
-                self._rung = self._furthest
                 self._notes.clear()
 
     @staticmethod
     async def _notify(connection: Connection, payload: str) -> None:
         await connection.execute("select pg_notify($1, $2)", CHANNEL, payload, timeout=2)
 
-    async def _must_notify(self, connection: Connection) -> bool:
-        """Does another process listen? Notifying nobody would cost a tenth of all the work of a single process."""
+    async def _count_others(self, connection: Connection) -> int:
+        """How many listen? Notifying those who know would cost a tenth of all the work of a single process."""
         now = asyncio.get_running_loop().time()
         if now - self._counted_at >= CENSUS_EVERY:
-            self._has_others = bool(await connection.fetchval(CENSUS, NAME, timeout=2))
+            self._others = await connection.fetchval(CENSUS, NAME, timeout=2)
             self._counted_at = now
-        return self._has_others
+        return self._others
 
     def _notified(self, connection: object, pid: int, channel: str, payload: str) -> None:
         if pid == self._own:
             return
-        self._has_others = True
+        self._others = max(self._others, 1)
+        if payload == HELLO:
+            self._counted_at = 0.0
         message = payload.encode()
         self._hear(NOTE + base64.b64decode(message[1:]) if message.startswith(NOTE) else message)

@@ -12,6 +12,7 @@ RETRY = 0.25
 Work = Callable[[], Awaitable[None]]
 Works = tuple[Work, ...]
 RING, NOTE = b"r", b"n"  # the first byte of a message
+EVERYBODY = 1 << 30
 
 
 class RetryingWire:
@@ -24,6 +25,7 @@ class RetryingWire:
         self.heard = 0
         self._furthest = 0
         self._rung = 0
+        self._told = EVERYBODY  # so many at least know all that waits to be rung
         self._notes: deque[bytes] = deque(maxlen=MOST_NOTES)
         self._news = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -34,8 +36,9 @@ class RetryingWire:
         self._on_ring, self._on_note = ring, note
         self._tasks = [asyncio.create_task(self._keep(work)) for work in self._works()]
 
-    def ring(self, position: int) -> None:
+    def ring(self, position: int, told: int = 0) -> None:
         self._furthest = max(self._furthest, position)
+        self._told = min(self._told, told)
         self._news.set()
 
     def say(self, note: bytes) -> None:

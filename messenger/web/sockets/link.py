@@ -41,8 +41,8 @@ class Owner(Protocol):
 
 class Link(asyncio.Protocol):
     __slots__ = (
-        "_closer", "_gone", "_is_held", "_links", "_quota", "_reader", "_stall_watch", "_tell_gone", "_transport",
-        "_waiting", "closed_with", "due", "is_heard", "is_open", "outbox", "owner", "pings",
+        "_closer", "_gone", "_is_deaf", "_is_held", "_links", "_quota", "_reader", "_stall_watch", "_tell_gone",
+        "_transport", "_waiting", "closed_with", "due", "is_heard", "is_open", "outbox", "owner", "pings",
     )  # fmt: skip
 
     owner: Owner  # given before the transport
@@ -60,6 +60,7 @@ class Link(asyncio.Protocol):
         self.is_open = True  # until either side begins to close it
         self.closed_with: Closing | None = None  # if that was us
         self._is_held = True  # what comes waits, at first for the greeting
+        self._is_deaf = False  # what comes is thrown away
         self._waiting: asyncio.Task[None] | None = None  # what it waits for
         self._closer: asyncio.TimerHandle | None = None
         self._gone: asyncio.Future[None] | None = None
@@ -73,6 +74,8 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.is_heard = True
+        if self._is_deaf:
+            return
         self._reader.feed(data)
         if self._is_held:
             self._transport.pause_reading()
@@ -92,7 +95,8 @@ class Link(asyncio.Protocol):
                 self._take(*found)
         except BrokenFrames as broken:
             self.close(broken.why)
-            self._hang_up()
+            # To end the connection while more is on its way would reset it, and the client would lose the code.
+            self._is_deaf = True
 
     def _take(self, opcode: int, payload: bytes) -> None:
         if opcode == CLOSE:
@@ -162,7 +166,7 @@ class Link(asyncio.Protocol):
         self.owner.give_up()
 
     def _hang_up(self) -> None:
-        """Both close frames are said, or nothing can be understood any more."""
+        """Both close frames are said."""
         self._is_held = True
         self._transport.close()
 

@@ -43,9 +43,10 @@ class Older:
         return frame
 
     async def refusal(self) -> str:
-        """The sentence of the error that comes next."""
-        frame = await self.hears()
-        assert frame["status"] == "error", frame
+        """The sentence of the error that comes next; receipts may come at any time."""
+        while (frame := await self.hears()).get("action") == "message_read":
+            pass
+        assert frame.get("status") == "error", frame
         return str(frame["message"])
 
     async def closes(self, within: float = SOON) -> int:

@@ -70,6 +70,35 @@ async def test_a_member_who_was_removed_past_the_triggers_is_refused_at_once(ali
     assert "was wrong" in caplog.text
 
 
+SLOW_TO_STORE = """
+    create function wait_a_while() returns trigger language plpgsql as $$ begin perform pg_sleep(1.5); return new; end $$;
+    create trigger slow before insert on messages for each row execute function wait_a_while();
+"""
+
+
+async def test_a_name_that_is_changed_by_hand_while_a_batch_is_written_is_not_remembered_from_before(
+    alice, server, lunch, sql, dsn
+):
+    """The batch has read the name and waits for the head; and the change is heard of before the batch has its answer."""
+    stream = server.runner.app[LOG]
+    stream.forget()
+    await sql.execute(SLOW_TO_STORE)
+    other = await asyncpg.connect(dsn)
+    async with other.transaction():
+        await other.execute("select pg_advisory_xact_lock(7236837)")
+        sending = asyncio.create_task(answers(alice, lunch))
+        while not await sql.fetchval("select exists(select from pg_locks where locktype = 'advisory' and not granted)"):
+            await asyncio.sleep(0)
+        await other.execute("update users set name = 'annie' where name = 'alice'")
+    await other.close()
+    await stream.tail.reach(stream.tail.position + 1)
+    assert not sending.done()
+
+    assert await sending == (201, "alice")
+    await sql.execute("drop trigger slow on messages")
+    assert await answers(alice, lunch) == (201, "annie")
+
+
 async def test_two_processes_that_send_to_one_chat_make_one_order(alice, bob, lunch, start, sql):
     """Each remembers numbers that the other changes: what is refused for that goes the other way."""
     other = await start()

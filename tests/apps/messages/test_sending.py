@@ -242,7 +242,7 @@ async def test_a_send_does_not_ask_how_far_the_log_is_and_is_refused_where_its_s
     assert looks and await sql.fetch(LOOKS) == looks
 
     elsewhere = await start()
-    await alice.post("/v1/auth/logout", server=elsewhere)
+    (await alice.post("/v1/auth/logout", server=elsewhere)).expecting(200)
     at_once = await alice.post(path, {"text": "at once"})
     await says_again(alice, lunch)
     await sql.execute("update sessions set ended_at = now()")  # and no entry tells of it

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 
 import pytest
 
@@ -77,3 +78,16 @@ async def test_http_1_0_opens_no_socket(alice, path):
     head, _, problem = answer.partition(b"\r\n\r\n")
     assert head.split()[1] == b"400", head
     assert json.loads(problem)["detail"] == "This path speaks WebSocket only, over HTTP/1.1."
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_who_is_still_sending_what_is_too_big_hears_why_it_is_refused(alice, path):
+    """To close a connection while more arrives resets it, and what was said last is lost."""
+    path = path.format(chat=await alice.opens_chat("lunch"))
+    async with alice.http.ws_connect(alice.server.url + path, headers=alice.headers) as socket:
+        with suppress(ConnectionError):
+            await socket.send_bytes(bytes(5 << 20))
+        while not socket.closed:
+            await socket.receive()
+
+        assert socket.close_code == 1009

@@ -45,7 +45,7 @@ async def test_a_wrong_index_is_made_anew_by_a_command(admin: Admin, alice: Pers
     await fill(sql, lunch, alice, 1500)
     await says(alice, lunch, "needle")
     await indexed(sql)
-    await sql.execute("update search_documents set ts = '', text = 'wrong'")
+    await sql.execute("update search_documents set words = '{}', text = 'wrong'")
 
     done = await admin("reindex", "--anew")
 

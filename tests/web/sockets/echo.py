@@ -47,7 +47,7 @@ async def echo(request: web.Request) -> web.StreamResponse:
 
 
 async def context(app: web.Application) -> AsyncIterator[None]:
-    app[LINKS] = Links(Pace())
+    app[LINKS] = Links(Pace(close=0.2))
     app[OPEN_LINKS].append(app[LINKS])
     yield
     app[LINKS].hurry()

@@ -43,7 +43,7 @@ TRIGGERS = """
 
 def upgrade() -> None:
     run(DROP)
-    load_functions("log_append", "log_append_lone", "log_append_known", "log_note_by_hand")
+    load_functions("log_append", "log_append_lone", "log_append_known", "log_append_known_lone", "log_note_by_hand")
     run(TRIGGERS)
 
 
@@ -55,7 +55,7 @@ def downgrade() -> None:
         drop trigger members_gone_by_hand on members;
         drop trigger sessions_by_hand on sessions;
         drop trigger sessions_gone_by_hand on sessions;
-        drop function log_append_known, log_note_by_hand;
+        drop function log_append_known, log_append_known_lone, log_note_by_hand;
         """
     )
     run(DROP)
