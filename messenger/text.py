@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 EPOCH, MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
+SECONDS, MILLISECONDS = [f"{one:02}" for one in range(60)], [f".{one:03}Z" for one in range(1000)]
 BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -36,8 +37,8 @@ def rfc3339(moment: datetime) -> str:
 
 def rfc3339_ms(milliseconds: int) -> str:
     """The same, of milliseconds since 1970. Messages of one page are of few minutes."""
-    minute, rest = divmod(milliseconds, 60_000)
-    return f"{_minute(minute)}{rest // 1000:02}.{rest % 1000:03}Z"
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{_minute(seconds // 60)}{SECONDS[seconds % 60]}{MILLISECONDS[rest]}"
 
 
 @lru_cache(maxsize=4096)

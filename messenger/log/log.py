@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from messenger.db.connection import ConnectionLost, ConnectionSet, ReconnectingConnection
 from messenger.db.liveness import Liveness
+from messenger.db.together import Together
 from messenger.log import wires
 from messenger.log.entries import Cursor, Entry, Listener, Render, render_nothing
 from messenger.log.hub import Hub
@@ -37,8 +38,7 @@ class Log:
         self._readers = ConnectionSet(dsn, READERS, liveness=liveness)
         self._head_connection = ReconnectingConnection(dsn, PLANS, liveness=liveness)
         self._reached_at = 0.0  # when the read began of the last head that the tail has reached
-        self._waiting: list[asyncio.Future[None]] = []  # for the next read of the head
-        self._following: asyncio.Task[None] | None = None
+        self._following: Together[None, None] = Together(self._follow_to_head)
         self.tail = Tail(self._tail_connection, self.hub, render)
         self.reader = Reader(self._readers, self.tail)
         self.wire = wires.make(wire, dsn, redis_url)
@@ -61,8 +61,7 @@ class Log:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for connection in (self._tail_connection, self._readers, self._head_connection):
             connection.close()
-        if self._following is not None:
-            await asyncio.wait({self._following})
+        await self._following.stop()
 
     def cursor(self, position: int) -> Cursor:
         return Cursor(self.tail.epoch, position)
@@ -115,34 +114,9 @@ class Log:
         """
         if since is not None and since < self._reached_at:
             return
-        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(reached)
-        if self._following is None:
-            self._following = asyncio.create_task(self._keep_following())
-        await reached
+        await self._following.answer(None)
 
-    async def _keep_following(self) -> None:
-        """As long as somebody waits. Who has left is passed over; a failure is told to all who wait for that read."""
-        try:
-            while self._waiting:
-                waiting, self._waiting = self._waiting, []  # later callers need another read
-                failure: Exception | None = None
-                try:
-                    await self._follow_to_head()
-                except Exception as error:
-                    failure = error
-                for reached in waiting:
-                    if reached.done():
-                        continue
-                    if failure is None:
-                        reached.set_result(None)
-                    else:
-                        reached.set_exception(failure)
-                await asyncio.sleep(0)  # the answers leave first, and who comes meanwhile shares the next read
-        finally:
-            self._following = None
-
-    async def _follow_to_head(self) -> None:
+    async def _follow_to_head(self, waiting: list[None]) -> list[None]:
         began = time.monotonic()
         try:
             async with asyncio.timeout(PATIENCE):
@@ -152,6 +126,7 @@ class Log:
         except TimeoutError:
             raise ConnectionLost from None
         self._reached_at = began
+        return waiting
 
     @property
     def followed_to(self) -> Cursor:

@@ -3,9 +3,18 @@
 A value may be gone at any time, and its reader checks whether it still holds.
 """
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import web
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPage:
+    """A page as it is sent."""
+
+    body: bytes
+    tag: str
 
 
 class PageCache(Protocol):

@@ -11,7 +11,7 @@ from messenger.identity import MAX_ID
 MAX_ID_DIGITS = 16
 
 
-def query(request: web.Request, known: Iterable[str]) -> dict[str, str]:
+def query(request: web.BaseRequest, known: Iterable[str]) -> dict[str, str]:
     """The known parameters; one given twice is refused, since nobody can say which was meant."""
     given: dict[str, str] = {}
     for name in known:

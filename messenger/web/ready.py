@@ -11,7 +11,7 @@ from aiohttp.helpers import rfc822_formatted_time
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
 
-__all__ = ["ReadyAnswer", "http_date", "same_request"]
+__all__ = ["ReadyAnswer", "http_date", "same_place", "same_request"]
 
 http_date = rfc822_formatted_time  # of this second, made once
 
@@ -20,6 +20,14 @@ def same_request(request: web.BaseRequest) -> object:
     """Equal for requests whose heads have the same bytes and whose connections come from the same address."""
     return (
         request.raw_path, request.raw_headers, request.method, request.version, request.remote, request.scheme
+    )  # fmt: skip
+
+
+def same_place(request: web.BaseRequest) -> object:
+    """The same, whatever the query. It is not equal to any `same_request`."""
+    return (
+        request.raw_path.partition("?")[0], request.raw_headers, request.method, request.version, request.remote,
+        request.scheme, "any query",
     )  # fmt: skip
 
 

@@ -44,11 +44,15 @@ def fresh(request: web.Request, value: Any) -> web.Response:
 
 
 def fresh_bytes(request: web.Request, body: bytes, tag: str) -> web.Response:
-    """The tag is weak, since proxies may compress."""
-    headers = {**PRIVATE, "ETag": f'W/"{tag}"'}
+    headers = {**PRIVATE, "ETag": weak(tag)}
     if "If-None-Match" in request.headers and any(known.value in {tag, "*"} for known in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
     return web.Response(body=body, content_type="application/json", headers=headers)
+
+
+def weak(tag: str) -> str:
+    """The tag is weak, since proxies may compress."""
+    return f'W/"{tag}"'
 
 
 @lru_cache(maxsize=4096)

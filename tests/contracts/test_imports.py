@@ -14,7 +14,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2] / "messenger"
 WORDS = ("messenger", *(f"messenger.{word}" for word in ("errors", "identity", "settings", "synonyms", "text")))
 # The way to PostgreSQL without SQLAlchemy.
-DRIVER = tuple(f"messenger.db.{file}" for file in ("driver", "liveness", "connection", "news"))
+DRIVER = tuple(f"messenger.db.{file}" for file in ("driver", "liveness", "connection", "news", "together"))
 DB = (*DRIVER, *(f"messenger.db.{file}" for file in ("database", "metadata", "schema", "statements")))
 LOG = tuple(f"messenger.log.{file}" for file in ("entries", "log", "appender", "known", "relay", "replay"))
 ENTRIES = "messenger.log.entries"

@@ -1,6 +1,7 @@
 """Messages over REST: parse, one call of the service, reply."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -8,16 +9,17 @@ from aiohttp import web
 from messenger import synonyms
 from messenger.apps.chats.service import guest
 from messenger.apps.messages import service
-from messenger.apps.messages.history import HISTORY, Anchor, PageQuery
+from messenger.apps.messages.history import HISTORY, Anchor, History, PageQuery
 from messenger.apps.messages.schemas import Edit, NewMessage, Outgoing, ReadMark
 from messenger.apps.messages.sending import SENDER, Sent
 from messenger.errors import BadParameters, ChatNotFound, Flaw, GroupNotFound, MessageNotFound, UserNotFound
-from messenger.identity import MAX_ID, UserId
+from messenger.identity import MAX_ID, Identity, UserId
 from messenger.web import paging, reply
 from messenger.web.access import charged, me, rechecked
 from messenger.web.app_keys import ARRIVED_AT, DATABASE, IDENTITY
 from messenger.web.body import convert, parse, read, read_bytes
 from messenger.web.kept import keep
+from messenger.web.page_cache import EncodedPage
 
 PAGE = 1000
 PLACES = ("from", "before", "after", "around", "anchor")
@@ -52,10 +54,14 @@ async def send_to_group(request: web.Request) -> web.Response:
 
 async def messages(request: web.Request) -> web.Response:
     chat_id = paging.path_id(request, "chat_id", ChatNotFound)
-    query = read_page_query(paging.query(request, PAGE_QUERY))
-    page = await request.app[HISTORY].page(request.get(IDENTITY), chat_id, query, request[ARRIVED_AT])
-    keep(request, chat_id=chat_id)
+    read = partial(read_page, request.app[HISTORY], request.get(IDENTITY), chat_id)
+    page = await read(request)
+    keep(request, chat_id=chat_id, read=read)
     return reply.fresh_bytes(request, page.body, page.tag)
+
+
+async def read_page(pages: History, me: Identity | None, chat_id: int, request: web.BaseRequest) -> EncodedPage:
+    return await pages.page(me, chat_id, read_page_query(paging.query(request, PAGE_QUERY)), request[ARRIVED_AT])
 
 
 async def history(request: web.Request) -> web.Response:

@@ -7,23 +7,34 @@ statements as possible. The statement that reads the rows checks again that thei
 import hashlib
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from aiohttp import web
 
 from messenger.apps.messages import store
 from messenger.apps.messages.memory import PageMemory
-from messenger.apps.messages.rendering import render_for, render_for_all
-from messenger.apps.messages.schemas import CurrentMessage, Message, MessagePage, Next, ReadCursor, ReadMessage
-from messenger.apps.messages.store import ChatHead
+from messenger.apps.messages.rendering import render_for, render_for_all, write_for
+from messenger.apps.messages.schemas import (
+    CurrentMessage,
+    Message,
+    Next,
+    Reaction,
+    ReadCursor,
+    ReadMessage,
+    WrittenPage,
+)
+from messenger.apps.messages.store import ChatHead, Span
 from messenger.db.connection import ConnectionSet
+from messenger.db.together import Together
 from messenger.errors import ChatNotFound, MessageNotFound
 from messenger.identity import Identity
 from messenger.log.log import Log
 from messenger.web.app_keys import DATABASE, LOG
-from messenger.web.page_cache import PAGE_CACHE, PageCache
+from messenger.web.page_cache import PAGE_CACHE, EncodedPage, PageCache
 from messenger.web.reply import ENCODER
 
+PAGES_GATHERED, MOST_GATHERED = 16, 100  # pages read in one statement, and the longest of them
 MOST_READ_CURSORS = 100  # on a page; a larger chat shows them where its members are listed
 
 Anchor = Literal["newest", "first_unread", "number", "message", "nearest"]
@@ -87,18 +98,15 @@ class PageQuery:
         return replace(self, anchor="newest", start=start, stop=0, is_full=False)
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedPage:
-    """A page as it is sent."""
-
-    body: bytes
-    tag: str
-
-
 class History:
     def __init__(self, lines: ConnectionSet, log: Log, page_cache: PageCache | None) -> None:
         self._lines = lines
         self._memory = PageMemory(log, page_cache)
+        self._find_rows = partial(store.find_messages, lines)
+        self._gathered = Together(self._find_rows, PAGES_GATHERED)
+
+    async def stop(self) -> None:
+        await self._gathered.stop()
 
     async def current(self, ids: Collection[int]) -> dict[int, CurrentMessage]:
         """Those of these messages that exist, as everybody sees them."""
@@ -113,8 +121,7 @@ class History:
         cached = await self._memory.find_page(chat_id, query.name, reader) if is_fresh else None
         if cached is not None:
             return EncodedPage(cached.body, cached.tag)
-        page, senders = await self._read(chat, me, query)
-        body = ENCODER.encode(page)
+        body, senders = await self._read(chat, me, query)
         tag = hashlib.sha256(body).hexdigest()[:32]
         await self._memory.keep_page(chat, query.name, reader, senders, tag, body)
         return EncodedPage(body, tag)
@@ -126,7 +133,8 @@ class History:
         chat = await self._enter(me, chat_id, await self._memory.may_be_believed(arrived_at))
         start = 0 if later_than is None else await self._seq_of(chat_id, later_than)
         rows = await self._rows(chat, me, start + offset + 1, limit)
-        return await self._rendered(chat, me, rows)
+        reactions, reader = await self._beside(chat, rows), me.user_id if me is not None else 0
+        return [render_for(reader, row, chat, reactions.get(row["id"]) or []) for row in rows]
 
     async def read_cursors(self, me: Identity | None, chat_id: int, arrived_at: float) -> list[ReadCursor]:
         """The read cursors of all members."""
@@ -155,21 +163,22 @@ class History:
         self._memory.keep_chat(chat)
         return chat
 
-    async def _read(self, chat: ChatHead, me: Identity | None, query: PageQuery) -> tuple[MessagePage, list[int]]:
-        """The page, and the senders of its messages."""
+    async def _read(self, chat: ChatHead, me: Identity | None, query: PageQuery) -> tuple[bytes, list[int]]:
+        """The page as JSON, and the senders of its messages."""
         first, count = await self._numbers(chat, query)
         rows = await self._rows(chat, me, first, count)
-        messages = await self._rendered(chat, me, rows)
+        reactions = await self._beside(chat, rows)
+        messages = write_for(me.user_id if me is not None else 0, rows, chat, reactions)
         has_before = min(first, chat.head_seq + 1) > 1
-        if messages:
-            next_seq = messages[-1].seq + 1
+        if rows:
+            next_seq = rows[-1]["seq"] + 1
         else:
             next_seq = chat.head_seq + 1 if query.is_backward else first
         has_more = has_before if query.is_backward else next_seq <= chat.head_seq
         has_cursors = query.has_read_cursors and len(chat.read_cursors) <= MOST_READ_CURSORS
         cursors = list(chat.read_cursors.values()) if has_cursors else []
-        page = MessagePage(messages, Next(str(next_seq)), cursors, has_more, has_before)
-        return page, sorted({row["sender_id"] for row in rows})
+        page = WrittenPage(messages, Next(str(next_seq)), cursors, has_more, has_before)
+        return ENCODER.encode(page), sorted({row["sender_id"] for row in rows})
 
     async def _numbers(self, chat: ChatHead, query: PageQuery) -> tuple[int, int]:
         """The first number of the page, and the most messages it may have."""
@@ -190,23 +199,23 @@ class History:
 
     async def _rows(self, chat: ChatHead, me: Identity | None, first: int, count: int) -> Sequence[Any]:
         reader = None if me is None or me.reads_all else me.user_id
-        rows = await store.find_messages(self._lines, chat.chat_id, first, count, reader)
+        span = Span(chat.chat_id, first, count, reader)
+        if count > MOST_GATHERED:
+            (rows,) = await self._find_rows([span])
+        else:
+            rows = await self._gathered.answer(span)
         if not rows:  # the end of the chat, or the reader has been removed meanwhile
             await self._enter(me, chat.chat_id, is_fresh=False)
         return rows
 
-    async def _rendered(self, chat: ChatHead, me: Identity | None, rows: Sequence[Any]) -> list[Message]:
+    async def _beside(self, chat: ChatHead, rows: Sequence[Any]) -> dict[int, list[Reaction]]:
+        """What is shown beside the rows: the reactions; and `chat` knows the names of the senders."""
         unknown = {row["sender_id"] for row in rows} - chat.names.keys()
         if unknown:  # remembered only once they are known, as others read `names` meanwhile
             chat.names |= await store.find_names(self._lines, chat.chat_id, unknown)
-        has_reactions = bool(rows) and chat.has_reactions
-        reactions = (
-            await store.find_reactions(self._lines, chat.chat_id, rows[0]["id"], rows[-1]["id"])
-            if has_reactions
-            else {}
-        )
-        reader = me.user_id if me is not None else 0
-        return [render_for(reader, row, chat, reactions.get(row["id"]) or []) for row in rows]
+        if not (rows and chat.has_reactions):
+            return {}
+        return await store.find_reactions(self._lines, chat.chat_id, rows[0]["id"], rows[-1]["id"])
 
     async def _seq_of(self, chat_id: int, message_id: int) -> int:
         seq = await store.find_seq(self._lines, chat_id, message_id)
@@ -219,5 +228,6 @@ HISTORY: web.AppKey[History] = web.AppKey("history", History)
 
 
 async def context(root: web.Application) -> AsyncIterator[None]:
-    root[HISTORY] = History(root[DATABASE].reads, root[LOG], root.get(PAGE_CACHE))
+    history = root[HISTORY] = History(root[DATABASE].reads, root[LOG], root.get(PAGE_CACHE))
     yield
+    await history.stop()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from msgspec.structs import replace
 
 from messenger.identity import JsonId
@@ -162,3 +162,9 @@ class MessagePage(Struct, frozen=True):
     read_cursors: list[ReadCursor]
     has_more: bool
     has_before: bool
+
+
+class WrittenPage(MessagePage, frozen=True):
+    """The same, when its messages are JSON already."""
+
+    messages: Raw  # type: ignore[assignment]

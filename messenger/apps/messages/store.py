@@ -6,6 +6,7 @@ transaction of the service.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from messenger.apps.messages.schemas import Reaction, ReadCursor, ReadMessage
@@ -27,16 +28,21 @@ NAMES = """
     select u.id, coalesce((select m.name from members m where m.chat_id = $1 and m.user_id = u.id), u.name) as name
       from users u where u.id = any($2)
 """
-# `$4`: the reader, or null where everybody may read. One snapshot sees the membership and the rows.
+# `reader`: null where everybody may read. One snapshot sees the membership and the rows.
 MESSAGES = """
-    select g.id, g.seq, g.sender_id, g.text, (extract(epoch from g.sent_at) * 1000)::bigint as sent,
-           (extract(epoch from g.edited_at) * 1000)::bigint as edited, g.deleted_at is not null as deleted,
-           g.reply_to, g.key
-      from messages g
-     where g.chat_id = $1 and g.seq >= $2
-       and exists(select from chats c where c.id = $1 and c.deleted_at is null)
-       and ($4::bigint is null or exists(select from members m where m.chat_id = $1 and m.user_id = $4))
-     order by g.seq limit $3
+    select g.*, p.n
+      from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[])
+           with ordinality p(chat_id, first_seq, count, reader, n)
+     cross join lateral (
+        select g.id, g.seq, g.sender_id, g.text, (date_part('epoch', g.sent_at) * 1000)::bigint as sent,
+               (date_part('epoch', g.edited_at) * 1000)::bigint as edited, g.deleted_at is not null as deleted,
+               g.reply_to, g.key
+          from messages g
+         where g.chat_id = p.chat_id and g.seq >= p.first_seq
+           and exists(select from chats c where c.id = p.chat_id and c.deleted_at is null)
+           and (p.reader is null or exists(
+               select from members m where m.chat_id = p.chat_id and m.user_id = p.reader))
+         order by g.seq limit p.count) g
 """
 REACTIONS = """
     select r.message_id, r.emoji, array_agg(r.user_id::text order by r.at, r.user_id) as people
@@ -45,8 +51,8 @@ REACTIONS = """
 """
 # `is_read` never becomes false again: the chat keeps how far all members have read.
 CURRENT = """
-    select g.id, g.seq, g.sender_id, g.text, (extract(epoch from g.sent_at) * 1000)::bigint as sent,
-           (extract(epoch from g.edited_at) * 1000)::bigint as edited, g.deleted_at is not null as deleted,
+    select g.id, g.seq, g.sender_id, g.text, (date_part('epoch', g.sent_at) * 1000)::bigint as sent,
+           (date_part('epoch', g.edited_at) * 1000)::bigint as edited, g.deleted_at is not null as deleted,
            g.reply_to, g.key, g.chat_id, coalesce(m.name, u.name, '') as name, g.seq <= c.read_seq as is_read,
            (select jsonb_object_agg(r.emoji, r.people) from (
                select r.emoji, jsonb_agg(r.user_id::text order by r.at, r.user_id) as people from reactions r
@@ -114,10 +120,28 @@ async def find_names(lines: "ConnectionSet", chat_id: int, people: Iterable[int]
     return dict.fromkeys(wanted, "") | dict(await lines.rows(NAMES, chat_id, wanted))
 
 
-async def find_messages(
-    lines: "ConnectionSet", chat_id: int, first_seq: int, count: int, reader: int | None
-) -> Sequence[Sequence[Any]]:
-    return await lines.rows(MESSAGES, chat_id, first_seq, count, reader)
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Messages of a chat from a number on, for one reader (None: everybody may read it)."""
+
+    chat_id: int
+    first_seq: int
+    count: int
+    reader: int | None
+
+
+async def find_messages(lines: "ConnectionSet", spans: Sequence[Span]) -> list[list[Any]]:
+    """The rows of each, in the order of their numbers."""
+    found: list[list[Any]] = [[] for _ in spans]
+    columns = zip(*((one.chat_id, one.first_seq, one.count, one.reader) for one in spans), strict=True)
+    for row in await lines.rows(MESSAGES, *columns):
+        found[row["n"] - 1].append(row)
+    for rows in found:
+        rows.sort(key=by_seq)  # a join promises no order, though it keeps it
+    return found
+
+
+by_seq = itemgetter(1)
 
 
 async def find_reactions(

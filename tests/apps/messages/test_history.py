@@ -116,10 +116,10 @@ async def test_the_cost_of_a_page_does_not_grow_with_its_place(alice, bob, lunch
     await fill(sql, lunch, alice, 20_000)
     await sql.execute("analyze messages")
     for seq in (100, 19_000):
-        plan = await sql.fetch(
-            "explain (analyze, buffers, format text) "
-            + MESSAGES.replace("$1", lunch).replace("$2", str(seq)).replace("$3", "100").replace("$4", "null")
-        )
+        asked = MESSAGES
+        for place, value in enumerate((lunch, seq, 100, "null"), 1):
+            asked = asked.replace(f"${place}", f"array[{value}]")
+        plan = await sql.fetch(f"explain (analyze, buffers, format text) {asked}")
         text = "\n".join(line[0] for line in plan)
         assert "Seq Scan on messages" not in text
         rows = [float(line[0].split("rows=")[-1].split()[0]) for line in plan if "messages_pkey" in line[0]]
