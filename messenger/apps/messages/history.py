@@ -86,6 +86,11 @@ class PageQuery:
             f" {self.is_full:d}{self.is_backward:d}{self.has_read_cursors:d}"
         )
 
+    @property
+    def is_at_an_end(self) -> bool:
+        """Where a chat begins or ends, readers come again."""
+        return self.anchor == "newest" or (self.anchor == "number" and self.value == 1)
+
     def resolved(self, chat: ChatHead, reader: int) -> "PageQuery":
         """Readers who have read equally far have the same page. A reader who is no member has read nothing."""
         if self.anchor != "first_unread":
@@ -123,7 +128,7 @@ class History:
             return EncodedPage(cached.body, cached.tag)
         body, senders = await self._read(chat, me, query)
         tag = hashlib.sha256(body).hexdigest()[:32]
-        await self._memory.keep_page(chat, query.name, reader, senders, tag, body)
+        await self._memory.keep_page(chat, query, reader, senders, tag, body)
         return EncodedPage(body, tag)
 
     async def offset_page(

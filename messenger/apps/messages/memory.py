@@ -13,6 +13,7 @@ from messenger.log.entries import Cursor
 from messenger.web.page_cache import Seen
 
 if TYPE_CHECKING:
+    from messenger.apps.messages.history import PageQuery
     from messenger.apps.messages.store import ChatHead
     from messenger.log.log import Log
     from messenger.web.page_cache import PageCache
@@ -76,13 +77,14 @@ class PageMemory:
         return await self._find(f"{name} {reader}", chat_id) if page is None or reader in page.senders else page
 
     async def keep_page(
-        self, chat: "ChatHead", name: str, reader: int, senders: list[int], tag: str, body: bytes
+        self, chat: "ChatHead", query: "PageQuery", reader: int, senders: list[int], tag: str, body: bytes
     ) -> None:
+        """Most pages in the middle of a chat are asked for once: they are kept at their second request."""
         if self._page_cache is None:
             return
-        name = self._name(chat.chat_id, name)
+        name = self._name(chat.chat_id, query.name)
         name = f"{name} {reader}" if reader in senders else name
-        if not self._seen.again(name):  # most pages that are asked for once are not asked for again
+        if not (query.is_at_an_end or self._seen.again(name)):
             return
         page = CachedPage(chat.cursor.epoch, chat.cursor.position, senders, tag, body)
         await self._page_cache.keep(name, PACK.encode(page))

