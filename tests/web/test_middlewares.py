@@ -10,6 +10,8 @@ import pytest
 from messenger.web.server import Deadlines
 from tests.web.conftest import SAFE, Cluster, request
 
+pytestmark = pytest.mark.shared
+
 Opens = Callable[..., Awaitable[Cluster]]
 
 

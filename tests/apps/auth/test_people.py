@@ -2,8 +2,12 @@
 
 import asyncio
 
+import pytest
+
 from tests.actors import PASSWORD, Person
 from tests.people import present
+
+pytestmark = pytest.mark.shared
 
 ME, USERS = "/v1/users/me", "/v1/users"
 
@@ -30,6 +34,7 @@ async def test_a_profile_takes_no_taken_name_and_nothing_odd(alice, bob):
     assert (await alice.asks("PATCH", ME, {"user_name": "Alice"})).expecting(200).json["user_name"] == "Alice"
 
 
+@pytest.mark.alone
 async def test_of_two_who_want_one_email_at_once_one_gets_it(alice, bob, sql):
     change = {"email": "one@example.org"}
 
@@ -107,6 +112,7 @@ async def test_pages_of_people_follow_each_other_without_hole_or_repeat(alice, s
         assert (await alice.get(f"{USERS}?{odd}")).expecting(400).code == "bad-parameters", odd
 
 
+@pytest.mark.alone
 async def test_finding_people_goes_through_an_index(sql):
     await sql.execute(
         "insert into users(name, name_key) select n, n from (select md5(n::text) n from generate_series(1, 20000) n) x"

@@ -6,6 +6,8 @@ import pytest
 
 from tests.actors import PASSWORD
 
+pytestmark = pytest.mark.shared
+
 REGISTER = "/v1/auth/register"
 
 
@@ -37,6 +39,7 @@ async def test_a_taken_name_is_taken_in_every_spelling(nobody):
     assert by_name.code == by_email.code == "user-already-exists"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("with_email", [False, True])
 async def test_of_fifty_who_want_one_name_at_once_one_gets_it(nobody, sql, with_email):
     spellings = ["ann", "Ann", "ANN", " ann ", "Ａnn"]
@@ -51,6 +54,7 @@ async def test_of_fifty_who_want_one_name_at_once_one_gets_it(nobody, sql, with_
     assert await sql.fetchval("select count(*) from users") == 1
 
 
+@pytest.mark.alone
 async def test_what_is_no_account_is_refused_with_its_place(nobody, sql):
     good = {"user_name": "ann", "password": "pass"}
     refused = {

@@ -3,8 +3,11 @@
 from collections.abc import Awaitable, Callable
 
 import asyncpg
+import pytest
 
 from tests.actors import Person, Server
+
+pytestmark = pytest.mark.shared
 
 Row = tuple[str, str | None, str | None, str]
 
@@ -45,6 +48,7 @@ async def test_the_audit_tells_who_did_what_to_whom(
     ]
 
 
+@pytest.mark.alone
 async def test_what_was_refused_and_what_changed_nothing_is_not_in_it(
     alice: Person, bob: Person, mallory: Person, sql: asyncpg.Connection
 ) -> None:
@@ -96,6 +100,7 @@ async def test_who_inherits_a_chat_is_told_with_the_account_that_went(
     assert gone == 1
 
 
+@pytest.mark.alone
 async def test_on_a_rig_without_sign_in_nobody_in_particular_did_it(
     start: Callable[..., Awaitable[Server]], sql: asyncpg.Connection
 ) -> None:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from messenger.apps.classic.closing import GOING_AWAY
 from messenger.apps.classic.receipts import MOST_WAITING, Receipts
 from messenger.apps.messages.schemas import ReadMessage
@@ -11,6 +13,8 @@ from messenger.errors import Unavailable
 from messenger.log.entries import Entry
 from messenger.web.sockets.closing import TOO_SLOW, Closing
 from tests.web.sockets.test_outbox import Wire, outbox_on
+
+pytestmark = pytest.mark.shared
 
 ME, CHAT = 7, 3
 

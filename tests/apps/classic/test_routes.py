@@ -11,6 +11,8 @@ from tests.actors import PASSWORD, Person
 from tests.apps.classic.older import group
 from tests.apps.talk import fill, says
 
+pytestmark = pytest.mark.shared
+
 
 async def bearer(person: Person, **body: str) -> dict[str, str]:
     answer = (await person.post("/users/login", body)).expecting(200)
@@ -117,6 +119,7 @@ async def test_a_group_has_its_author_and_takes_messages_of_those_in_it(
     assert (await alice.get(f"/history/{made['chat_id']}")).json == [sent]
 
 
+@pytest.mark.alone
 async def test_a_group_of_too_many_or_of_nobody_there_is_refused_and_not_made(
     alice: Person, sql: asyncpg.Connection
 ) -> None:
@@ -148,6 +151,7 @@ async def test_nobody_there_is_404_and_bad_words_are_400(alice: Person, bob: Per
     assert (await alice.post(f"/messages/group/{lunch}", {"text": "hello"})).status == 403
 
 
+@pytest.mark.alone
 async def test_an_operation_repeated_is_one_message_and_one_answer_and_free_again_later(
     start, alice: Person, bob: Person, sql: asyncpg.Connection
 ) -> None:

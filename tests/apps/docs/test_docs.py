@@ -14,6 +14,8 @@ from messenger.apps.docs.handlers import ASSETS, VENDORED
 from messenger.errors import catalogue
 from tests.actors import PASSWORD, Person
 
+pytestmark = pytest.mark.shared
+
 
 @pytest.fixture
 def settings(request: pytest.FixtureRequest) -> dict[str, str]:

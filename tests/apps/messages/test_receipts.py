@@ -3,8 +3,12 @@
 import asyncio
 import random
 
+import pytest
+
 from tests.actors import Person
 from tests.apps.talk import says
+
+pytestmark = pytest.mark.shared
 
 
 async def reads(person: Person, chat: str, message: dict) -> dict:

@@ -5,6 +5,8 @@ import pytest
 from tests.apps.talk import says
 from tests.sockets import Refused
 
+pytestmark = pytest.mark.shared
+
 
 async def test_typing_is_heard_by_the_others_here_and_elsewhere_and_kept_nowhere(alice, bob, mallory, start, sql):
     elsewhere = await start()

@@ -9,6 +9,8 @@ import pytest
 from tests.apps.ws.raw import CLOSE, PING, PONG, TEXT, frame, raw_socket
 from tests.sockets import UPGRADE
 
+pytestmark = pytest.mark.shared
+
 PATHS = ["/v1/ws", "/chats/ws", "/ws/{chat}"]
 MAY_BE_SENT = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999]
 MAY_NOT_BE_SENT = [0, 999, 1004, 1005, 1006, 1012, 1013, 1014, 1015, 1016, 1100, 2000, 2999, 5000, 65535]

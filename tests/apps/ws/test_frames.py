@@ -9,6 +9,8 @@ from tests.apps.classic.older import all_chats, settled
 from tests.apps.ws.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, frame, raw_socket
 from tests.sockets import Refused
 
+pytestmark = pytest.mark.shared
+
 HUGE = 64 * 1024
 
 
