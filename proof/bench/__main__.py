@@ -141,7 +141,7 @@ def allowed(sockets: int) -> int:
 
 def about(options: argparse.Namespace) -> dict[str, Any]:
     return {
-        "command": "python -m proof.bench " + " ".join(sys.argv[1:]),
+        "command": " ".join(["python -m proof.bench", *asked()]),
         "began": time.strftime("%Y-%m-%d %H:%M:%S %z"),
         "rounds": options.rounds,
         "seconds": options.seconds,
@@ -150,6 +150,13 @@ def about(options: argparse.Namespace) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "python": platform.python_version(),
     }
+
+
+def asked() -> list[str]:
+    """What was asked for, without the folder of the results: a name on one machine only."""
+    folder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    folder.add_argument("--results")
+    return folder.parse_known_args()[1]
 
 
 if __name__ == "__main__":
