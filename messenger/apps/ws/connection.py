@@ -22,6 +22,7 @@ from messenger.web.sockets.closing import SESSION_ENDED
 from messenger.web.sockets.frames import framed
 from messenger.web.sockets.link import Link
 from messenger.web.sockets.links import Links
+from messenger.web.sockets.outbox import SMALL
 
 log = logging.getLogger(__name__)
 
@@ -63,12 +64,12 @@ class SocketConnection:
         self._link.outbox.put(protocol.of_entry(entry))
 
     def take_run(self, run: Run) -> None:
-        outbox = self._link.outbox
-        if outbox.is_behind:  # its bound counts frames
+        outbox, frames = self._link.outbox, protocol.of_run(run)
+        if outbox.is_behind or len(frames) > SMALL:  # its bounds are for frames
             for entry in run.entries:
                 outbox.put(protocol.of_entry(entry))
         else:
-            outbox.put(protocol.of_run(run))
+            outbox.put(frames)
 
     def take_note(self, note: bytes) -> None:
         if not self._link.outbox.is_behind:  # a slow reader loses notes (who is typing) first
