@@ -113,7 +113,7 @@ class Frames(asyncio.Protocol):
         self.transport.abort()
 
     def hear(self, frame: bytes) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # the two ends hear different frames
 
 
 class Guest(Frames, Generic[D]):

@@ -232,7 +232,7 @@ class Tail:
         self._hub.publish(entry)
 
     def _publish_run(self, run: Sequence[Entry]) -> None:
-        if len(run) > 1 and not self._answered:
+        if len(run) > 1:
             self.recent.note(run[-1])  # they are of one chat
             for entry in run:
                 self.known.note(entry)

@@ -11,10 +11,10 @@ from messenger.apps.classic.schemas import AllChatsRead, AllChatsSend, OneChatRe
 from messenger.apps.messages.service import HISTORY, SENDER
 from messenger.web import paging, quota
 from messenger.web.access import LIMITS, by_token, charged, me, streaming
-from messenger.web.app_keys import ARRIVED_AT, CONFIG, LOG
+from messenger.web.app_keys import ARRIVED_AT, LOG
 from messenger.web.body import convert
 from messenger.web.sockets.link import Link
-from messenger.web.sockets.links import OPEN_LINKS, Links, Pace
+from messenger.web.sockets.links import Pace, holding
 from messenger.web.sockets.upgrade import serve
 
 NO_CHAT = 0  # an id that nothing has
@@ -98,11 +98,9 @@ def dialects() -> tuple[Dialect, Dialect]:
 async def context(root: web.Application) -> AsyncIterator[None]:
     root[DIALECTS] = dialects()
     limit = root[LIMITS].default if LIMITS in root else None
-    links = Links(root[PACE])
-    root[OPEN_LINKS].append(links)
-    root[CONTEXT] = ClassicContext(root[LOG], links, limit)
-    yield
-    await links.all_gone(root[CONFIG].server.graceful_timeout)
+    async with holding(root, root[PACE]) as links:
+        root[CONTEXT] = ClassicContext(root[LOG], links, limit)
+        yield
 
 
 async def drain(root: web.Application) -> None:
@@ -112,7 +110,6 @@ async def drain(root: web.Application) -> None:
 
 def setup(root: web.Application) -> None:
     quota.setup(root)
-    root.setdefault(OPEN_LINKS, [])
     root[PACE] = Pace()
     root.on_shutdown.append(drain)
 

@@ -11,8 +11,8 @@ from messenger.apps.ws.connection import SocketConnection, SocketContext
 from messenger.apps.ws.dispatcher import Commands
 from messenger.web import paging, quota
 from messenger.web.access import LIMITS, me, streaming
-from messenger.web.app_keys import ARRANGED, CONFIG, LOG
-from messenger.web.sockets.links import OPEN_LINKS, Links, Pace
+from messenger.web.app_keys import ARRANGED, LOG
+from messenger.web.sockets.links import Pace, holding
 from messenger.web.sockets.upgrade import serve
 
 SPREAD_MS = 3000  # a thousand clients must not come back in one instant
@@ -32,11 +32,9 @@ async def socket(request: web.Request) -> web.StreamResponse:
 async def context(root: web.Application) -> AsyncIterator[None]:
     functions = {verb: function for one in root[ARRANGED] for verb, function in one.app.commands.items()}
     limit = root[LIMITS].default if LIMITS in root else None
-    links = Links(root[PACE])
-    root[OPEN_LINKS].append(links)
-    root[CONTEXT] = SocketContext(root, root[LOG], Commands(functions, limit, root[PACE].command), links)
-    yield
-    await links.all_gone(root[CONFIG].server.graceful_timeout)
+    async with holding(root, root[PACE]) as links:
+        root[CONTEXT] = SocketContext(root, root[LOG], Commands(functions, limit, root[PACE].command), links)
+        yield
 
 
 async def drain(root: web.Application) -> None:
@@ -46,7 +44,6 @@ async def drain(root: web.Application) -> None:
 
 def setup(root: web.Application) -> None:
     quota.setup(root)
-    root.setdefault(OPEN_LINKS, [])
     root[PACE] = Pace()
     root.on_shutdown.append(drain)
 

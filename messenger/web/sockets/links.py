@@ -1,13 +1,14 @@
 """The open sockets of one kind in a process: one timer pings them, one call at the end of a turn writes for them."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from messenger.web.app_keys import CONFIG
 from messenger.web.sockets.closing import HEARTBEAT_LOST
 from messenger.web.sockets.frames import PING
 from messenger.web.sockets.outbox import Post
@@ -101,3 +102,12 @@ class Links:
 
 
 OPEN_LINKS: web.AppKey[list[Links]] = web.AppKey("open_links")
+
+
+@asynccontextmanager
+async def holding(root: web.Application, pace: Pace) -> AsyncIterator[Links]:
+    """As long as the application runs. Who holds them closes each when it stops; here their ends are awaited."""
+    links = Links(pace)
+    root.setdefault(OPEN_LINKS, []).append(links)
+    yield links
+    await links.all_gone(root[CONFIG].server.graceful_timeout)
