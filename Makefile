@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 STAMP_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-dev venv test test-long tests-html-coverage-report fuzz bench torture docs lint format migrate clean
+.PHONY: help run run-dev venv test test-long tests-html-coverage-report check-deploy fuzz bench torture docs lint format migrate clean
 
 help:  ## Show the commands
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-28s %s\n", $$1, $$2}' Makefile
@@ -35,15 +35,18 @@ $(STAMP_DEV): setup.py | $(BIN)/python
 	@touch $@ $(STAMP)
 
 test: $(STAMP_DEV)  ## Install everything and run the tests on a real private PostgreSQL; COVERAGE=1 measures coverage
-	@$(BIN)/python -m pytest -m "not long" $(if $(COVERAGE),,--no-cov)
+	@$(BIN)/python -m pytest -m "not long and not engine" $(if $(COVERAGE),,--no-cov)
 
 test-long: $(STAMP_DEV)  ## All tests, faults and fuzz in full size, then torture: about an hour
-	@FAULTS_SCALE=1 FUZZ_CASES=100 $(BIN)/python -m pytest --no-cov
+	@FAULTS_SCALE=1 FUZZ_CASES=100 $(BIN)/python -m pytest -m "not engine" --no-cov
 	@$(MAKE) torture
 
 tests-html-coverage-report: $(STAMP_DEV)  ## Run the tests and open the coverage report in a browser
-	@$(BIN)/python -m pytest --cov-report=html
+	@$(BIN)/python -m pytest -m "not engine" --cov-report=html
 	@$(BIN)/python -m webbrowser -t "file://$(CURDIR)/htmlcov/index.html"
+
+check-deploy: $(STAMP_DEV)  ## Try everything under deploy/ with the programs that will run it; what is missing is named
+	@$(BIN)/python -m pytest tests/deploy --no-cov
 
 fuzz: $(STAMP_DEV)  ## A hundred generated cases for every operation of swagger.yml
 	@FUZZ_CASES=100 $(BIN)/python -m pytest tests/contracts/test_fuzz.py --no-cov

@@ -151,7 +151,7 @@ def is_whole(config: pytest.Config) -> bool:
     chosen = [option.keyword, option.deselect, option.ignore, option.ignore_glob, option.collectonly]
     everywhere = {(config.rootpath / path).resolve() for path in config.getini("testpaths")}
     asked = {(config.invocation_params.dir / path).resolve() for path in config.args}
-    is_usual = option.markexpr in {"", "not long"}
+    is_usual = option.markexpr in {"", "not engine", "not long and not engine"}
     return is_usual and not any(chosen) and not getattr(option, "lf", False) and asked == everywhere
 
 

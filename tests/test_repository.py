@@ -15,10 +15,11 @@ COMMANDS = {
     "venv": "-m venv",
     "run": "messenger-api",
     "run-dev": "messenger-api --dev",
-    "test": '-m pytest -m "not long" --no-cov',
+    "test": '-m pytest -m "not long and not engine" --no-cov',
     "test-long": "FAULTS_SCALE=1 FUZZ_CASES=100",
     "docs": "messenger.run.documents",
     "tests-html-coverage-report": "--cov-report=html",
+    "check-deploy": "pytest tests/deploy",
     "lint": "ruff check",
     "migrate": "messenger-db upgrade head",
 }
