@@ -46,6 +46,7 @@ tests-html-coverage-report: $(STAMP_DEV)  ## Run the tests and open the coverage
 	@$(BIN)/python -m webbrowser -t "file://$(CURDIR)/htmlcov/index.html"
 
 check-deploy: $(STAMP_DEV)  ## Try everything under deploy/ with the programs that will run it; what is missing is named
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 -e '.[deploy]'
 	@$(BIN)/python -m pytest tests/deploy --no-cov
 
 fuzz: $(STAMP_DEV)  ## A hundred generated cases for every operation of swagger.yml

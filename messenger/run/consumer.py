@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import messenger
 from messenger.run.cli import USAGE, Refusal, run_cli
+from messenger.run.systemd import ALIVE, READY, STOPPING, Systemd
 
 if TYPE_CHECKING:
     from messenger.db.private.cluster import PrivatePostgres
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-POLL = 1.0  # seconds between two checks of the private database
+POLL = 1.0  # seconds between two signs of life, and checks of the private database
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -48,6 +49,7 @@ def consume() -> int:
     from messenger.run.serve import forgetful, private_database, set_limits  # noqa: PLC0415
     from messenger.settings import read  # noqa: PLC0415
 
+    systemd = Systemd()
     config = read(os.environ, dotenv=Path(".env"))
     _refuse_idleness(config)
     check_redis(config)
@@ -63,7 +65,7 @@ def consume() -> int:
 
         import uvloop  # noqa: PLC0415  (of no use to a refusal)
 
-        uvloop.run(_work(config, dsn, private))
+        uvloop.run(_work(config, dsn, private, systemd))
     return 0
 
 
@@ -78,7 +80,7 @@ def _refuse_idleness(config: "Config") -> None:
         raise Refusal(USAGE, "APPS leaves out search: there is nothing to do.", "Add search to APPS.")
 
 
-async def _work(config: "Config", dsn: str, private: "PrivatePostgres | None") -> None:
+async def _work(config: "Config", dsn: str, private: "PrivatePostgres | None", systemd: Systemd) -> None:
     from messenger.apps.search import results  # noqa: PLC0415
     from messenger.apps.search.engines.consumer import Consumer  # noqa: PLC0415
     from messenger.db.database import Database  # noqa: PLC0415
@@ -99,8 +101,10 @@ async def _work(config: "Config", dsn: str, private: "PrivatePostgres | None") -
     await wire.start(lambda position: None, lambda note: None)
     consumer.start()
     log.info("ready")
-    await _until(stop, private)
+    systemd.tell(READY)
+    await _until(stop, private, systemd)
     log.info("leaves")
+    systemd.tell(STOPPING)
     await consumer.stop()
     await wire.stop()
     await store.close()
@@ -123,9 +127,10 @@ def _stop_signal() -> asyncio.Event:
     return stop
 
 
-async def _until(stop: asyncio.Event, private: "PrivatePostgres | None") -> None:
+async def _until(stop: asyncio.Event, private: "PrivatePostgres | None", systemd: Systemd) -> None:
     """Meanwhile the private database is watched, as the server does it."""
     while not stop.is_set():
+        systemd.tell(ALIVE)
         with suppress(TimeoutError):
             async with asyncio.timeout(POLL):
                 await stop.wait()

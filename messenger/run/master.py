@@ -21,6 +21,7 @@ from gunicorn.glogging import Logger
 
 from messenger.db.private.cluster import PrivatePostgres
 from messenger.run import logging_setup
+from messenger.run.systemd import ALIVE, STOPPING, Systemd
 from messenger.settings import Config
 
 log = logging.getLogger(__name__)
@@ -54,11 +55,13 @@ class Service(Application):  # type: ignore[misc]
         terminal: bool,
         private: PrivatePostgres | None,
         on_ready: Callable[[], None],
+        systemd: Systemd,
     ) -> None:
         self.config = config
         self.dsn = dsn
         self.private = private
         self.on_ready = on_ready
+        self.systemd = systemd
         self.requests_cut = 0
         self.is_ready = False
         self.stop_began = time.monotonic()
@@ -193,11 +196,11 @@ class Service(Application):  # type: ignore[misc]
 
 
 class Master(Arbiter):  # type: ignore[misc]
-    """Ctrl+C once drains, twice ends at once; about once a second it checks the private database."""
+    """Ctrl+C once drains, twice ends at once; about once a second it tells systemd and checks the private database."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self.watched_at = 0.0
+        self.looked_at = 0.0
         super().__init__(service)
 
     def handle_int(self) -> None:
@@ -206,17 +209,20 @@ class Master(Arbiter):  # type: ignore[misc]
     def wait_for_signals(self, timeout: float = POLL) -> list[int]:
         signals: list[int] = super().wait_for_signals(timeout if self.service.is_ready else QUICK_POLL)
         self.service.listen_to_workers()
-        self.watch_database()
+        self.look_around()
         return signals
 
-    def watch_database(self) -> None:
+    def look_around(self) -> None:
         now = time.monotonic()
-        if self.service.private is None or now - self.watched_at < POLL:
+        if now - self.looked_at < POLL:
             return
-        self.watched_at = now
-        self.service.private.watch_and_log()
+        self.looked_at = now
+        self.service.systemd.tell(ALIVE)
+        if self.service.private is not None:
+            self.service.private.watch_and_log()
 
     def stop(self, graceful: bool = True) -> None:
         self.service.stop_began = time.monotonic()
+        self.service.systemd.tell(STOPPING)
         super().stop(graceful)
         self.service.listen_to_workers()

@@ -17,6 +17,7 @@ from messenger.db.private.keeper import CLUSTER
 from messenger.run.banner import RunFacts, address, banner, farewell
 from messenger.run.checks import check_database, check_redis, check_schema, check_settings, take_port
 from messenger.run.cli import OTHER, Refusal
+from messenger.run.systemd import READY, Systemd
 from messenger.settings import Config
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ BROUGHT_LISTENERS = ("LISTEN_FDS", "GUNICORN_FD")  # by systemd, or by the maste
 def serve(config: Config, options: dict[str, Any]) -> int:
     """`options`: gunicorn's own, from the command line. The exit code."""
     began = time.monotonic()
+    systemd = Systemd()
     master = os.getpid()
     terminal = sys.stdout.isatty()
     # Reloaded workers would inherit what the master has imported, so then it does not import what may change.
@@ -55,6 +57,7 @@ def serve(config: Config, options: dict[str, Any]) -> int:
 
         def say_ready() -> None:
             seconds = time.monotonic() - began
+            systemd.tell(READY)
             if terminal:
                 print(banner(config, facts, seconds), flush=True)
                 if seeded:
@@ -69,6 +72,7 @@ def serve(config: Config, options: dict[str, Any]) -> int:
             terminal=terminal,
             private=private,
             on_ready=say_ready,
+            systemd=systemd,
         )
         for warning in (*config.warnings, *forgetful(unsafe)):
             log.warning("%s", warning)

@@ -8,6 +8,8 @@ import pytest
 
 Program = Callable[[str], str]
 
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
 # Debian keeps servers where only root looks.
 WHERE = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
