@@ -130,9 +130,8 @@ def test_nginx_understands_the_files(tmp_path: Path, program: Program, throttlin
     (files / "certs").symlink_to(tmp_path)
     (files / "servers.conf").write_text("server 127.0.0.1:1;\n")
 
-    said = subprocess.run(
-        [nginx, "-p", files, "-c", "nginx.conf", "-e", "stderr", "-t"], capture_output=True, text=True
-    )
+    command = [nginx, "-p", files, "-c", "nginx.conf", "-e", "stderr", "-t"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert said.returncode == 0, said.stderr
     assert "[warn]" not in said.stderr.replace('the "user" directive', "")
