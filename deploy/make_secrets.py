@@ -1,6 +1,6 @@
 """Makes the passwords and keys of this installation, each in the folder of those who read it. What is there stays.
 
-python make_secrets.py FOLDER
+Usage: python make_secrets.py FOLDER
 """
 
 import secrets
@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.fernet import Fernet
+
+# Their images bring users of their own. A container sees its folder only; in it, the others' files have one reader.
+READ_BY_OTHER_USERS = {"postgres", "rabbitmq", "grafana"}
 
 
 def make_all(folder: Path) -> None:
@@ -19,12 +22,12 @@ def make_all(folder: Path) -> None:
         return path.read_text()
 
     def write(name: str, text: str) -> None:
-        """Whole or not at all. In a container everybody may read it, but only its own folder is mounted there."""
+        """Whole or not at all."""
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         new = path.with_name(f"{path.name}.new")
         new.write_text(text)
-        new.chmod(0o444)
+        new.chmod(0o444 if path.parent.name in READ_BY_OTHER_USERS else 0o400)
         new.replace(path)
 
     once("postgres/superuser_password")
