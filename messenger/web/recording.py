@@ -11,6 +11,7 @@ from random import getrandbits
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from messenger.db.driver import ASKED_BY
 from messenger.web import reply
 from messenger.web.app_keys import IDENTITY, REQUEST_ID
 from messenger.web.clients import address_of
@@ -38,6 +39,7 @@ async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse
     """One line per request: never its query string, and its path only when no route matches."""
     root = request.app
     request[REQUEST_ID] = request_id = request_id_of(request)
+    before = ASKED_BY.set(request_id)
     began = time.perf_counter()
     status = CLIENT_GONE
     try:
@@ -48,6 +50,7 @@ async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse
         status = redirect.status
         raise
     finally:
+        ASKED_BY.reset(before)
         identity = request.get(IDENTITY)
         shown = Shown(
             request.method,
