@@ -40,6 +40,7 @@ class Metrics:
         self.sent = FollowedByLabel(
             self._counter("messages_sent", "Messages acknowledged to their senders", "via", "duplicate"), sent_labels
         )
+        self.sent.reaches({(via, is_repeat): 0 for via in ("rest", "ws") for is_repeat in (False, True)})
         self.refused = FollowedByLabel(
             self._counter("messages_refused", "Messages that were not stored, or perhaps not", "code"), str_labels
         )
