@@ -46,11 +46,8 @@ class FollowedDistribution:
         self._total = 0.0
 
     def reaches(self, now: Distribution) -> None:
-        add(
-            self._histogram,
-            [new - old for new, old in zip(now.counts, self._seen, strict=True)],
-            now.total - self._total,
-        )
+        counts = [new - old for new, old in zip(now.counts, self._seen, strict=True)]
+        add(self._histogram, counts, now.total - self._total)
         self._seen, self._total = list(now.counts), now.total
 
 

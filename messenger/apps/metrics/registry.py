@@ -45,7 +45,7 @@ class Metrics:
             self._counter("messages_refused", "Messages that were not stored, or perhaps not", "code"), str_labels
         )
         self.batch_sizes = FollowedDistribution(
-            self._histogram("append_batch_size", "Messages and read marks written by one commit", SIZES)
+            self._histogram("append_batch_size", "Messages and read marks in one batch", SIZES)
         )
         self.batch_seconds = FollowedDistribution(
             self._histogram("append_duration_seconds", "From taking up a batch to the answers of all in it", SECONDS)
