@@ -8,6 +8,7 @@ Nothing here knows what a draft contains: its owner writes the batch with one st
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Coroutine, Hashable, Sequence
 from contextlib import suppress
@@ -18,6 +19,7 @@ import asyncpg
 
 from messenger.db.connection import ConnectionLost, ReconnectingConnection
 from messenger.db.liveness import Liveness
+from messenger.distribution import Distribution
 from messenger.errors import BadParameters, InternalError, MessengerError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,7 @@ MOST_IN_BATCH = 100
 ENOUGH = 32  # drafts that share a commit; more of them make it hardly cheaper
 LINGER, LONGEST_LINGER = 0.5, 0.001  # after a batch: half of the time it took, and never more than a millisecond
 MOST_WAITING = 20_000
+SIZES = (1, 2, 4, 8, 16, 32, 64, MOST_IN_BATCH)
 PATIENCE = 1.0  # a draft is answered within a second, whatever the database does (its key makes another try safe)
 LOCKED_PATIENCE = 10.0  # for drafts of a chat that another application keeps locked
 SWEEP = 0.02  # seconds between two checks for overdue drafts, at least
@@ -181,6 +184,8 @@ class Appender(Queue[D]):
         self._news = asyncio.Event()
         self._wanted = 1  # so many waiting drafts are news
         self._sweep: asyncio.TimerHandle | None = None
+        self.sizes = Distribution(SIZES)  # of the batches
+        self.durations = Distribution()  # seconds from the first try to write a batch until its drafts are answered
 
     async def start(self) -> None:
         self._begin(self._run())
@@ -217,6 +222,13 @@ class Appender(Queue[D]):
         """The shortcut failed them; they come first."""
         self.put_back(drafts)
         self._news.set()
+
+    async def write_next(self) -> int:
+        began = time.perf_counter()
+        written = await super().write_next()
+        self.sizes.note(written)
+        self.durations.note(time.perf_counter() - began)
+        return written
 
     def unanswered(self) -> list[D]:
         left = super().unanswered()

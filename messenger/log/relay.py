@@ -17,6 +17,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from hashlib import sha256
 from itertools import count
@@ -76,6 +77,7 @@ class Told(msgspec.Struct, array_like=True, gc=False):
     actor_id: int | None
     key: str
     data: Any
+    at: datetime | None
     event: bytes
 
 
@@ -307,7 +309,7 @@ class Relay(Generic[D]):
             raw = msgspec.Raw(
                 ENCODE(
                     [
-                        (one.position, one.kind, one.chat_id, one.actor_id, one.key, one.data, one.event)
+                        (one.position, one.kind, one.chat_id, one.actor_id, one.key, one.data, one.at, one.event)
                         for one in entries
                     ]
                 )
@@ -322,7 +324,14 @@ class Relay(Generic[D]):
         """What a draft of this process became is read from the database instead: there its answer is waited for."""
         entries = [
             Entry(
-                one.position, one.kind, one.chat_id, actor_id=one.actor_id, key=one.key, data=one.data, event=one.event
+                one.position,
+                one.kind,
+                one.chat_id,
+                actor_id=one.actor_id,
+                key=one.key,
+                data=one.data,
+                at=one.at,
+                event=one.event,
             )
             for one in told
         ]

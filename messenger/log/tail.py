@@ -6,12 +6,15 @@ from the database before any later one is published. A lost doorbell costs time 
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from messenger.db.connection import ConnectionLost, ReconnectingConnection
+from messenger.distribution import Distribution
 from messenger.errors import Unavailable
 from messenger.log.entries import Entry, Fields, Listener, Render, encode
 from messenger.log.hub import Hub
@@ -55,10 +58,18 @@ class Tail:
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self.epoch = ""
         self.ready = asyncio.Event()
+        self.epoch_changes = 0
+        self.deliveries = Distribution()  # seconds from the stamp of a batch to its last socket
+        self._complete_at = time.monotonic()  # nothing that was committed by then is missing here
 
     @property
     def position(self) -> int:
         return self._hub.position
+
+    @property
+    def lag(self) -> float:
+        """For so many seconds something may be missing here: while all is well until the next look at most."""
+        return time.monotonic() - self._complete_at
 
     async def start(self) -> None:
         head = await self._connection.row(HEAD)
@@ -110,6 +121,8 @@ class Tail:
         self._wake_waiters()
         if entries:
             self.heard(entries[-1].position)
+            if entries[0].position <= self._hub.position:
+                self._time_delivery(entries[0].at)
 
     def answered(self, position: int, origin: Listener) -> None:
         """This entry will be read from the database, and its sender has the answer: it gets no event as well."""
@@ -154,7 +167,7 @@ class Tail:
 
     async def _fetch(self) -> bool:
         """Read and publish what is missing. True: there may be more."""
-        before, target = self._hub.position, self._target
+        before, target, began = self._hub.position, self._target, time.monotonic()
         rows = await self._connection.rows(FETCH_AFTER, before, FETCH)
         head, epoch = rows[0]["head"], rows[0]["epoch"]
         if head < target == self._target:
@@ -168,6 +181,7 @@ class Tail:
         joined = {entry.chat_id for entry in entries if entry.kind == "member_added"}
         heard = [entry for entry in entries if entry.chat_id in joined or self._hub.is_heard(entry)]
         await self.add_events([entry for entry in heard if entry.position not in self._early])
+        late = next((entry for entry in heard if entry.position > self._hub.position), None)
         for number, entry in enumerate(entries, 1):
             # Own commits may have been published meanwhile.
             if entry.position > self._hub.position:
@@ -177,6 +191,10 @@ class Tail:
         self._hub.position = max(self._hub.position, upto)  # positions between are pruned or erased
         self._publish_early()
         self._wake_waiters()
+        if late is not None:
+            self._time_delivery(late.at)
+        if upto == head:
+            self._complete_at = began
         return len(entries) == FETCH or self._target > self._hub.position
 
     async def _change_epoch(self, epoch: str) -> None:
@@ -184,6 +202,7 @@ class Tail:
         parted = (await self._connection.row(PARTED, self.epoch))["at"]
         log.warning("a new epoch of the log begins: %s after position=%s", epoch, parted)
         self.epoch = epoch
+        self.epoch_changes += 1
         # Own commits that wait here may be lost with the old server.
         self._early.clear()
         self._answered.clear()
@@ -240,6 +259,15 @@ class Tail:
         else:
             for entry in run:
                 self._publish(entry)
+
+    def _time_delivery(self, stamp: datetime | None) -> None:
+        """What is published leaves at the end of this turn; what is called now comes after that."""
+        if stamp is not None:
+            asyncio.get_running_loop().call_soon(self._note_delivery, stamp)
+
+    def _note_delivery(self, stamp: datetime) -> None:
+        """By two clocks, where the database has a machine of its own."""
+        self.deliveries.note(max(0.0, time.time() - stamp.timestamp()))
 
     def _wake_waiters(self) -> None:
         if not self._waiting:

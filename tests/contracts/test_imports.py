@@ -12,7 +12,10 @@ from importlib import import_module
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "messenger"
-WORDS = ("messenger", *(f"messenger.{word}" for word in ("errors", "identity", "settings", "synonyms", "text")))
+WORDS = (
+    "messenger",
+    *(f"messenger.{word}" for word in ("distribution", "errors", "identity", "settings", "synonyms", "text")),
+)
 # The way to PostgreSQL without SQLAlchemy.
 DRIVER = tuple(f"messenger.db.{file}" for file in ("driver", "liveness", "connection", "news", "together"))
 DB = (*DRIVER, *(f"messenger.db.{file}" for file in ("database", "metadata", "schema", "statements")))
@@ -48,7 +51,7 @@ class Room:
 # The first row that fits is the room of a file. In `apps` a word means the same in every sub-app.
 ROOMS = (
     # Words that every room uses, so they need none of them.
-    Room(("messenger", "messenger.errors", "messenger.text")),
+    Room(("messenger", "messenger.distribution", "messenger.errors", "messenger.text")),
     Room(("messenger.settings",), libraries=("dotenv",)),
     Room(("messenger.identity", "messenger.synonyms"), may=("messenger.errors",), libraries=("msgspec",)),
     Room(("messenger.subapp",), may=("messenger", "messenger.apps", ENTRIES), libraries=("aiohttp",)),

@@ -69,6 +69,8 @@ class ReadMessage:
 # The first letter of a message's key says how it was sent: with a key of its client (c), without a key over REST (i) or
 # by a socket (s), by an older socket under a UUID (u), or by another application with `messenger.send` (d).
 KEY_LETTERS = GIVEN, PLAIN, SPOKEN, NAMED, DRAFTED = ("c", "i", "s", "u", "d")
+# By the way of an `Outgoing`; those of other applications are sent past it.
+ENTRANCES = {PLAIN: "rest", SPOKEN: "ws", NAMED: "ws"}
 
 
 class Outgoing(Struct, frozen=True):

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from aiohttp import web
 
 from messenger.apps.messages.history import HISTORY
 from messenger.apps.messages.recheck import keep_rechecking
-from messenger.apps.messages.schemas import CurrentMessage, Message, Outgoing, key_prefix
+from messenger.apps.messages.schemas import ENTRANCES, CurrentMessage, Message, Outgoing, key_prefix
 from messenger.db.connection import ReconnectingConnection
 from messenger.db.liveness import Liveness
 from messenger.errors import (
@@ -40,6 +41,7 @@ from messenger.log.log import Log
 from messenger.text import rfc3339
 from messenger.web.access import LIMITS, Limit
 from messenger.web.app_keys import CONFIG, DATABASE, LIVENESS, LOG
+from messenger.web.figures import SENDING
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +153,8 @@ class Sender:
         self._numbers = count()
         self._first_copy = int.from_bytes(os.urandom(7))  # random: no other process counts from near here
         self._pause, self._paused_until = 0.0, 0.0
+        self.sent: Counter[tuple[str, bool]] = Counter()
+        self.refused: Counter[str] = Counter()
 
     async def start(self) -> None:
         await self.appender.start()
@@ -203,10 +207,18 @@ class Sender:
             log.exception("an answer could not be given")
         if isinstance(draft, Draft):
             draft.is_acked = isinstance(verdict, Sent)
+            if not draft.is_borrowed:  # else the process that it came from counts it
+                self._count(draft, verdict)
             if self._in_flight.get(draft.full_key) is draft:
                 del self._in_flight[draft.full_key]
             if draft.watcher is not None and not draft.watcher.done():
                 draft.watcher.set_result(None)
+
+    def _count(self, draft: Draft, verdict: Verdict) -> None:
+        if isinstance(verdict, Sent):
+            self.sent[ENTRANCES[draft.content.way], verdict.replayed] += 1
+        elif isinstance(verdict, MessengerError):
+            self.refused[verdict.code] += 1
 
     # --- where another process writes
 
@@ -331,6 +343,7 @@ class Sender:
                         event=encode_message(row["epoch"], position, draft.chat_id, words),
                         skip=draft.origin if draft.is_acked else None,
                         actor_id=draft.sender_id,
+                        at=row["stamp"],
                         key=draft.key,
                     )
                 )
@@ -413,7 +426,7 @@ def receipt_entries(row: Any) -> list[Entry]:
     ):
         data = msgspec.json.decode(raw)
         event = encode(kind, row["epoch"], position, chat_id, receipt_fields(kind, data))
-        entries.append(Entry(position, kind, chat_id, data=data, event=event))
+        entries.append(Entry(position, kind, chat_id, data=data, at=row["stamp"], event=event))
     return entries
 
 
@@ -437,7 +450,7 @@ async def context(root: web.Application) -> AsyncIterator[None]:
 
     limit = root[LIMITS].send if LIMITS in root else None
     sender = Sender(dsn, root[LOG], root[HISTORY].current, config.operation_id_window, root[LIVENESS], limit)
-    root[SENDER] = sender
+    root[SENDER] = root[SENDING] = sender
     await sender.start()
     connection = ReconnectingConnection(dsn, liveness=root[LIVENESS])
     rechecking = asyncio.create_task(keep_rechecking(connection, root[LOG]))

@@ -3,4 +3,6 @@
 from messenger.apps.metrics import counting, handlers
 from messenger.subapp import SubApp
 
-app = SubApp(name="metrics", routes=handlers.routes, contexts=[handlers.gauges], setup=counting.install)
+app = SubApp(
+    name="metrics", routes=handlers.routes, contexts=[handlers.questions, handlers.samples], setup=counting.install
+)

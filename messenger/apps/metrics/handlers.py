@@ -6,21 +6,30 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from messenger.apps.metrics.looking import Questions, look
 from messenger.apps.metrics.registry import METRICS, SHARED
-from messenger.web.access import LIMITS, free, public
-from messenger.web.app_keys import DATABASE, LIVENESS, LOG
+from messenger.web.access import free, public
+
+QUESTIONS: web.AppKey[Questions] = web.AppKey("metrics_questions", Questions)
 
 
 @free
 @public
 async def metrics(request: web.Request) -> web.Response:
-    _look(request.app)
+    await request.app[QUESTIONS].ask()
+    look(request.app)
     return web.Response(
         body=request.app[METRICS].text(), headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"}
     )
 
 
-async def gauges(app: web.Application) -> AsyncIterator[None]:
+async def questions(app: web.Application) -> AsyncIterator[None]:
+    app[QUESTIONS] = Questions(app)
+    yield
+    await app[QUESTIONS].stop()
+
+
+async def samples(app: web.Application) -> AsyncIterator[None]:
     """A scrape meets one worker; the others write down every second what they would have said."""
     if not SHARED:
         yield
@@ -29,24 +38,15 @@ async def gauges(app: web.Application) -> AsyncIterator[None]:
     yield
     task.cancel()
     await asyncio.wait({task})
+    look(app)
     app[METRICS].write_down()
 
 
 async def _sample(app: web.Application) -> None:
     while True:
-        _look(app)
+        look(app)
         app[METRICS].write_down()
         await asyncio.sleep(1)
-
-
-def _look(app: web.Application) -> None:
-    found, wire = app[METRICS], app[LOG].wire
-    found.pool_in_use.set(app[DATABASE].in_use)
-    found.doorbells_rung.reaches(wire.rung)
-    found.doorbells_heard.reaches(wire.heard)
-    found.silences.reaches(app[LIVENESS].silences)
-    if LIMITS in app:
-        found.limited.reaches(app[LIMITS].refused)
 
 
 routes = [web.get("/metrics", metrics)]

@@ -1,9 +1,10 @@
 """What is counted. One registry per application; with several workers the counts lie in files they share.
 
-Labels are bounded: route templates, never addresses or ids.
+Labels are bounded: route templates, codes, never addresses or ids.
 """
 
-from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
@@ -11,57 +12,56 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.values import MutexValue, ValueClass
 
 import messenger
+from messenger.apps.metrics.following import Followed, FollowedByLabel, FollowedDistribution, add
+from messenger.distribution import SECONDS, Distribution
+from messenger.log.appender import SIZES
+from messenger.web.sockets.closing import COMMON, LOST, UNNAMED
 
 # Decided by prometheus_client when it is imported: PROMETHEUS_MULTIPROC_DIR, set by the master of several workers.
 SHARED = ValueClass is not MutexValue
 UPGRADED = 101
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for every one, that only says when it began
-
-
-class Followed:
-    """A counter that follows a total kept elsewhere."""
-
-    def __init__(self, counter: Counter) -> None:
-        self._counter = counter
-        self._seen = 0
-
-    def reaches(self, total: int) -> None:
-        self._counter.inc(total - self._seen)
-        self._seen = total
-
-
-class Waiting:
-    """The counts of one series that are not written down yet."""
-
-    __slots__ = ("answers", "buckets", "seconds")
-
-    def __init__(self) -> None:
-        self.answers = 0
-        self.seconds = 0.0
-        self.buckets = [0] * (len(SECONDS) + 1)
 
 
 class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "messenger_http_requests", "Requests answered", ("method", "route", "status"), registry=self.registry
-        )
-        self.seconds = Histogram(
-            "messenger_http_request_duration_seconds",
+        self.requests = self._counter("http_requests", "Requests answered", "method", "route", "status")
+        self.request_seconds = self._histogram(
+            "http_request_duration_seconds",
             "From the request's head to the end of its answer",
-            ("method", "route"),
-            buckets=SECONDS,
-            registry=self.registry,
+            SECONDS,
+            "method",
+            "route",
         )
-        self.pool_in_use = Gauge(
-            "messenger_db_pool_in_use",
-            "Database connections lent out at this moment",
-            registry=self.registry,
-            multiprocess_mode="livesum",
+        self._answers: dict[tuple[str, str, int], Distribution] = {}  # that are not written down yet
+
+        self.sent = FollowedByLabel(
+            self._counter("messages_sent", "Messages acknowledged to their senders", "via", "duplicate"), sent_labels
         )
+        self.sent.reaches({(via, is_repeat): 0 for via in ("rest", "ws") for is_repeat in (False, True)})
+        self.refused = FollowedByLabel(
+            self._counter("messages_refused", "Messages that were not stored, or perhaps not", "code"), str_labels
+        )
+        self.batch_sizes = FollowedDistribution(
+            self._histogram("append_batch_size", "Messages and read marks in one batch", SIZES)
+        )
+        self.batch_seconds = FollowedDistribution(
+            self._histogram("append_duration_seconds", "From taking up a batch to the answers of all in it", SECONDS)
+        )
+        self.waiting = self._gauge("append_waiting", "Messages and read marks that wait for the next batch", "livesum")
+
+        self.position = self._gauge("log_position", "The last position that was published here", "livemax")
+        self.tail_lag = self._gauge(
+            "tail_lag_seconds", "For so long something may be in the log that was not published here", "livemax"
+        )
+        self.delivery_seconds = FollowedDistribution(
+            self._histogram(
+                "delivery_latency_seconds", "From a batch's stamp, just before its commit, to its last socket", SECONDS
+            )
+        )
+        self.epoch_changes = self._followed("epoch_changes", "New epochs of the log that this process met")
         self.doorbells_rung = self._followed(
             "doorbells_rung", "News of the log that this process told the others of, or would have if there were any"
         )
@@ -69,45 +69,61 @@ class Metrics:
             "doorbells_heard",
             "News of the log that others told this process of; what they rang beyond was lost, and came later",
         )
+
+        self.sockets = self._gauge("ws_connections", "Open sockets", "livesum")
+        closed = self._counter("ws_closed", "Sockets that have ended, by their code; 1006: without one", "code")
+        self.closed = FollowedByLabel(closed, code_labels)
+        self.closed.reaches(dict.fromkeys((LOST, *(one.code for one in COMMON)), 0))
+
+        self.pool_in_use = self._gauge("db_pool_in_use", "Database connections lent out at this moment", "livesum")
+        self.pool_size = self._gauge("db_pool_size", "Database connections that may be lent out", "livesum")
         self.silences = self._followed(
             "database_silences", "Times that the database did not answer, and every connection of this process was cut"
         )
         self.limited = self._followed("rate_limited", "Requests, messages and frames that were refused as too many")
-        build = Gauge(
-            "messenger_build_info",
-            "Always 1; the version is in the label",
-            ("version",),
-            registry=self.registry,
-            multiprocess_mode="max",
+
+        # Of the database, so each process says the same, and the last to ask knows best.
+        self.follower_entries = self._gauge(
+            "follower_lag_entries",
+            "Entries of the log that a follower has still to read",
+            "livemostrecent",
+            "follower",
         )
+        self.follower_seconds = self._gauge(
+            "follower_lag_seconds", "For so long the first of these has waited", "livemostrecent", "follower"
+        )
+        self.tasks = self._gauge("search_tasks", "Search tasks of the last hour", "livemostrecent", "state")
+
+        build = self._gauge("build_info", "Always 1; the version is in the label", "max", "version")
         build.labels(messenger.__version__).set(1)
-        self._waiting: dict[tuple[str, str, int], Waiting] = {}
+
+    def _counter(self, name: str, says: str, *labels: str) -> Counter:
+        return Counter(f"messenger_{name}", says, labels, registry=self.registry)
 
     def _followed(self, name: str, says: str) -> Followed:
-        return Followed(Counter(f"messenger_{name}", says, registry=self.registry))
+        return Followed(self._counter(name, says))
+
+    def _histogram(self, name: str, says: str, bounds: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(f"messenger_{name}", says, labels, buckets=bounds, registry=self.registry)
+
+    def _gauge(self, name: str, says: str, of_many: Any, *labels: str) -> Gauge:
+        """`of_many`: what several workers say together."""
+        return Gauge(f"messenger_{name}", says, labels, registry=self.registry, multiprocess_mode=of_many)
 
     def note(self, method: str, route: str, status: int, seconds: float) -> None:
-        """One answer. To remember it takes 1 µs, to write it into a file that processes share 30."""
-        waiting = self._waiting.get((method, route, status))
-        if waiting is None:
-            waiting = self._waiting[method, route, status] = Waiting()
-        waiting.answers += 1
-        waiting.seconds += seconds
-        waiting.buckets[bisect_left(SECONDS, seconds)] += 1
+        """One answer."""
+        answers = self._answers.get((method, route, status))
+        if answers is None:
+            answers = self._answers[method, route, status] = Distribution()
+        answers.note(seconds)
 
     def write_down(self) -> None:
         """Every second, before a scrape and at the end: a process that is killed takes its last second along."""
-        waiting, self._waiting = self._waiting, {}
-        for (method, route, status), one in waiting.items():
-            self.requests.labels(method, route, status).inc(one.answers)
-            if status == UPGRADED:  # a socket's hours are no answer time
-                continue
-            # prometheus_client has no word for many observations at once.
-            timed = self.seconds.labels(method, route)
-            timed._sum.inc(one.seconds)
-            for bucket, answers in zip(timed._buckets, one.buckets, strict=True):
-                if answers:
-                    bucket.inc(answers)
+        answers, self._answers = self._answers, {}
+        for (method, route, status), some in answers.items():
+            self.requests.labels(method, route, status).inc(sum(some.counts))
+            if status != UPGRADED:  # a socket's hours are no answer time
+                add(self.request_seconds.labels(method, route), some.counts, some.total)
 
     def text(self) -> bytes:
         self.write_down()
@@ -116,6 +132,19 @@ class Metrics:
         everybody = CollectorRegistry()
         MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]
         return generate_latest(everybody)
+
+
+def sent_labels(key: tuple[str, bool]) -> Sequence[str]:
+    via, is_duplicate = key
+    return via, str(is_duplicate).lower()
+
+
+def str_labels(key: str) -> Sequence[str]:
+    return (key,)
+
+
+def code_labels(code: int) -> Sequence[str]:
+    return ("other" if code == UNNAMED else str(code),)
 
 
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)

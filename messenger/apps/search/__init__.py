@@ -6,8 +6,10 @@ from functools import partial
 from aiohttp import web
 
 from messenger.apps.search import engines, events, handlers, index, results, tasks
+from messenger.apps.search.backlog import backlog
 from messenger.subapp import SubApp
 from messenger.web.app_keys import ACCOUNT_DELETED, CONFIG, DATABASE
+from messenger.web.figures import SEARCH_BACKLOG
 
 
 async def engine(root: web.Application) -> AsyncIterator[None]:
@@ -23,6 +25,8 @@ async def engine(root: web.Application) -> AsyncIterator[None]:
 def setup(root: web.Application) -> None:
     found = root[handlers.RESULTS] = results.make(root[CONFIG])
     root[ACCOUNT_DELETED].append(partial(tasks.forget, found))
+    db = root[DATABASE]
+    root[SEARCH_BACKLOG] = lambda: backlog(db)
 
 
 app = SubApp(

@@ -24,6 +24,9 @@ SESSION_ENDED = Closing(4502, "session ended", "The session was ended here or el
 
 COMMON = (NOT_WEBSOCKET, NOT_TEXT, NOT_UTF8, TOO_BIG, HEARTBEAT_LOST, TOO_SLOW, RATE_LIMITED, SESSION_ENDED)
 
+# How an end is counted that has no code, or one that only its client knows.
+LOST, UNNAMED = 1006, 0
+
 # Codes that a close frame may carry (RFC 6455, 7.4). 1005, 1006 and 1015 stand for what was never sent.
 DEFINED = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011})
 FOR_APPLICATIONS = range(3000, 5000)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from messenger.web.quota import ConnectionQuota
 from messenger.web.sockets import closing
-from messenger.web.sockets.closing import Closing, may_be_sent
+from messenger.web.sockets.closing import DEFINED, LOST, UNNAMED, Closing, may_be_sent
 from messenger.web.sockets.frames import close_frame, is_utf8, pong
 from messenger.web.sockets.links import Links
 from messenger.web.sockets.outbox import Outbox
@@ -128,6 +128,7 @@ class Link(asyncio.Protocol):
         elif not is_utf8(payload[2:]):
             self.close(closing.NOT_UTF8)
         elif self.is_open:
+            self._links.ended[code if code in DEFINED else UNNAMED] += 1
             self._send_close(code, "")
         self._hang_up()
 
@@ -152,6 +153,7 @@ class Link(asyncio.Protocol):
         """At once: nothing more is accepted or sent, but for the code. The client's close frame is awaited a while."""
         if self.is_open:
             self.closed_with = why
+            self._links.ended[why.code] += 1
             self._send_close(why.code, reason or why.reason)
             if self._is_held:
                 self._links.loop.call_soon(self.go_on)
@@ -182,6 +184,7 @@ class Link(asyncio.Protocol):
         if self._stall_watch is not None:
             self._stall_watch.forget()
         if is_open:
+            self._links.ended[LOST] += 1
             self.owner.give_up()
         self._waiting = self._links.loop.create_task(self._end(self._waiting))
 

@@ -1,6 +1,7 @@
 """The open sockets of one kind in a process: one timer pings them, one call at the end of a turn writes for them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class Links:
         self.loop = asyncio.get_running_loop()
         self.pace = pace
         self.post = Post(self.loop)
+        self.ended: Counter[int] = Counter()  # sockets, by the code of their end
         self._open: set[Link] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._all_gone: asyncio.Future[None] | None = None  # while somebody waits for it

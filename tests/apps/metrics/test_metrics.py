@@ -8,31 +8,15 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 import messenger
 from tests.actors import Person
-
-Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+from tests.apps.metrics.scrapes import parsed, scraped, value
 
 
 @pytest.fixture
 def settings() -> dict[str, str]:
     return {"APPS": "health,docs,metrics"}
-
-
-def parsed(text: str) -> Series:
-    families = list(text_string_to_metric_families(text))
-    assert all(family.documentation for family in families), "a metric without a word of help"
-    return {(one.name, frozenset(one.labels.items())): one.value for family in families for one in family.samples}
-
-
-def value(series: Series, name: str, **labels: str) -> float:
-    return series.get((name, frozenset(labels.items())), 0.0)
-
-
-async def scraped(person: Person) -> Series:
-    return parsed((await person.get("/metrics")).expecting(200).body.decode())
 
 
 async def test_requests_are_counted_by_route_and_status(nobody: Person) -> None:
@@ -110,10 +94,18 @@ async def test_what_the_wires_and_the_watch_over_the_database_count_is_told(nobo
 WORKER = """
 import sys
 from messenger.apps.metrics.registry import Metrics
+from messenger.distribution import Distribution
 
 metrics = Metrics()
+distribution = Distribution()
+distribution.note(0.003)
 metrics.requests.labels("GET", "/ping", 200).inc(int(sys.argv[1]))
 metrics.pool_in_use.set(int(sys.argv[1]))
+metrics.position.set(10 - int(sys.argv[1]))
+metrics.tail_lag.set(10 - int(sys.argv[1]))
+metrics.follower_seconds.labels("search").set(10 - int(sys.argv[1]))
+metrics.epoch_changes.reaches(1)
+metrics.delivery_seconds.reaches(distribution)
 sys.stdout.write(metrics.text().decode())
 """
 
@@ -131,4 +123,11 @@ def test_a_scrape_of_one_worker_speaks_for_all(tmp_path: Path) -> None:
 
     assert value(last, "messenger_http_requests_total", method="GET", route="/ping", status="200") == 7
     assert value(last, "messenger_db_pool_in_use") == 7
+    assert value(last, "messenger_log_position") == 7
+    assert value(last, "messenger_tail_lag_seconds") == 7
+    assert value(last, "messenger_follower_lag_seconds", follower="search") == 6
+    assert value(last, "messenger_epoch_changes_total") == 2
+    assert value(last, "messenger_delivery_latency_seconds_bucket", le="0.005") == 2
+    assert value(last, "messenger_delivery_latency_seconds_bucket", le="0.0025") == 0
+    assert value(last, "messenger_delivery_latency_seconds_sum") == pytest.approx(0.006)
     assert value(last, "messenger_build_info", version=messenger.__version__) == 1

@@ -3,10 +3,24 @@
 from collections.abc import Sequence
 
 from messenger.apps.search.schemas import Stretch
+from messenger.db.connection import ConnectionSet
 from messenger.db.database import Transaction
 
 FOLLOWER_LOCK = 7236840  # the same that search_follow takes
 REBUILDING = "search rebuild"
+
+
+async def find_lag(lines: ConnectionSet) -> tuple[int, float]:
+    """The entries that the follower has still to deal with, and for how many seconds the first of them has waited."""
+    statement = """
+        select greatest(h.position - f.position, 0) as entries,
+               coalesce(extract(epoch from clock_timestamp() - l.at), 0)::float8 as seconds
+          from (select coalesce(max(position), 0) as position from log_followers where name = 'search') f
+          cross join (select position from log_head order by position desc limit 1) h
+          left join lateral (select g.at from log g where g.position > f.position order by g.position limit 1) l on true
+        """
+    row = await lines.row(statement)
+    return row["entries"], max(0.0, row["seconds"])
 
 
 async def keep_others_out(tx: Transaction) -> None:

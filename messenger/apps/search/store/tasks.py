@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from messenger.apps.search.schemas import TakenTask, Task
+from messenger.db.connection import ConnectionSet
 from messenger.db.database import Transaction
 
 TASK = "id, status, progress, text, attempts, complete"  # in the order of Task
@@ -23,6 +24,10 @@ async def wait_for_turn(tx: Transaction, asker: int) -> None:
 async def count_open(tx: Transaction, asker: int) -> int:
     statement = f"select count(*) from search_tasks where asker_id = :asker and {IS_OPEN}"
     return int((await tx.run(statement, asker=asker)).scalar_one())
+
+
+async def count_by_status(lines: ConnectionSet) -> dict[str, int]:
+    return dict(await lines.rows("select status, count(*) from search_tasks group by status"))
 
 
 async def add_task(tx: Transaction, asker: int | None, words: str, lifetime: float) -> int:
