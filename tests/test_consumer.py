@@ -9,22 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from messenger.run.consumer import main
 from proof.lab.processes import free_port, processes_of
+from tests.commands import Done, forked
 from tests.test_commands import PATIENCE, environment, refusal, wait_for
 
 NOBODY = "amqp://guest:planted@127.0.0.1:9/"
 
 
-def run(folder: Path, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "messenger.run.consumer", *arguments],
-        cwd=folder,
-        env=environment(folder, settings),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+def run(folder: Path, *arguments: str, **settings: str) -> Done:
+    return forked(main, *arguments, folder=folder, environment=environment(folder, settings))
 
 
 @pytest.mark.parametrize(

@@ -1,30 +1,25 @@
 """messenger-db is Alembic's command line on the database the settings name, from any folder."""
 
 import asyncio
-import subprocess
-import sys
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from messenger.db.schema import UNRELEASED_REFUSAL
+from messenger.run.db import main
+from tests.commands import Done, forked, in_earnest
 from tests.conftest import named
 
 HEAD = sorted((Path(__file__).parents[2] / "messenger/db/migrations/versions").glob("*.py"))[-1].name[:4]
 
 
-def messenger_db(*arguments: str, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "DATA_DIR": str(folder / "data"), **settings}
-    return subprocess.run(
-        [sys.executable, "-m", "messenger.run.db", *arguments],
-        cwd=folder,
-        env={**environment, "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def environment(folder: Path, settings: dict[str, str]) -> dict[str, str]:
+    return {"PATH": "/usr/bin:/bin", "HOME": str(folder), "DATA_DIR": str(folder / "data"), **settings}
+
+
+def messenger_db(*arguments: str, folder: Path, **settings: str) -> Done:
+    return forked(main, *arguments, folder=folder, environment=environment(folder, settings))
 
 
 @pytest.fixture
@@ -37,7 +32,7 @@ async def empty(postgres: str):
 
 
 async def test_upgrade_current_check_and_downgrade_work_from_any_folder(empty, tmp_path):
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str) -> Done:
         return messenger_db(*arguments, folder=tmp_path, DATABASE_URL=empty)
 
     up = await asyncio.to_thread(run, "upgrade", "head")
@@ -91,7 +86,7 @@ async def test_a_database_from_before_the_first_release_is_refused_in_one_senten
 
 
 def test_without_a_setting_it_is_the_private_database(tmp_path):
-    up = messenger_db("upgrade", "head", folder=tmp_path)
+    up = in_earnest("messenger.run.db", "upgrade", "head", folder=tmp_path, environment=environment(tmp_path, {}))
     assert up.returncode == 0, up.stderr
 
     assert HEAD in messenger_db("current", folder=tmp_path).stdout

@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,38 +10,27 @@ import asyncpg
 import pytest
 
 from messenger.app import create_app
+from messenger.run.admin.__main__ import main
 from messenger.web.server import make_runner
 from tests.actors import Person, Server
 from tests.apps.search.finding import indexed
 from tests.apps.talk import says
+from tests.commands import Done, forked
 from tests.conftest import SECRET_KEY, configured, copy, named
 
-ROOT = Path(__file__).parents[3]
-PATIENCE = 60.0
-
-Done = subprocess.CompletedProcess[str]
 Admin = Callable[..., Awaitable[Done]]
 
 
-def run_admin(*arguments: str, folder: Path, stdin: str = "", **settings: str) -> Done:
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "DATA_DIR": str(folder / "data")}
-    return subprocess.run(
-        [sys.executable, "-m", "messenger.run.admin", *arguments],
-        cwd=folder,
-        env={**environment, "PYTHONPATH": str(ROOT), "SECRET_KEY": SECRET_KEY, **settings},
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+def environment(folder: Path, settings: dict[str, str]) -> dict[str, str]:
+    own = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "DATA_DIR": str(folder / "data"), "SECRET_KEY": SECRET_KEY}
+    return {**own, **settings}
 
 
 @pytest.fixture
 def admin(dsn: str, tmp_path: Path) -> Admin:
     async def run(*arguments: str, stdin: str = "", **settings: str) -> Done:
-        settings = {"DATABASE_URL": dsn, **settings}
-        return await asyncio.to_thread(run_admin, *arguments, folder=tmp_path, stdin=stdin, **settings)
+        own = environment(tmp_path, {"DATABASE_URL": dsn, **settings})
+        return await asyncio.to_thread(forked, main, *arguments, folder=tmp_path, environment=own, stdin=stdin)
 
     return run
 

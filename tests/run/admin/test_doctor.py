@@ -8,7 +8,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.run.admin.conftest import ROOT, Admin, Done, refusal, run_admin
+from tests.commands import ROOT, Done, in_earnest
+from tests.run.admin.conftest import Admin, environment, refusal
 
 
 def signs(done: Done) -> dict[str, dict[str, object]]:
@@ -16,9 +17,11 @@ def signs(done: Done) -> dict[str, dict[str, object]]:
 
 
 def test_an_installation_of_its_own_is_healthy(tmp_path: Path) -> None:
-    assert run_admin("sessions", "list", "nobody", folder=tmp_path).returncode == 1, "the schema is brought up"
+    own = environment(tmp_path, {})
+    first = in_earnest("messenger.run.admin", "sessions", "list", "nobody", folder=tmp_path, environment=own)
+    assert first.returncode == 1, "the schema is brought up"
 
-    done = run_admin("doctor", folder=tmp_path)
+    done = in_earnest("messenger.run.admin", "doctor", folder=tmp_path, environment=own)
 
     assert done.returncode == 0, done.stdout
     lines = done.stdout.splitlines()
