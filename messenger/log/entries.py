@@ -12,19 +12,24 @@ ENCODER = msgspec.json.Encoder()
 MAX_POSITION = 2**53 - 1
 
 
-class Entry(msgspec.Struct, eq=False):
+class Entry(msgspec.Struct, eq=False, array_like=True):
     position: int
     kind: str
     chat_id: int | None = None
-    user_id: int | None = None
     actor_id: int | None = None
-    subject_id: int | None = None
-    data: Any = None
-    at: datetime | None = None
-    event: bytes = b""  # the JSON object every transport sends; empty: nobody is told of it
     key: str = ""  # that a message was sent under: its first letter says how
+    data: Any = None
+    event: bytes = b""  # the JSON object every transport sends; empty: nobody is told of it
+    at: datetime | None = None
+    user_id: int | None = None
+    subject_id: int | None = None
     skip: object = None  # the listener that has its answer already and must not hear it again
     wire_frame: bytes = b""  # the same bytes framed for sockets, kept by the first socket that frames them
+
+    @property
+    def told(self) -> tuple[Any, ...]:
+        """Its first fields: of a send or a read mark, what another process has to know."""
+        return self.position, self.kind, self.chat_id, self.actor_id, self.key, self.data, self.event, self.at
 
     @property
     def audience(self) -> Sequence[int] | None:

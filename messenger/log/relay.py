@@ -17,7 +17,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from hashlib import sha256
 from itertools import count
@@ -66,19 +65,6 @@ class Courier(Protocol[D]):
 
     def awaits(self, entry: Entry) -> bool:
         """Is this the entry of a draft of this process that is not answered yet?"""
-
-
-class Told(msgspec.Struct, array_like=True, gc=False):
-    """An entry on its way to another process."""
-
-    position: int
-    kind: str
-    chat_id: int | None
-    actor_id: int | None
-    key: str
-    data: Any
-    at: datetime | None
-    event: bytes
 
 
 class Frames(asyncio.Protocol):
@@ -189,7 +175,7 @@ class Writer(Frames, Generic[D]):
         super().__init__()
         self._relay = relay
         self._decode = msgspec.msgpack.Decoder(
-            tuple[list[tuple[int, relay.courier.verdict]], str, list[Told]]  # type: ignore[name-defined]
+            tuple[list[tuple[int, relay.courier.verdict]], str, list[Entry]]  # type: ignore[name-defined]
         ).decode
         self._numbers = count()
         self.handed: dict[int, D] = {}
@@ -306,36 +292,17 @@ class Relay(Generic[D]):
     def tell(self, entries: Sequence[Entry], epoch: str) -> int:
         """Own entries, to the other processes. Returns how many those are."""
         if self.guests and entries:
-            raw = msgspec.Raw(
-                ENCODE(
-                    [
-                        (one.position, one.kind, one.chat_id, one.actor_id, one.key, one.data, one.at, one.event)
-                        for one in entries
-                    ]
-                )
-            )
+            raw = msgspec.Raw(ENCODE([entry.told for entry in entries]))
             for guest in tuple(self.guests):
                 guest.tell(epoch, raw)
         return len(self.guests)
 
     # --- called by the writer's connection
 
-    def publish(self, told: Sequence[Told], epoch: str) -> None:
+    def publish(self, told: Sequence[Entry], epoch: str) -> None:
         """What a draft of this process became is read from the database instead: there its answer is waited for."""
-        entries = [
-            Entry(
-                one.position,
-                one.kind,
-                one.chat_id,
-                actor_id=one.actor_id,
-                key=one.key,
-                data=one.data,
-                at=one.at,
-                event=one.event,
-            )
-            for one in told
-        ]
-        self._stream.followed([entry for entry in entries if not self.courier.awaits(entry)], epoch, told[-1].position)
+        known = [entry for entry in told if not self.courier.awaits(entry)]
+        self._stream.followed(known, epoch, told[-1].position)
 
     # --- the election
 

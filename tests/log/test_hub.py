@@ -39,11 +39,11 @@ def said(position: int, chat_id: int = 1, **more: object) -> Entry:
 
 
 def added(position: int, user_id: int, chat_id: int = 1) -> Entry:
-    return Entry(position, "member_added", chat_id, user_id, event=b"{}")
+    return Entry(position, "member_added", chat_id, user_id=user_id, event=b"{}")
 
 
 def removed(position: int, user_id: int, chat_id: int = 1) -> Entry:
-    return Entry(position, "member_removed", chat_id, user_id, event=b"{}")
+    return Entry(position, "member_removed", chat_id, user_id=user_id, event=b"{}")
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_a_deleted_chat_is_heard_of_once_and_then_silent(hub):
 def test_an_ended_session_is_told_and_then_over_others_of_the_person_live_on(hub):
     phone, laptop = listening(hub, 1, 1, session_id=10), listening(hub, 1, 1, session_id=11)
 
-    hub.publish(Entry(1, "session_revoked", None, 1, subject_id=10, event=b"{}"))
+    hub.publish(Entry(1, "session_revoked", user_id=1, subject_id=10, event=b"{}"))
 
     assert (phone.is_over, laptop.is_over) == (True, False)
     assert laptop.heard == [1]
@@ -205,7 +205,7 @@ def test_a_listener_that_cannot_be_ended_keeps_nobody_from_being_told(hub, what)
     elif what == "sessions that ran out":
         hub.end_sessions({1})
     else:
-        hub.publish(Entry(1, "session_revoked", None, 1, subject_id=1))
+        hub.publish(Entry(1, "session_revoked", user_id=1, subject_id=1))
 
     assert [ear.is_over or ear.heard == [1] for ear in ears] == [False, True, False, True]
     assert set(hub.listeners()) == {ears[1], ears[3]}

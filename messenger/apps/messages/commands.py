@@ -35,7 +35,7 @@ def send(call: Call) -> None:
         if isinstance(verdict, MessengerError):
             call.refuse(verdict)
         elif isinstance(verdict, Sent):
-            call.answer(verdict.json, verdict.replayed, verdict.for_all.message_id)
+            call.answer(verdict.json, verdict.replayed, verdict.message_id)
 
     reply_to = int(frame.reply_to) if frame.reply_to is not None else None
     outgoing = Outgoing(frame.text, frame.client_id, frame.operation_id, reply_to, SPOKEN)

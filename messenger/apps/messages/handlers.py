@@ -218,7 +218,7 @@ def read_emoji(request: web.Request) -> str:
 
 def answer(sent: Sent) -> web.Response:
     headers = {"Idempotency-Replayed": "true"} if sent.replayed else {}
-    return reply.json(sent.message, status=200 if sent.replayed else 201, headers=headers)
+    return reply.json(sent.json, status=200 if sent.replayed else 201, headers=headers)
 
 
 routes = [

@@ -6,10 +6,10 @@ from typing import TypeAlias
 from aiohttp import web
 from msgspec import Struct
 
-from messenger.apps.messages.schemas import Message, Outgoing
+from messenger.apps.messages.schemas import Outgoing
 from messenger.apps.messages.sending import REFUSALS, SENDER, Draft, Mark, Sender, Sent, Verdict
 from messenger.errors import MessengerError
-from messenger.log.entries import ENCODER, Entry
+from messenger.log.entries import Entry
 from messenger.log.relay import Relay
 from messenger.web.app_keys import CONFIG, DATABASE, LOG
 
@@ -34,7 +34,8 @@ class PackedMark(Struct, array_like=True, tag=1, gc=False):
 
 
 class PackedSent(Struct, array_like=True, gc=False):
-    message: Message
+    message_id: str
+    words: bytes
     replayed: bool
 
 
@@ -87,7 +88,7 @@ class DraftCourier:
     def pack_verdict(self, verdict: Verdict) -> PackedVerdict | None:
         """Other errors than refusals are about this process."""
         if isinstance(verdict, Sent):
-            return PackedSent(verdict.for_all, verdict.replayed)
+            return PackedSent(verdict.message_id, verdict.words, verdict.replayed)
         if isinstance(verdict, MessengerError):
             return verdict.code if verdict.code in REFUSALS else None
         return verdict
@@ -95,8 +96,8 @@ class DraftCourier:
     def settle(self, draft: Draft | Mark, verdict: PackedVerdict) -> None:
         if isinstance(verdict, PackedSent):
             assert isinstance(draft, Draft)
-            message, client_id = verdict.message, draft.content.client_id
-            self._sender.relayed(draft, Sent(message, ENCODER.encode(message), client_id, verdict.replayed))
+            sent = Sent(verdict.message_id, verdict.words, draft.content.client_id, verdict.replayed)
+            self._sender.relayed(draft, sent)
         else:
             self._sender.relayed(draft, REFUSALS[verdict]() if isinstance(verdict, str) else verdict)
 

@@ -64,20 +64,19 @@ REFUSALS: dict[str, type[MessengerError]] = {
 class Sent(msgspec.Struct, frozen=True):
     """A stored message as it is now. `replayed`: it had been stored before."""
 
-    for_all: Message
-    words: bytes  # its JSON, for all
+    message_id: str
+    words: bytes  # its JSON, as all see it
     client_id: str | None
     replayed: bool
 
     @property
-    def message(self) -> Message:
-        """As its sender sees it."""
-        return msgspec.structs.replace(self.for_all, client_id=self.client_id)
+    def json(self) -> msgspec.Raw:
+        """As its sender sees it: with one field more."""
+        return msgspec.Raw(b'%b,"client_id":%b}' % (self.words[:-1], ENCODER.encode(self.client_id)))
 
     @property
-    def json(self) -> msgspec.Raw:
-        """The JSON of `message`: what all see, and one field more."""
-        return msgspec.Raw(b'%b,"client_id":%b}' % (self.words[:-1], ENCODER.encode(self.client_id)))
+    def message(self) -> Message:
+        return msgspec.json.decode(self.json, type=Message)
 
 
 LookUp = Callable[[Sequence[int]], Awaitable[Mapping[int, CurrentMessage]]]  # messages as they are now
@@ -225,7 +224,7 @@ class Sender:
     def relayed(self, draft: Draft | Mark, verdict: Verdict) -> None:
         if isinstance(draft, Draft) and isinstance(verdict, Sent) and not (draft.is_answered or verdict.replayed):
             if draft.origin is not None:
-                self._stream.answered(int(verdict.for_all.message_id), draft.origin)
+                self._stream.answered(int(verdict.message_id), draft.origin)
         self._settle(draft, verdict)
 
     def awaits(self, entry: Entry) -> bool:
@@ -334,7 +333,7 @@ class Sender:
                 position += 1
                 message = draft_as_message(draft, position, seq, name, stamp)
                 words = ENCODER.encode(message)
-                self._settle(draft, Sent(message, words, draft.content.client_id, replayed=False))
+                self._settle(draft, Sent(message.message_id, words, draft.content.client_id, replayed=False))
                 entries.append(
                     Entry(
                         position,
@@ -370,9 +369,8 @@ class Sender:
             is_first = copy_id == draft.copy_id
             if is_first and draft.origin is not None and not draft.is_answered:
                 self._stream.answered(position, draft.origin)
-            message = found[position].message
-            sent = Sent(message, ENCODER.encode(message), draft.content.client_id, replayed=not is_first)
-            self._settle(draft, sent)
+            words = ENCODER.encode(found[position].message)
+            self._settle(draft, Sent(str(position), words, draft.content.client_id, replayed=not is_first))
 
 
 def known_call(position: int, epoch: str, sends: Sequence[Draft], places: Places) -> tuple[Any, ...]:

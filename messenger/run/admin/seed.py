@@ -167,7 +167,7 @@ async def _talk(
         except (ChatNotFound, IdempotencyConflict) as error:  # the person has left, or the key has another text
             made.left_alone.append(f"message {number} of {three[speaker].name} in chat {chat_id}: {error.detail}")
             continue
-        last = int(sent.message.message_id)
+        last = int(sent.message_id)
         if sent.replayed:
             made.found += 1
         else:
