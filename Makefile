@@ -38,6 +38,9 @@ $(STAMP_DEV): setup.py | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 -e '.[dev]'
 	@touch $@ $(STAMP)
 
+# Tests start hundreds of processes: none of them compiles what another one has compiled.
+test test-long: export PYTHONDONTWRITEBYTECODE =
+
 test: $(STAMP_DEV)  ## Install everything and run the tests on a real private PostgreSQL; COVERAGE=1 measures coverage
 	@$(BIN)/python -m pytest -m "not long and not engine" $(if $(COVERAGE),,--no-cov)
 

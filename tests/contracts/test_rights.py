@@ -152,10 +152,10 @@ class Stage:
     erin: Person
     frank: Person  # in no chat at all
     erins_session: str
+    task: str  # a search of Erin's
     sockets: dict[str, Socket] = field(default_factory=dict)
     chat: str = ""
     message: str = ""
-    task: str = ""  # a search of Erin's
     is_worn: bool = True
     names: int = 0
 
@@ -166,8 +166,6 @@ class Stage:
         words = f"/v1/chats/{self.chat}/messages"
         (await dave.post(words, {"text": "I was here"})).expecting(201)
         self.message = (await self.erin.post(words, {"text": "pizza?"})).expecting(201).json["message_id"]
-        search = {"message": "pizza"}
-        self.task = (await self.erin.post("/v1/chats/search", search)).expecting(201).json["task_id"]
         (await alice.makes(self.chat, bob, "admin")).expecting(200)
         (await alice.removes(self.chat, dave)).expecting(204)
         self.is_worn = False
@@ -226,7 +224,8 @@ async def stage(server: Server) -> AsyncIterator[Stage]:
         *five, erin, frank = [await stack.enter_async_context(Person.registered(server, name)) for name in names]
         nobody = await stack.enter_async_context(Person.stranger(server))
         sessions = (await erin.get("/v1/auth/sessions")).expecting(200).json["sessions"]
-        yield Stage(dict(zip(PERSONS, (nobody, *five), strict=True)), erin, frank, sessions[0]["id"])
+        task = (await erin.post("/v1/chats/search", {"message": "pizza"})).expecting(201).json["task_id"]
+        yield Stage(dict(zip(PERSONS, (nobody, *five), strict=True)), erin, frank, sessions[0]["id"], task)
 
 
 def unasked(described: Iterable[Any], rows: Iterable[Any]) -> list[str]:
