@@ -104,7 +104,7 @@ def default_data_dir(environ: Mapping[str, str]) -> Path:
 class ServerSettings:
     host: str = setting("HOST", "0.0.0.0", "Address to listen on; unset with MODE=dev: 127.0.0.1")
     port: int = setting("PORT", 8080, "Port to listen on")
-    workers_num: int = setting("WORKERS_NUM", 1, "Worker processes; one per core at most")
+    workers_num: int = setting("WORKERS_NUM", 1, "Worker processes: no more than cores that PostgreSQL leaves idle")
     graceful_timeout: int = setting("GUNICORN_GRACEFUL_TIMEOUT", 10, "Seconds for requests in flight at a stop")
     drain_seconds: int = setting(
         "DRAIN_SECONDS", 0, "Seconds at a stop, before those, for a proxy to find another server", at_least=0

@@ -6,6 +6,7 @@ Nothing is changed. Checks that need the database are left out when there is non
 import argparse
 import asyncio
 import json
+import os
 import resource
 import shutil
 import stat
@@ -54,6 +55,7 @@ def examine() -> Iterator[Finding]:
     yield _settings(config)
     yield _keys(config)
     yield _files()
+    yield _workers(config)
     yield from _disk(config)
     try:
         with context.database_url(config) as dsn:
@@ -113,6 +115,16 @@ def _files() -> Finding:
     if hard != resource.RLIM_INFINITY and hard < FILES:
         return Finding("open files", False, f"at most {hard}", f"Raise the hard limit to {FILES} or more (LimitNOFILE)")
     return Finding("open files", True, "no limit" if hard == resource.RLIM_INFINITY else f"at most {hard}")
+
+
+def _workers(config: Config) -> Finding:
+    """More than cores are left for them only add work; a private PostgreSQL takes one (decision 010)."""
+    workers, cores = config.server.workers_num, len(os.sched_getaffinity(0))
+    seen = f"{workers} on {cores} core{'s' * (cores > 1)}"
+    if workers == 1 or workers + config.database.is_private <= cores:
+        return Finding("workers", True, seen)
+    beside = ", and PostgreSQL needs one too" if config.database.is_private else ""
+    return Finding("workers", False, f"{seen}{beside}", "Lower WORKERS_NUM: more cost CPU here and bring nothing")
 
 
 def _disk(config: Config) -> Iterator[Finding]:

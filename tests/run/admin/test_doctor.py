@@ -8,6 +8,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from messenger.run.admin import doctor
+from messenger.settings import read
 from tests.commands import ROOT, Done, in_earnest
 from tests.run.admin.conftest import Admin, environment, refusal
 
@@ -29,6 +31,7 @@ def test_an_installation_of_its_own_is_healthy(tmp_path: Path) -> None:
     for name in (
         "settings",
         "keys",
+        "workers",
         "disk of DATA_DIR",
         "database",
         "durability",
@@ -48,7 +51,7 @@ async def test_what_is_wrong_is_named_with_its_remedy(admin: Admin, sql: asyncpg
         "doctor",
         "--json",
         WIRE="none",
-        WORKERS_NUM="99",
+        WORKERS_NUM="999",
         REDIS_URL="redis://127.0.0.1:1/0",
         RMQ_URL="amqp://127.0.0.1:1/",
     )
@@ -57,9 +60,31 @@ async def test_what_is_wrong_is_named_with_its_remedy(admin: Admin, sql: asyncpg
     found = signs(done)
     bad = {name for name, one in found.items() if not one["ok"]}
     # The tests' server forgets what it knows at a power cut, which is said as well.
-    assert bad == {"durability", "schema", "extensions", "connections", "redis", "rabbitmq"}
+    assert bad == {"workers", "durability", "schema", "extensions", "connections", "redis", "rabbitmq"}
     assert all(found[name]["remedy"] for name in bad)
     assert found["schema"]["remedy"] == "messenger-db upgrade head"
+
+
+@pytest.mark.parametrize(
+    ("workers", "cores", "url", "fits"),
+    [
+        (1, 1, "", True),
+        (2, 2, "", False),  # its private PostgreSQL needs a core as well
+        (2, 3, "", True),
+        (2, 2, "postgresql://elsewhere/messenger", True),
+        (3, 2, "postgresql://elsewhere/messenger", False),
+    ],
+)
+def test_no_more_workers_than_cores_are_left_for_them(
+    workers: int, cores: int, url: str, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = read({"DATA_DIR": str(tmp_path), "WORKERS_NUM": str(workers), "DATABASE_URL": url})
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)))
+
+    finding = doctor._workers(config)
+
+    assert finding.ok == fits
+    assert bool(finding.remedy) != fits
 
 
 async def test_keys_that_others_may_read_are_named(admin: Admin, tmp_path: Path) -> None:
