@@ -26,7 +26,7 @@ from messenger.web import reply
 from messenger.web.app_keys import CONFIG, DRAINING, REQUEST_ID, STOPPING
 from messenger.web.clients import name_peer
 from messenger.web.kept import KEPT, Handle
-from messenger.web.listeners import let_the_last_in
+from messenger.web.listeners import close_kindly
 from messenger.web.sockets.links import OPEN_LINKS
 from messenger.web.stalls import StallWatch
 
@@ -242,9 +242,10 @@ class Runner(web.AppRunner):
     async def _leave_proxies(self) -> None:
         """A proxy goes elsewhere once it is refused. Meanwhile what it sends over connections that it kept is served,
         and every answer ends one of them: a request that meets a close cannot be repeated unless it has a key."""
+        loop = asyncio.get_running_loop()
         for site in self.sites:
-            await let_the_last_in(cast(asyncio.Server, site._server).sockets)
-            await site.stop()
+            for connection in await close_kindly(cast(asyncio.Server, site._server).sockets, site.stop):
+                await loop.connect_accepted_socket(cast(web.Server, self.server), connection)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._deadlines.drain):
                 await self._in_a_hurry.wait()
