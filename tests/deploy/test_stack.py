@@ -45,8 +45,9 @@ class Stack:
         return self.folder / "certificates"
 
     async def stands(self) -> None:
-        for api in self.apis:
-            await (api if api.is_running else api.start()).ready()
+        away = [api.start() for api in self.apis if not api.is_running]
+        for api in away:
+            await api.ready(60)  # two at once, on a busy machine
 
     async def line(self, request_id: str) -> dict[str, Any]:
         """What the two servers log of a request, a moment later."""
@@ -242,6 +243,30 @@ class TestRequestIds:
         assert answer.headers["X-Request-ID"] == made
         assert (await logged(nginx, made))["status"] == 401
         assert (await stack.line(made))["status"] == 401
+
+    async def test_postgresql_shows_whose_transaction_it_is(
+        self, stack: Stack, nginx: Nginx, shared_database: str
+    ) -> None:
+        own, looking = [await asyncpg.connect(shared_database) for _ in range(2)]
+        shown = "select count(*) from pg_stat_activity where application_name like 'messenger %:% who-waits'"
+
+        async def is_shown() -> bool:
+            return bool(await looking.fetchval(shown))
+
+        async with people(nginx, 1) as [alice]:
+            chat = await alice.opens_chat("lunch")
+            async with own.transaction():
+                await own.execute("select from chats where id = $1 for update", int(chat))
+                renaming = asyncio.create_task(
+                    alice.asks("PATCH", f"/v1/chats/{chat}", {"name": "tea"}, headers={"X-Request-ID": "who-waits"})
+                )
+                await happens(is_shown, "the waiting transaction")
+            renamed = await renaming
+
+        assert renamed.status == 200
+        assert not await is_shown()
+        await own.close()
+        await looking.close()
 
 
 class TestAddresses:
