@@ -466,6 +466,16 @@ async def test_a_connection_of_the_pooler_has_the_limits_of_a_direct_one(stack: 
     assert found == ["5s", "2s", "10s", "UTC"]
 
 
+async def test_many_connections_of_the_pooler_are_few_of_the_database(stack: Stack) -> None:
+    many = [await asyncpg.connect(stack.pooled, statement_cache_size=0) for _ in range(40)]
+
+    processes = {await connection.fetchval("select pg_backend_pid()") for connection in many}
+
+    assert len(processes) <= 20
+    for connection in many:
+        await connection.close()
+
+
 async def test_nginx_leaves_when_it_is_told_to_and_nothing_stays(stack: Stack) -> None:
     async with stack.behind() as nginx:
         assert nginx.popen is not None
