@@ -400,7 +400,8 @@ class TestThrottling:
             chat = await alice.opens_chat("lunch", members=[bob])
             path = f"/v1/chats/{chat}/messages"
 
-            sent = [await ask(nginx, "POST", path, json={"text": "spam"}, headers=alice.headers) for _ in range(13)]
+            keys = [{"Idempotency-Key": str(number)} if number % 2 else {} for number in range(13)]
+            sent = [await ask(nginx, "POST", path, json={"text": "spam"}, headers=alice.headers | key) for key in keys]
             of_bob = await ask(nginx, "POST", path, json={"text": "stop it"}, headers=bob.headers)
 
         refused = [answer for answer in sent if answer.status != 201]
