@@ -1,6 +1,7 @@
 """What is deployed is tried with the programs that will run it; where one is missing, its tests are skipped by name."""
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,8 @@ Program = Callable[[str], str]
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
-# Debian keeps servers where only root looks.
-WHERE = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+# What pip installed, and servers, which Debian keeps where only root looks.
+WHERE = (str(Path(sys.executable).parent), "/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
 @pytest.fixture(scope="session")
