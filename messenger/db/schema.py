@@ -16,10 +16,12 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from sqlalchemy import Connection
 
 from messenger import ENTRY_POINTS
 
 DSN_ATTRIBUTE = "messenger_dsn"
+CONNECTION_ATTRIBUTE = "messenger_connection"
 MIGRATION_LOCK = 7236836  # any number that nobody else takes
 MIGRATIONS = Path(__file__).parent / "migrations"
 UNRELEASED = frozenset(f"000{number}" for number in range(1, 9))  # revisions; the first released one is 1000
@@ -103,3 +105,11 @@ def state_at(found: Iterable[str]) -> SchemaState:
 
 def upgrade(dsn: str) -> None:
     command.upgrade(alembic_config(dsn), "heads")
+
+
+def upgrade_within(connection: Connection, revisions: Iterable[str]) -> None:
+    """As a part of the transaction that the connection is in. `search_path` must be `public`."""
+    config = alembic_config("")
+    config.attributes[CONNECTION_ATTRIBUTE] = connection
+    for revision in revisions:
+        command.upgrade(config, revision)

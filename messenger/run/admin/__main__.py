@@ -79,6 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     epoch = command("new-epoch", "begin a new epoch of the log, after a backup was put back by hand")
     epoch.add_argument("--after", type=int, metavar="N", help="the last position that clients may keep; else the head")
     epoch.add_argument("--yes", action="store_true", help="do not ask")
+    command("backup", "save everything in one file, beside running servers").add_argument(
+        "file", metavar="FILE", help="a file that is not there yet; - is the output"
+    )
+    command("restore", "fill an empty database from a backup").add_argument(
+        "file", type=Path, metavar="FILE", help="what backup has made"
+    )
     command("doctor", "look at everything around the server").add_argument(
         "--json", action="store_true", help="for programs"
     )
