@@ -10,6 +10,7 @@ from alembic import context
 from sqlalchemy import Connection, NullPool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+import messenger.db.tables
 import messenger.log.tables  # noqa: F401  (registers the tables of the log)
 from messenger import apps
 from messenger.db.metadata import Table

@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     command("restore", "fill an empty database from a backup").add_argument(
         "file", type=Path, metavar="FILE", help="what backup has made"
     )
+    _move(command("move", "move everything into another, empty database; goes on where an interrupted run stopped"))
     command("doctor", "look at everything around the server").add_argument(
         "--json", action="store_true", help="for programs"
     )
@@ -95,6 +96,14 @@ def _person(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="the name to sign in with")
     parser.add_argument("--email")
     parser.add_argument("--password-file", type=Path, metavar="FILE", help="read the password from this file")
+
+
+def _move(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--to", metavar="URL", help="the new database: postgresql://user@host/name, without a password")
+    where.add_argument("--to-file", type=Path, metavar="FILE", help="a file with that address, password and all")
+    where.add_argument("--undo", action="store_true", help="serve from here again, whatever has been copied")
+    parser.add_argument("--yes", action="store_true", help="undo without asking")
 
 
 def _sessions(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ Every table that keeps something is copied, those of foreign sub-apps too. What 
 the search index. Rows travel as the text of COPY, which every version of PostgreSQL reads.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -12,10 +12,13 @@ from graphlib import TopologicalSorter
 import asyncpg
 
 from messenger.db import driver
+from messenger.db.schema import MOVE_TABLE
+from messenger.run.cli import OTHER, Refusal
 
 SCHEMA = "public"
+MOVE_PARTS = "installation_move_parts"  # what a move has copied so far
 MADE_ANEW = frozenset({"search_documents", "search_words"})  # by the follower `search`, from the beginning of the log
-OF_A_PLACE = frozenset({"alembic_version", "installation_move"})  # what they say is true of one database only
+OF_A_PLACE = frozenset({"alembic_version", MOVE_TABLE, MOVE_PARTS})  # what they say is true of one database only
 # What PostgreSQL writes and reads as text must not depend on how a server is set up.
 SAME_TEXT = {
     "search_path": SCHEMA,
@@ -49,6 +52,13 @@ REFERENCES = """
 SEQUENCES = """
     select c.relname::text as name from pg_class c
      where c.relkind = 'S' and c.relnamespace = 'public'::regnamespace order by c.relname
+    """
+SOMETHING = """
+    select c.relname::text from pg_class c
+     where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+       and not exists (select from pg_depend d
+                        where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+     order by c.relname = 'users' desc limit 1
     """
 OTHERS = """
     select coalesce(nullif(a.application_name, ''), 'unnamed') as name, count(*) as connections
@@ -125,29 +135,45 @@ async def write_rows(connection: asyncpg.Connection, part: Part, source: AsyncIt
     return _rows(done)
 
 
-@asynccontextmanager
-async def silenced(connection: asyncpg.Connection, parts: Iterable[Part]) -> AsyncIterator[None]:
-    """What a trigger did when a row was written first must not be done again. References are checked all the same."""
-    names = [named(part.name) for part in parts]
-    for name in names:
+async def make_room(connection: asyncpg.Connection, parts: Iterable[Part]) -> None:
+    """After migrations: they begin a log of their own, and what a trigger did to a row must not be done again.
+
+    References are checked all the same.
+    """
+    for name in (named(part.name) for part in parts):
         await connection.execute(f"alter table {name} disable trigger user")
-    yield
-    for name in names:
-        await connection.execute(f"alter table {name} enable trigger user")
+        if await connection.fetchval(f"select exists (select from {name})"):
+            await connection.execute(f"delete from {name}")
 
 
-async def set_sequences(connection: asyncpg.Connection, states: dict[str, SequenceState]) -> None:
+async def settle(connection: asyncpg.Connection, parts: Iterable[Part], sequences: Mapping[str, SequenceState]) -> None:
+    """All rows are there. The follower of search begins where it finds no place of its own."""
+    for part in parts:
+        await connection.execute(f"alter table {named(part.name)} enable trigger user")
     there = {row["name"] for row in await connection.fetch(SEQUENCES)}
-    for name, state in states.items():
+    for name, state in sequences.items():
         if name in there:
             await connection.execute(
-                "select setval($1::regclass, $2, $3)", named(name), state.last_value, state.is_called
+                "select setval($1::text::regclass, $2, $3)", named(name), state.last_value, state.is_called
             )
-
-
-async def forget_search(connection: asyncpg.Connection) -> None:
-    """The follower begins where it finds no place of its own."""
     await connection.execute("delete from log_followers where name in ('search', 'search begun', 'search rebuild')")
+    await connection.execute("analyze")
+
+
+async def refuse_others(connection: asyncpg.Connection) -> None:
+    """Whoever is connected could write, a server or anybody else; and so could who ends a prepared transaction."""
+    others = await find_others(connection)
+    if others:
+        raise Refusal(OTHER, f"Others are connected to the database: {others}.", "Stop them first.")
+    prepared = await connection.fetchval("select min(gid) from pg_prepared_xacts where database = current_database()")
+    if prepared is not None:
+        raise Refusal(OTHER, f"A transaction is prepared there: {prepared!r}.", "End it first.")
+
+
+async def refuse_something(connection: asyncpg.Connection, remedy: str) -> None:
+    there = await connection.fetchval(SOMETHING)
+    if there is not None:
+        raise Refusal(OTHER, f"The database is not empty: it has a table {there}.", remedy)
 
 
 async def find_others(connection: asyncpg.Connection) -> str:

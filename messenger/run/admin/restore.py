@@ -20,14 +20,6 @@ from messenger.run.admin.progress import ProgressLine, size
 from messenger.run.cli import OTHER, SCHEMA, Refusal
 from messenger.settings import Config
 
-SOMETHING = """
-    select c.relname::text from pg_class c
-     where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
-       and not exists (select from pg_depend d
-                        where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
-     order by c.relname = 'users' desc limit 1
-    """
-
 
 def run(options: argparse.Namespace) -> int:
     path: Path = options.file
@@ -79,28 +71,15 @@ async def restore(dsn: str, backup: Backup) -> tuple[str, list[str]]:
             await connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": schema.MIGRATION_LOCK})
             rows = (await connection.get_raw_connection()).driver_connection
             assert rows is not None
-            await refuse_something(rows)
+            await copying.refuse_others(rows)
+            await copying.refuse_something(rows, "Name an empty database in DATABASE_URL, or an empty DATA_DIR.")
             await connection.run_sync(schema.upgrade_within, backup.manifest.revisions)
             strange = await fill(rows, backup)
             await connection.run_sync(schema.upgrade_within, ["heads"])
             epoch = await begin_epoch(connection, backup.manifest)
-            await rows.execute("analyze")
     finally:
         await engine.dispose()
     return epoch, strange
-
-
-async def refuse_something(connection: asyncpg.Connection) -> None:
-    others = await copying.find_others(connection)
-    if others:
-        raise Refusal(OTHER, f"Others are connected to the database: {others}.", "Stop them first.")
-    there = await connection.fetchval(SOMETHING)
-    if there is not None:
-        raise Refusal(
-            OTHER,
-            f"The database is not empty: it has a table {there}.",
-            "Name an empty database in DATABASE_URL, or an empty DATA_DIR.",
-        )
 
 
 async def fill(connection: asyncpg.Connection, backup: Backup) -> list[str]:
@@ -108,16 +87,11 @@ async def fill(connection: asyncpg.Connection, backup: Backup) -> list[str]:
     places = {part.name: part for part in await copying.find_parts(connection)}
     tables = {table.name: table for table in manifest.tables}
     order = [part for name, part in places.items() if name in tables]
+    await copying.make_room(connection, order)
     with ProgressLine(sum(table.size for table in manifest.tables), "restoring") as progress:
-        async with copying.silenced(connection, order):
-            for part in order:
-                stored = tables[part.name]
-                # Migrations begin a log of their own.
-                if await connection.fetchval(f"select exists (select from {copying.named(part.name)})"):
-                    await connection.execute(f"delete from {copying.named(part.name)}")
-                await copying.write_rows(connection, stored.part, backup.pieces(stored, progress))
-    await copying.set_sequences(connection, manifest.sequences)
-    await copying.forget_search(connection)
+        for stored in (tables[part.name] for part in order):
+            await copying.write_rows(connection, stored.part, backup.pieces(stored, progress))
+    await copying.settle(connection, order, manifest.sequences)
     return sorted(tables.keys() - places.keys())
 
 
