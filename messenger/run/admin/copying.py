@@ -19,6 +19,8 @@ SCHEMA = "public"
 MOVE_PARTS = "installation_move_parts"  # what a move has copied so far
 MADE_ANEW = frozenset({"search_documents", "search_words"})  # by the follower `search`, from the beginning of the log
 OF_A_PLACE = frozenset({"alembic_version", MOVE_TABLE, MOVE_PARTS})  # what they say is true of one database only
+# Without a place of its own the follower of search begins at the beginning.
+KEPT = {"log_followers": "name not in ('search', 'search begun', 'search rebuild')"}
 # What PostgreSQL writes and reads as text must not depend on how a server is set up.
 SAME_TEXT = {
     "search_path": SCHEMA,
@@ -76,6 +78,12 @@ class Part:
     columns: tuple[str, ...]
     size: int
 
+    @property
+    def rows(self) -> str:
+        """What is copied of it, as a select to which more conditions may be added."""
+        columns = ", ".join(quoted(column) for column in self.columns)
+        return f"select {columns} from {named(self.name)} where {KEPT.get(self.name, 'true')}"
+
 
 @dataclass(frozen=True, slots=True)
 class SequenceState:
@@ -126,8 +134,7 @@ async def find_sequences(connection: asyncpg.Connection) -> dict[str, SequenceSt
 
 
 async def read_rows(connection: asyncpg.Connection, part: Part, write: Callable[[bytes], Awaitable[None]]) -> int:
-    done = await connection.copy_from_table(part.name, schema_name=SCHEMA, columns=part.columns, output=write)
-    return _rows(done)
+    return _rows(await connection.copy_from_query(part.rows, output=write))
 
 
 async def write_rows(connection: asyncpg.Connection, part: Part, source: AsyncIterator[bytes]) -> int:
@@ -147,7 +154,7 @@ async def make_room(connection: asyncpg.Connection, parts: Iterable[Part]) -> No
 
 
 async def settle(connection: asyncpg.Connection, parts: Iterable[Part], sequences: Mapping[str, SequenceState]) -> None:
-    """All rows are there. The follower of search begins where it finds no place of its own."""
+    """After the last row."""
     for part in parts:
         await connection.execute(f"alter table {named(part.name)} enable trigger user")
     there = {row["name"] for row in await connection.fetch(SEQUENCES)}
@@ -156,7 +163,6 @@ async def settle(connection: asyncpg.Connection, parts: Iterable[Part], sequence
             await connection.execute(
                 "select setval($1::text::regclass, $2, $3)", named(name), state.last_value, state.is_called
             )
-    await connection.execute("delete from log_followers where name in ('search', 'search begun', 'search rebuild')")
     await connection.execute("analyze")
 
 
@@ -182,9 +188,16 @@ async def find_others(connection: asyncpg.Connection) -> str:
     return ", ".join(f"{row['name']} ({row['connections']})" for row in rows)
 
 
+async def count_rows(connection: asyncpg.Connection, part: Part) -> int:
+    return int(await connection.fetchval(f"select count(*) from ({part.rows}) x"))
+
+
 def named(table: str) -> str:
-    quoted = table.replace('"', '""')
-    return f'{SCHEMA}."{quoted}"'
+    return f"{SCHEMA}.{quoted(table)}"
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _rows(done: str) -> int:

@@ -189,12 +189,11 @@ async def copy(old: asyncpg.Connection, new: asyncpg.Connection) -> int:
                 progress.add(bytes_of_block * (after - first))
     async with new.transaction():
         await copying.settle(new, parts, await copying.find_sequences(old))
-    return sum([await _count(new, part) for part in parts])
+    return sum([await copying.count_rows(new, part) for part in parts])
 
 
 async def _copy_blocks(old: asyncpg.Connection, new: asyncpg.Connection, part: Part, first: int, after: int) -> None:
-    columns = ", ".join(f'"{column}"' for column in part.columns)
-    rows = f"select {columns} from {copying.named(part.name)} where ctid >= '({first},0)' and ctid < '({after},0)'"
+    rows = f"{part.rows} and ctid >= '({first},0)' and ctid < '({after},0)'"
     pieces: asyncio.Queue[bytes] = asyncio.Queue(PIECES)
 
     async def read() -> None:
@@ -212,7 +211,7 @@ async def _copy_blocks(old: asyncpg.Connection, new: asyncpg.Connection, part: P
 
 async def verify(old: asyncpg.Connection, new: asyncpg.Connection, source: str, target: str) -> None:
     for part in await _common(old, new):
-        here, there = await _count(old, part), await _count(new, part)
+        here, there = await copying.count_rows(old, part), await copying.count_rows(new, part)
         if here != there:
             raise _different(f"{part.name} has {here} rows here and {there} there")
     if await old.fetchrow(HEAD) != await new.fetchrow(HEAD):
@@ -257,10 +256,6 @@ async def _common(old: asyncpg.Connection, new: asyncpg.Connection) -> Sequence[
     """What this database has and no migration made, such as tables of other applications, is left where it is."""
     there = {part.name for part in await copying.find_parts(new)}
     return [part for part in await copying.find_parts(old) if part.name in there]
-
-
-async def _count(connection: asyncpg.Connection, part: Part) -> int:
-    return int(await connection.fetchval(f"select count(*) from {copying.named(part.name)}"))
 
 
 def _different(how: str) -> Refusal:

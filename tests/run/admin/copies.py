@@ -16,8 +16,8 @@ from tests.conftest import SECRET_KEY, named
 from tests.run.admin.conftest import ROOT
 
 NUMBERS = count(1)
-# A stop in the middle of copying the messages: this word is not stored before a minute has passed.
-STOP = "stop here"
+# A stop in the middle of copying the messages: these words of the past are not stored before a minute has passed.
+STOP = "see you"
 BRAKE = f"""
     create function brake(word text) returns boolean language plpgsql as
         $$ begin if word = '{STOP}' then perform pg_sleep(60); end if; return true; end $$;

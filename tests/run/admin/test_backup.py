@@ -17,7 +17,6 @@ from tests.apps.talk import says
 from tests.conftest import configured
 from tests.run.admin.conftest import Admin, Past, refusal
 from tests.run.admin.copies import (
-    STOP,
     contents,
     empty_database,
     killed_at_the_brake,
@@ -148,9 +147,8 @@ def rewritten(file: Path, to: Path, change=lambda name, data: data, **manifest: 
 
 
 async def test_after_kill_9_a_restore_left_nothing_and_can_be_repeated(
-    admin: Admin, past: Past, sql: asyncpg.Connection, dsn: str, postgres: str, empty: str, file: Path, tmp_path: Path
+    admin: Admin, past: Past, dsn: str, postgres: str, empty: str, file: Path, tmp_path: Path
 ) -> None:
-    await sql.execute("update messages set text = $1 where id = $2", STOP, past.first)
     (await admin("backup", str(file))).check_returncode()
 
     await killed_at_the_brake(postgres, empty, "restore", str(file), folder=tmp_path, DATABASE_URL=empty)
