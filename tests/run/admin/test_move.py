@@ -44,13 +44,14 @@ async def test_clients_go_on_in_the_new_place_as_if_nothing_had_happened(
         alice, bob = elsewhere(alice, there), elsewhere(bob, there)
         async with alice.connects(cursor=heard) as socket, bob.connects(cursor=head) as other:
             assert (await socket.hears("new_message"))["message"]["text"] == "said here"
-            for number in range(3):
+            for number in range(3):  # the first of them begins the new epoch
                 await says(bob, lunch, f"said there {number}")
                 for one in (socket, other):
-                    event = await one.hears()
-                    assert (event["type"], event["message"]["text"]) == ("new_message", f"said there {number}")
-        async with bob.connects(cursor=head) as other:  # in the new epoch as well
-            assert (await other.hears())["message"]["text"] == "said there 0"
+                    assert (await one.hears("new_message"))["message"]["text"] == f"said there {number}"
+            assert "resync" not in [event["type"] for one in (socket, other) for event in one.heard]
+        async with bob.connects(cursor=head) as other:  # of the old epoch, in the new one
+            assert (await other.hears("new_message"))["message"]["text"] == "said there 0"
+            assert "resync" not in [event["type"] for event in other.heard]
         connection = await asyncpg.connect(place)
         await indexed(connection)
         assert await is_true(connection)
