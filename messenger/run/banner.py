@@ -41,7 +41,7 @@ def banner(config: Config, facts: RunFacts, seconds: float) -> str:
         lines.append("Metrics      /metrics")
     where = f" in {_short(config.data_dir / 'pg')} (socket only)" if config.database.is_private else ""
     lines += [
-        f"Database     PostgreSQL {facts.postgres}{where} · schema {facts.schema} (head)",
+        f"Database     PostgreSQL {facts.postgres}{where} · schema {facts.schema}",
         f"Sub-apps     {' '.join(facts.apps)}   (messenger-api --apps)",
         f"Settings     {sources(config)}   (messenger-api --print-config)",
         f"Logs         {_short(config.log_dir)}",

@@ -127,7 +127,9 @@ def _listening_inodes(port: int) -> Iterator[str]:
                     yield columns[9]
 
 
-def check_database(config: Config, dsn: str) -> tuple[str, list[str]]:
+def check_database(
+    config: Config, dsn: str, named: str = "DATABASE_URL (or POSTGRES_*), or unset it to use a private PostgreSQL"
+) -> tuple[str, list[str]]:
     """The server's version, and what makes it forgetful. Raises Refusal when nobody can sign in there."""
     try:
         version, unsafe = asyncio.run(_look(dsn))
@@ -135,7 +137,7 @@ def check_database(config: Config, dsn: str) -> tuple[str, list[str]]:
         raise Refusal(
             NO_DATABASE,
             f"No database at {_place(dsn)}: {_plain(error)}",
-            "Correct DATABASE_URL (or POSTGRES_*), or unset it to use a private PostgreSQL.",
+            f"Correct {named}.",
             "See what is set: messenger-api --print-config",
         ) from None
     if unsafe and config.mode is Mode.PRODUCTION:
@@ -194,7 +196,7 @@ def check_schema(config: Config, dsn: str) -> str:
 
     try:
         found = asyncio.run(schema.state(dsn))
-        if found.is_behind and config.migrates_on_start:
+        if found.is_behind and found.move is None and config.migrates_on_start:
             schema.upgrade(dsn)
             found = asyncio.run(schema.state(dsn))
     except Exception as error:
@@ -204,6 +206,8 @@ def check_schema(config: Config, dsn: str) -> str:
     head = ", ".join(sorted(found.heads))
     if found.is_unreleased:
         raise Refusal(SCHEMA, schema.UNRELEASED_REFUSAL)
+    if found.move is not None:
+        raise Refusal(SCHEMA, *found.move.sentences)
     if found.is_ahead:
         raise Refusal(
             SCHEMA,
@@ -213,4 +217,4 @@ def check_schema(config: Config, dsn: str) -> str:
     if found.is_behind:
         current = ", ".join(sorted(found.current)) or "nothing"
         raise Refusal(SCHEMA, f"Schema is at {current}, this version needs {head}. Run: messenger-db upgrade head")
-    return head
+    return f"{', '.join(sorted(found.current))} ({'newer' if found.is_newer else 'head'})"

@@ -19,9 +19,13 @@ def read_migrations() -> None:
 
 
 async def schema_fits(db: Database) -> Beat:
-    """A newer schema is fine: during a rolling update the older version still serves."""
+    """A newer schema is fine where it says so: during a rolling update the older version still serves."""
     with translated():
         found = await schema.state(db.dsn)
     if found.is_behind or found.is_unreleased:
         return Beat(False, "behind; run messenger-db upgrade head")
-    return Beat(True, "newer than this version" if found.is_ahead else "up to date")
+    if found.is_ahead:
+        return Beat(False, "newer than this version can live with; start a newer one")
+    if found.move is not None:
+        return Beat(False, "moved to another place")
+    return Beat(True, "newer than this version" if found.is_newer else "up to date")

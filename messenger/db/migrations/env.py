@@ -10,10 +10,11 @@ from alembic import context
 from sqlalchemy import Connection, NullPool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+import messenger.db.tables
 import messenger.log.tables  # noqa: F401  (registers the tables of the log)
 from messenger import apps
 from messenger.db.metadata import Table
-from messenger.db.schema import DSN_ATTRIBUTE, MIGRATION_LOCK, UnreleasedSchema, state_at
+from messenger.db.schema import CONNECTION_ATTRIBUTE, DSN_ATTRIBUTE, MIGRATION_LOCK, UnreleasedSchema, state_at
 
 # A role may have a schema of its own name (as `messenger` has): tables must not go there.
 SEARCH_PATH = "public"
@@ -34,6 +35,7 @@ def migrate(connection: Connection) -> None:
 
 
 async def migrate_online() -> None:
+    """In a transaction of its own."""
     dsn = context.config.attributes[DSN_ATTRIBUTE]
 
     async def connect(**options: object) -> asyncpg.Connection:
@@ -56,5 +58,7 @@ def print_sql() -> None:
 
 if context.is_offline_mode():
     print_sql()
+elif CONNECTION_ATTRIBUTE in context.config.attributes:
+    migrate(context.config.attributes[CONNECTION_ATTRIBUTE])  # as a part of the caller's transaction
 else:
     asyncio.run(migrate_online())

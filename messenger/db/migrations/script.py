@@ -15,6 +15,15 @@ def run(script: str) -> None:
     op.get_bind().connection.dbapi_connection.run_async(lambda connection: connection.execute(script))  # type: ignore[union-attr]
 
 
+def suits(revision: str, oldest: str) -> None:
+    """Servers that know `oldest`, and not yet `revision`, live with it: it adds what they do not mind."""
+    run(f"insert into schema_steps (revision, suits) values ('{revision}', '{oldest}')")
+
+
+def suits_no_more(revision: str) -> None:
+    run(f"delete from schema_steps where revision = '{revision}'")
+
+
 def load_functions(*names: str) -> None:
     """Make these functions, or all, as their files are now: docs/decisions/008-functions-as-they-are-now.md.
 

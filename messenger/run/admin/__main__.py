@@ -79,6 +79,13 @@ def _parser() -> argparse.ArgumentParser:
     epoch = command("new-epoch", "begin a new epoch of the log, after a backup was put back by hand")
     epoch.add_argument("--after", type=int, metavar="N", help="the last position that clients may keep; else the head")
     epoch.add_argument("--yes", action="store_true", help="do not ask")
+    command("backup", "save everything in one file, beside running servers").add_argument(
+        "file", metavar="FILE", help="a file that is not there yet; - is the output"
+    )
+    command("restore", "fill an empty database from a backup").add_argument(
+        "file", type=Path, metavar="FILE", help="what backup has made"
+    )
+    _move(command("move", "move everything into another, empty database; goes on where an interrupted run stopped"))
     doctor = command("doctor", "look at everything around the server")
     doctor.add_argument("--url", help="the address people use: what is in between is looked at as well")
     doctor.add_argument("--session-file", type=Path, metavar="FILE", help="a session_id, to try sockets and streams")
@@ -90,6 +97,14 @@ def _person(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="the name to sign in with")
     parser.add_argument("--email")
     parser.add_argument("--password-file", type=Path, metavar="FILE", help="read the password from this file")
+
+
+def _move(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--to", metavar="URL", help="the new database: postgresql://user@host/name, without a password")
+    where.add_argument("--to-file", type=Path, metavar="FILE", help="a file with that address, password and all")
+    where.add_argument("--undo", action="store_true", help="serve from here again, whatever has been copied")
+    parser.add_argument("--yes", action="store_true", help="undo without asking")
 
 
 def _sessions(parser: argparse.ArgumentParser) -> None:

@@ -28,12 +28,13 @@ def read_settings() -> Config:
     return read(os.environ, dotenv=Path(".env"))
 
 
-def run_with_database(work: Callable[[Config, str], Awaitable[int]]) -> int:
+def run_with_database(work: Callable[[Config, str], Awaitable[int]], *, needs_schema: bool = True) -> int:
     """Runs work on a database that is there and has this version's schema; returns its exit code."""
     config = read_settings()
     with database_url(config) as dsn:
         check_database(config, dsn)
-        check_schema(config, dsn)
+        if needs_schema:
+            check_schema(config, dsn)
 
         async def run() -> int:
             return await work(config, dsn)

@@ -139,12 +139,17 @@ def _files() -> Finding:
 
 def _workers(config: Config) -> Finding:
     """More than cores are left for them only add work; a private PostgreSQL takes one (decision 010)."""
-    workers, cores = config.server.workers_num, len(os.sched_getaffinity(0))
+    workers, cores = config.server.workers_num, _cores()
     seen = f"{workers} on {cores} core{'s' * (cores > 1)}"
     if workers == 1 or workers + config.database.is_private <= cores:
         return Finding("workers", True, seen)
     beside = ", and PostgreSQL needs one too" if config.database.is_private else ""
     return Finding("workers", False, f"{seen}{beside}", "Lower WORKERS_NUM: more cost CPU here and bring nothing")
+
+
+def _cores() -> int:
+    """Those that this process may use; macOS makes no such choice."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _disk(config: Config) -> Iterator[Finding]:

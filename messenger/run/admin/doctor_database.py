@@ -117,11 +117,13 @@ async def _schema(config: Config, dsn: str) -> Finding:
     current, head = (", ".join(sorted(some)) or "nothing" for some in (state.current, state.heads))
     if state.is_unreleased:
         return Finding("schema", False, f"at {current}, from before the first release", "Name an empty database")
+    if state.move is not None:
+        return Finding("schema", False, *state.move.sentences[:2])
     if state.is_ahead:
         return Finding("schema", False, f"at {current}, made by a newer version", "Start that version")
     if state.is_behind:
         return Finding("schema", False, f"at {current}, this version needs {head}", "messenger-db upgrade head")
-    return Finding("schema", True, f"{current} (head)")
+    return Finding("schema", True, f"{current} ({'newer' if state.is_newer else 'head'})")
 
 
 async def _demo_people(dsn: str) -> Finding:

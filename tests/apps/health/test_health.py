@@ -93,12 +93,21 @@ async def test_a_schema_that_is_behind_is_not_ready(nobody: Person, sql: asyncpg
     assert answer["dependencies"]["schema"] == {"ok": False, "detail": "behind; run messenger-db upgrade head"}
 
 
-async def test_a_newer_schema_is_ready_since_updates_roll(nobody: Person, sql: asyncpg.Connection) -> None:
+async def test_a_newer_schema_is_ready_if_it_suits_this_version(nobody: Person, sql: asyncpg.Connection) -> None:
+    await sql.execute("insert into schema_steps select 'from_the_future', version_num from alembic_version")
     await sql.execute("update alembic_version set version_num = 'from_the_future'")
 
     answer = (await nobody.get("/readyz")).expecting(200).json
 
     assert answer["dependencies"]["schema"] == {"ok": True, "detail": "newer than this version"}
+
+
+async def test_a_newer_schema_that_does_not_suit_is_not_ready(nobody: Person, sql: asyncpg.Connection) -> None:
+    await sql.execute("update alembic_version set version_num = 'from_the_future'")
+
+    answer = (await nobody.get("/readyz")).expecting(503).json
+
+    assert answer["dependencies"]["schema"]["ok"] is False
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """The doctor: a line for everything, and for what is wrong a remedy. And how commands refuse."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -79,7 +80,7 @@ def test_no_more_workers_than_cores_are_left_for_them(
     workers: int, cores: int, url: str, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = read({"DATA_DIR": str(tmp_path), "WORKERS_NUM": str(workers), "DATABASE_URL": url})
-    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
 
     finding = doctor._workers(config)
 
