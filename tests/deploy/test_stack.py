@@ -19,15 +19,17 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from aiohttp import web
 
+from messenger.run.admin.__main__ import main
 from proof.lab.nginx import Nginx
 from proof.lab.pgbouncer import Pgbouncer
 from proof.lab.processes import ROOT, Process, family, frozen
 from proof.lab.waiting import happens
 from tests.actors import Answer, Person, Server
+from tests.commands import forked
 from tests.contract import CONTRACT, SAFETY
 from tests.deploy.conftest import Program
 from tests.deploy.tls import trusting, write_certificate
-from tests.run.admin.conftest import run_admin
+from tests.run.admin.conftest import environment
 
 NUMBERS = count(1)
 CURL = re.compile(r"^\$ (curl .*localhost:8080.*)$", re.MULTILINE)
@@ -494,8 +496,8 @@ class TestDoctor:
 
     async def faults(self, nginx: Nginx, dsn: str, folder: Path) -> set[str]:
         done = await asyncio.to_thread(
-            run_admin, "doctor", "--json", "--url", nginx.url, "--session-file", "session",
-            folder=folder, DATABASE_URL=dsn,
+            forked, main, "doctor", "--json", "--url", nginx.url, "--session-file", "session",
+            folder=folder, environment=environment(folder, {"DATABASE_URL": dsn}),
         )  # fmt: skip
         checks = {one["name"]: one["ok"] for one in msgspec.json.decode(done.stdout)["checks"]}
         assert checks.keys() >= self.NAMES

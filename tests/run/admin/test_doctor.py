@@ -10,8 +10,9 @@ import asyncpg
 import pytest
 
 from messenger.run.admin import doctor
+from messenger.run.admin.__main__ import main
 from messenger.settings import read
-from tests.commands import ROOT, Done, in_earnest
+from tests.commands import ROOT, Done, forked, in_earnest
 from tests.run.admin.conftest import Admin, environment, refusal
 
 
@@ -156,7 +157,7 @@ def test_help_begins_with_examples_and_loads_nothing_heavy() -> None:
 def test_a_session_that_cannot_be_used_is_refused(tmp_path: Path, arguments: tuple[str, ...], sentence: str) -> None:
     (tmp_path / "session").write_text("my password\n")
 
-    done = run_admin("doctor", *arguments, folder=tmp_path)
+    done = forked(main, "doctor", *arguments, folder=tmp_path, environment=environment(tmp_path, {}))
 
     assert done.returncode == 2
     assert sentence in done.stderr
