@@ -189,7 +189,7 @@ def test_a_container_counts_as_a_machine_of_its_size(house, tmp_path, monkeypatc
         assert keeper.memory() == counted, limit
     monkeypatch.undo()
 
-    used = ask(house.lease().url, "SELECT pg_size_bytes(current_setting('shared_buffers'))")
+    used = ask(house.lease(durable=True).url, "SELECT pg_size_bytes(current_setting('shared_buffers'))")
 
     assert used == keeper.buffers(whole) * 2**20
 
