@@ -184,8 +184,12 @@ class Appender(Queue[D]):
         self._news = asyncio.Event()
         self._wanted = 1  # so many waiting drafts are news
         self._sweep: asyncio.TimerHandle | None = None
+<<<<<<< HEAD
         self.sizes = Distribution(SIZES)  # of the batches
         self.durations = Distribution()  # seconds from the first try to write a batch until its drafts are answered
+=======
+        self._sweep_at = 0.0  # kept, since what uvloop calls at once has no time of its own
+>>>>>>> two
 
     async def start(self) -> None:
         self._begin(self._run())
@@ -213,7 +217,7 @@ class Appender(Queue[D]):
             return
         draft.due = self._loop.time() + (PATIENCE if queue is self else LOCKED_PATIENCE)
         queue.waiting.append(draft)
-        if self._sweep is None or self._sweep.when() > draft.due:
+        if self._sweep is None or self._sweep_at > draft.due:
             self._check_overdue_at(draft.due)
         if len(self.waiting) >= self._wanted:
             self._news.set()
@@ -239,12 +243,12 @@ class Appender(Queue[D]):
     def _check_overdue_at(self, when: float) -> None:
         if self._sweep is not None:
             self._sweep.cancel()
-        self._sweep = self._loop.call_at(when, self._refuse_overdue)
+        self._sweep, self._sweep_at = self._loop.call_at(when, self._refuse_overdue), when
 
     def _refuse_overdue(self) -> None:
         """Called by one timer for all drafts: once a second while they are answered in time."""
         now, timer, self._sweep = self._loop.time(), self._sweep, None
-        if timer is not None and now - timer.when() > LATE:
+        if timer is not None and now - self._sweep_at > LATE:
             return self._check_overdue_at(now + SWEEP)
         dues = [queue.refuse_overdue(now) for queue in (self, *self._locked.values())]
         next_due = min((due for due in dues if due is not None), default=None)

@@ -12,8 +12,8 @@ from typing import IO
 import asyncpg
 
 from proof.lab.waiting import happens
+from tests.commands import ROOT
 from tests.conftest import SECRET_KEY, named
-from tests.run.admin.conftest import ROOT
 
 NUMBERS = count(1)
 # A stop in the middle of copying the messages: these words of the past are not stored before a minute has passed.
