@@ -184,12 +184,9 @@ class Appender(Queue[D]):
         self._news = asyncio.Event()
         self._wanted = 1  # so many waiting drafts are news
         self._sweep: asyncio.TimerHandle | None = None
-<<<<<<< HEAD
+        self._sweep_at = 0.0  # kept, since what uvloop calls at once has no time of its own
         self.sizes = Distribution(SIZES)  # of the batches
         self.durations = Distribution()  # seconds from the first try to write a batch until its drafts are answered
-=======
-        self._sweep_at = 0.0  # kept, since what uvloop calls at once has no time of its own
->>>>>>> two
 
     async def start(self) -> None:
         self._begin(self._run())
