@@ -92,8 +92,11 @@ class SequenceState:
 
 
 async def connect(dsn: str, name: str) -> asyncpg.Connection:
-    return await driver.connect(
-        dsn, timeout=5, server_settings={"application_name": f"messenger {name}", **SAME_TEXT, **WITHOUT_LIMITS}
+    return await asyncpg.connect(
+        dsn,
+        timeout=5,
+        target_session_attrs=driver.TARGET,
+        server_settings={"application_name": f"messenger {name}", **SAME_TEXT, **WITHOUT_LIMITS},
     )
 
 
