@@ -61,7 +61,7 @@ ROOMS = (
     Room(DRIVER, may=(*WORDS, *DRIVER), libraries=("asyncpg",)),
     Room(
         ("messenger.db.migrations.*",),
-        may=(*DB, "messenger.db.migrations.*", "messenger.apps", "messenger.apps.*.tables", "messenger.log.tables"),
+        may=(*DB, "messenger.db.migrations.*", "messenger.apps", "messenger.apps.*.tables", "messenger.*.tables"),
         libraries=("alembic", "asyncpg", "sqlalchemy"),
     ),
     Room(

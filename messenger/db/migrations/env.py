@@ -25,12 +25,13 @@ for module in iter_modules(apps.__path__):
 
 
 def migrate(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=Table.metadata)
+    # Each step is a transaction, as locks of several tables would meet those of running servers in a circle.
+    context.configure(connection=connection, target_metadata=Table.metadata, transaction_per_migration=True)
     if state_at(context.get_context().get_current_heads()).is_unreleased:
         raise UnreleasedSchema
     with context.begin_transaction():
-        # The lock belongs to the transaction, so it is gone whatever happens to this process.
-        connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+        # It is gone with the connection, whatever happens to this process.
+        connection.execute(text("select pg_advisory_lock(:lock)"), {"lock": MIGRATION_LOCK})
         context.run_migrations()
 
 

@@ -17,11 +17,11 @@ def run(script: str) -> None:
 
 def suits(revision: str, oldest: str) -> None:
     """Servers that know `oldest`, and not yet `revision`, live with it: it adds what they do not mind."""
-    run(f"insert into schema_steps (revision, suits) values ('{revision}', '{oldest}')")
+    run(f"insert into schema_steps (revision, suits) values ('{revision}', '{oldest}');")
 
 
 def suits_no_more(revision: str) -> None:
-    run(f"delete from schema_steps where revision = '{revision}'")
+    run(f"delete from schema_steps where revision = '{revision}';")
 
 
 def load_functions(*names: str) -> None:

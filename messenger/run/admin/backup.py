@@ -22,7 +22,6 @@ from messenger.run.cli import OTHER, USAGE, Refusal
 from messenger.settings import Config
 
 STDOUT = "-"
-HEAD = "select position, epoch from log_head order by position desc limit 1"
 
 
 def run(options: argparse.Namespace) -> int:
@@ -58,7 +57,7 @@ async def save(dsn: str, written: Written) -> Manifest:
 
 
 async def describe(connection: asyncpg.Connection, tables: list[Stored]) -> Manifest:
-    head = await connection.fetchrow(HEAD)
+    head = await connection.fetchrow(copying.HEAD)
     return Manifest(
         format=FORMAT,
         program=messenger.__version__,

@@ -4,6 +4,7 @@ Every table that keeps something is copied, those of foreign sub-apps too. What 
 the search index. Rows travel as the text of COPY, which every version of PostgreSQL reads.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ SOMETHING = """
                         where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
      order by c.relname = 'users' desc limit 1
     """
+HEAD = "select position, epoch from log_head order by position desc limit 1"
 OTHERS = """
     select coalesce(nullif(a.application_name, ''), 'unnamed') as name, count(*) as connections
       from pg_stat_activity a
@@ -92,8 +94,11 @@ class SequenceState:
 
 
 async def connect(dsn: str, name: str) -> asyncpg.Connection:
-    return await driver.connect(
-        dsn, timeout=5, server_settings={"application_name": f"messenger {name}", **SAME_TEXT, **WITHOUT_LIMITS}
+    return await asyncpg.connect(
+        dsn,
+        timeout=5,
+        target_session_attrs=driver.TARGET,
+        server_settings={"application_name": f"messenger {name}", **SAME_TEXT, **WITHOUT_LIMITS},
     )
 
 
@@ -137,9 +142,29 @@ async def read_rows(connection: asyncpg.Connection, part: Part, write: Callable[
     return _rows(await connection.copy_from_query(part.rows, output=write))
 
 
-async def write_rows(connection: asyncpg.Connection, part: Part, source: AsyncIterator[bytes]) -> int:
-    done = await connection.copy_to_table(part.name, schema_name=SCHEMA, columns=part.columns, source=source)
-    return _rows(done)
+async def write_rows(connection: asyncpg.Connection, part: Part, source: AsyncIterator[bytes]) -> None:
+    """asyncpg alone would wait for ever until a connection that is lost can be written to."""
+    lost = asyncio.Event()
+
+    def lose(_: asyncpg.Connection) -> None:
+        lost.set()
+
+    connection.add_termination_listener(lose)
+    writing = asyncio.create_task(
+        connection.copy_to_table(part.name, schema_name=SCHEMA, columns=part.columns, source=source)
+    )
+    losing = asyncio.create_task(lost.wait())
+    try:
+        await asyncio.wait({writing, losing}, return_when=asyncio.FIRST_COMPLETED)
+        if not writing.done():
+            raise ConnectionError("the database has ended the connection")
+        await writing
+    finally:
+        losing.cancel()
+        writing.cancel()
+        if not lost.is_set():
+            await asyncio.wait({writing})  # before the connection is used again
+            connection.remove_termination_listener(lose)
 
 
 async def make_room(connection: asyncpg.Connection, parts: Iterable[Part]) -> None:

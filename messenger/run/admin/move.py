@@ -52,7 +52,6 @@ FITNESS = """
            array(select x from unnest($1::text[]) x
                   where x not in (select name from pg_available_extensions)) as missing
     """
-HEAD = "select position, epoch from log_head order by position desc limit 1"
 UNDO = """\
 The installation has moved to {place}. If it is served from here again as well, they are two from now on:
 what is said in one of them is not in the other."""
@@ -97,8 +96,12 @@ async def move(config: Config, source: str, target: str) -> None:
         token = await leave(old, place, begun)
         if entered is None:
             await enter(old, target, token)
-        rows = await copy(old, new)
-        await verify(old, new, source, target)
+        parts, strange = await divide(old, new)
+        if strange:
+            print(f"Left where it is: {', '.join(strange)}; no migration makes such a table.", file=sys.stderr)
+        rows = await copy(old, new, parts)
+        await verify(old, new, parts)
+        await compare_damage(source, target)
         # In this order: between the two, neither of them is served.
         await old.execute(f"update {MOVE_TABLE} set ended_at = clock_timestamp()")
         await new.execute(f"drop table {MOVE_PARTS}, {MOVE_TABLE}")
@@ -169,8 +172,13 @@ async def enter(old: asyncpg.Connection, target: str, token: str) -> None:
         await engine.dispose()
 
 
-async def copy(old: asyncpg.Connection, new: asyncpg.Connection) -> int:
-    parts = await _common(old, new)
+async def divide(old: asyncpg.Connection, new: asyncpg.Connection) -> tuple[list[Part], list[str]]:
+    """What moves, and what does not: tables of other applications."""
+    parts, there = await copying.find_parts(old), {part.name for part in await copying.find_parts(new)}
+    return [part for part in parts if part.name in there], [part.name for part in parts if part.name not in there]
+
+
+async def copy(old: asyncpg.Connection, new: asyncpg.Connection, parts: Sequence[Part]) -> int:
     blocks = {part.name: await old.fetchval(BLOCKS, copying.named(part.name)) for part in parts}
     done = {row["name"]: row["blocks"] for row in await new.fetch(f"select name, blocks from {MOVE_PARTS}")}
     bytes_of_block = int(await old.fetchval("select current_setting('block_size')"))
@@ -204,18 +212,24 @@ async def _copy_blocks(old: asyncpg.Connection, new: asyncpg.Connection, part: P
         while piece := await pieces.get():
             yield piece
 
-    async with asyncio.TaskGroup() as both:
-        both.create_task(read())
-        both.create_task(copying.write_rows(new, part, arriving()))
+    try:
+        async with asyncio.TaskGroup() as both:
+            both.create_task(read())
+            both.create_task(copying.write_rows(new, part, arriving()))
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
 
 
-async def verify(old: asyncpg.Connection, new: asyncpg.Connection, source: str, target: str) -> None:
-    for part in await _common(old, new):
+async def verify(old: asyncpg.Connection, new: asyncpg.Connection, parts: Sequence[Part]) -> None:
+    for part in parts:
         here, there = await copying.count_rows(old, part), await copying.count_rows(new, part)
         if here != there:
             raise _different(f"{part.name} has {here} rows here and {there} there")
-    if await old.fetchrow(HEAD) != await new.fetchrow(HEAD):
+    if await old.fetchrow(copying.HEAD) != await new.fetchrow(copying.HEAD):
         raise _different("the log ends elsewhere")
+
+
+async def compare_damage(source: str, target: str) -> None:
     damage = {one.kind.name: one.count for one in await fsck.find_damage(target)}
     if damage:
         before = {one.kind.name: one.count for one in await fsck.find_damage(source)}
@@ -250,12 +264,6 @@ async def _reopen(old: asyncpg.Connection) -> None:
     async with old.transaction():
         await old.execute(OPEN)
         await old.execute(f"drop table {MOVE_TABLE}")
-
-
-async def _common(old: asyncpg.Connection, new: asyncpg.Connection) -> Sequence[Part]:
-    """What this database has and no migration made, such as tables of other applications, is left where it is."""
-    there = {part.name for part in await copying.find_parts(new)}
-    return [part for part in await copying.find_parts(old) if part.name in there]
 
 
 def _different(how: str) -> Refusal:

@@ -17,7 +17,7 @@ class ProgressLine:
         self._done = 0
         self._first = 0
         self._began = time.monotonic()
-        self._said = 0.0
+        self._said = self._began
         self._is_shown = sys.stderr.isatty()
 
     def add(self, done: int) -> None:
@@ -40,7 +40,7 @@ class ProgressLine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._said:
+        if self._said > self._began:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 

@@ -13,8 +13,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    run("create table schema_steps (revision text primary key, suits text not null)")
+    run("create table schema_steps (revision text primary key, suits text not null);")
 
 
 def downgrade() -> None:
-    run("drop table schema_steps")
+    run("drop table schema_steps;")
