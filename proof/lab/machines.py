@@ -56,7 +56,7 @@ class Etcd(Program):
             "ETCD_INITIAL_CLUSTER": cluster,
             "ETCD_LOGGER": "zap",
         }
-        self.spawn([program("etcd")], self.folder / "etcd.log", environment)
+        self.spawn([program("etcd")], self.folder / f"{self.name}.log", environment)
 
     def processes(self) -> list[psutil.Process]:
         return family(psutil.Process(self.popen.pid)) if self.popen is not None and self.is_running else []
@@ -238,12 +238,13 @@ class Machines:
     async def _has_leader(self) -> bool:
         return await self.leader() is not None
 
-    async def sure_leader(self) -> Machine:
+    async def sure_leader(self, after: Machine | None = None) -> Machine:
+        """Waits for it; `after`: for another one than this."""
         found: list[Machine] = []
 
         async def is_there() -> bool:
             leader = await self.leader()
-            found.extend([leader] if leader is not None else [])
+            found.extend([leader] if leader not in {None, after} else [])
             return bool(found)
 
         await happens(is_there, "a leader", HEALED)
@@ -312,8 +313,8 @@ class Machines:
 
     async def _ask(self, method: str, what: str, body: dict[str, Any]) -> None:
         url = f"{(await self.sure_leader()).patroni.url}/{what}"
-        account = aiohttp.BasicAuth("patroni", self.password)
-        async with self.http.request(method, url, json=body, auth=account) as answer:
+        account = {"Authorization": aiohttp.encode_basic_auth("patroni", self.password)}
+        async with self.http.request(method, url, json=body, headers=account) as answer:
             said = await answer.text()
             assert answer.status in {200, 202}, said
 

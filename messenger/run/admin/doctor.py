@@ -9,7 +9,7 @@ import json
 import resource
 import shutil
 import stat
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from messenger.apps.health import helpers
 from messenger.db.private.binaries import EmbeddedError
 from messenger.run.admin import context
 from messenger.run.admin.doctor_database import ask_database
+from messenger.run.admin.doctor_queues import ask_queues
 from messenger.run.admin.finding import PATIENCE, Finding, reached
 from messenger.run.checks import check_database, check_settings
 from messenger.run.cli import Refusal
@@ -69,7 +70,8 @@ def examine() -> Iterator[Finding]:
     if config.redis_url:
         yield asyncio.run(_redis(str(config.redis_url)))
     if config.rmq_url:
-        yield asyncio.run(_rabbitmq(str(config.rmq_url)))
+        yield asyncio.run(_rabbitmq(config.rmq_url.each))
+        yield from asyncio.run(_all(ask_queues(config.rmq_url.each)))
 
 
 async def _all(findings: AsyncIterator[Finding]) -> list[Finding]:
@@ -130,6 +132,6 @@ async def _redis(url: str) -> Finding:
     return await reached("redis", lambda: helpers.reach_redis(url, PATIENCE), remedy)
 
 
-async def _rabbitmq(url: str) -> Finding:
+async def _rabbitmq(urls: Sequence[str]) -> Finding:
     remedy = "Correct RMQ_URL, or unset it: the server does search tasks as well"
-    return await reached("rabbitmq", lambda: helpers.reach_rabbitmq(url, PATIENCE), remedy)
+    return await reached("rabbitmq", lambda: helpers.reach_rabbitmq(urls, PATIENCE), remedy)

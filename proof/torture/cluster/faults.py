@@ -13,6 +13,7 @@ from proof.torture.cluster.scene import Scene
 FROZEN = 30.0
 PRIMARY_FROZEN = 26.0  # longer than its lease
 ETCD_AWAY = 60.0
+SETTLING = 20.0  # until Patroni's watches of an etcd that came back are not late any more
 ALONE = 15.0
 
 Strike = Callable[[Scene], Awaitable[None]]
@@ -66,6 +67,7 @@ async def kill_patroni(scene: Scene) -> None:
     """Its PostgreSQL goes on, and nobody may ask it any more."""
     leader = await scene.machines.sure_leader()
     await asyncio.to_thread(kill, leader.patroni.processes())
+    await scene.machines.sure_leader(after=leader)
     await scene.recovery()
 
 
@@ -74,6 +76,9 @@ async def lose_etcd(scene: Scene) -> None:
         await asyncio.to_thread(kill, machine.etcd.processes())
     await asyncio.sleep(ETCD_AWAY)
     await scene.recovery()
+    for machine in scene.machines.machines:
+        scene.machines.start_machine(machine)
+    await asyncio.sleep(SETTLING)
 
 
 async def freeze_standbys(scene: Scene) -> None:

@@ -16,7 +16,7 @@ from proof.torture.journal import Gap, Recovered, Said, Struck, Unknown
 SECOND = 1_000_000
 PATIENCE = 1.2  # seconds until a 503
 # A probe is judged when it was asked so long after the last ack, and answered so long before the next one.
-SURELY_LEADERLESS, NOT_YET_BACK = 1.0, 0.5
+SURELY_LEADERLESS, NOT_YET_BACK = 1.0, 2.0
 
 
 class Blow(msgspec.Struct):

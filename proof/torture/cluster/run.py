@@ -121,7 +121,7 @@ async def look(record: Record, machines: Machines) -> None:
 
 
 def keep_logs(own_folder: Path, record: Record) -> None:
-    for log in own_folder.glob("machine*/pg*.log"):
+    for log in own_folder.glob("machine*/*.log"):
         shutil.copyfile(log, record.folder / log.name)
         record.cancelled += [line for line in log.read_text(errors="replace").splitlines() if CANCELLED in line]
     for number, said in enumerate(sorted(own_folder.glob("server*/said-*"))):
