@@ -5,4 +5,5 @@ psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --dbname "$1" <<'SQL'
 \getenv password MESSENGER_PASSWORD
 create role messenger login password :'password';
 create database messenger owner messenger;
+grant pg_monitor to messenger; -- what messenger-admin doctor looks at
 SQL

@@ -15,6 +15,7 @@ PRIMARY_FROZEN = 26.0  # longer than its lease
 ETCD_AWAY = 60.0
 SETTLING = 20.0  # until Patroni's watches of an etcd that came back are not late any more
 ALONE = 15.0
+AHEAD = 1.0
 
 Strike = Callable[[Scene], Awaitable[None]]
 
@@ -40,6 +41,16 @@ async def kill_primary(scene: Scene) -> None:
 async def lose_primary(scene: Scene) -> None:
     leader = await scene.machines.sure_leader()
     await asyncio.to_thread(kill, leader.processes())
+    await scene.recovery()
+
+
+async def lose_ahead(scene: Scene) -> None:
+    """Its machine goes with a second of acks that nobody else has."""
+    leader = await scene.machines.sure_leader()
+    senders = [one for one in leader.patroni.postgres() if any("walsender" in word for word in one.cmdline())]
+    with frozen(senders):
+        await asyncio.sleep(AHEAD)
+        await asyncio.to_thread(kill, leader.processes())
     await scene.recovery()
 
 
@@ -102,6 +113,7 @@ async def crash_alone(scene: Scene) -> None:
 FAULTS: dict[str, Strike] = {
     "kill primary": kill_primary,
     "lose primary": lose_primary,
+    "lose primary ahead": lose_ahead,
     "freeze primary": freeze_primary,
     "switchover": switch_over,
     "freeze standby": freeze_standby,
@@ -112,14 +124,15 @@ FAULTS: dict[str, Strike] = {
 }
 # With both standbys away a cluster that is not strict lets its primary write alone.
 STRICT_ONLY = ("freeze standbys", "crash alone")
+LOSING = ("lose primary ahead",)  # where commits wait for nobody
 KINDS = {
-    "quorum": tuple(one for one in FAULTS if one not in STRICT_ONLY),
-    "strict": tuple(FAULTS),
-    "asynchronous": ("kill primary", "lose primary", "switchover"),
+    "quorum": tuple(one for one in FAULTS if one not in STRICT_ONLY + LOSING),
+    "strict": tuple(one for one in FAULTS if one not in LOSING),
+    "asynchronous": ("kill primary", "lose primary", "lose primary ahead", "switchover"),
 }
 # Seconds without an ack that a fault may cost; longer breaks no promise and is named.
 SILENCE_GOALS = {
-    "kill primary": 5.0, "lose primary": 25.0, "freeze primary": 25.0, "switchover": 4.0, "freeze standby": 1.0,
+    "kill primary": 5.0, "lose primary": 25.0, "lose primary ahead": 25.0, "freeze primary": 25.0, "switchover": 4.0, "freeze standby": 1.0,
     "kill patroni": 25.0, "lose etcd": 5.0,
 }  # fmt: skip
 # While these strike nobody leads for a while, and a server must say so.

@@ -17,10 +17,10 @@ def text(one: Summary) -> str:
     lines = [f"three machines, {one.mode}, seed {one.seed}: {verdict(one)}", ""]
     lines += [f"  {name:<34} {value}" for name, value in figures(one)]
     columns = ("at s", "acked", "silence", "longest", "503", "late", "took")
-    lines += ["", f"  {'fault':<16} " + " ".join(f"{name:>8}" for name in columns)]
+    lines += ["", f"  {'fault':<18} " + " ".join(f"{name:>8}" for name in columns)]
     for each in one.faults:
         cells = (each.at, each.acked, each.silence, each.longest_wait, each.unavailable, each.late, each.took)
-        lines.append(f"  {each.kind:<16} " + " ".join(f"{cell:>8}" for cell in cells))
+        lines.append(f"  {each.kind:<18} " + " ".join(f"{cell:>8}" for cell in cells))
     lines.append("")
     for judged in one.verdicts:
         lines.append(f"  {judged.clause:<10} {'holds ' if judged.holds else 'BROKEN'} {judged.sentence}")
