@@ -7,7 +7,7 @@ STAMP_DEV := $(VENV)/.installed-dev
 STAMP_HA := $(VENV)/.installed-ha
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-dev venv test test-long tests-html-coverage-report check-deploy fuzz bench torture docs lint format migrate clean
+.PHONY: help run run-dev run-prod venv test test-long tests-html-coverage-report check-deploy fuzz bench torture docs lint format migrate clean
 
 help:  ## Show the commands
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-28s %s\n", $$1, $$2}' Makefile
@@ -17,6 +17,10 @@ run: $(STAMP)  ## Install, start a private PostgreSQL, serve on this machine onl
 
 run-dev: $(STAMP)  ## The same, and restart when the code changes
 	@exec $(BIN)/messenger-api --dev
+
+run-prod:  ## Everything in containers with strict settings; needs Docker, which deploy/build.sh installs
+	@docker compose version >/dev/null 2>&1 || { echo "Docker with compose is missing; deploy/build.sh installs it."; exit 2; }
+	@docker compose up --build --detach --wait
 
 venv: $(STAMP_DEV)  ## Make the virtual environment with everything for development
 

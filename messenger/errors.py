@@ -182,6 +182,17 @@ class Unavailable(MessengerError):
     code, status, title = "unavailable", 503, "The service is not available right now"
 
 
+# Said by nginx before the servers (deploy/nginx), never by a server.
+
+
+class BadGateway(MessengerError):
+    code, status, title = "bad-gateway", 502, "No server can be reached right now"
+
+
+class GatewayTimeout(MessengerError):
+    code, status, title = "gateway-timeout", 504, "The server took too long to answer"
+
+
 def catalogue() -> Iterator[type[MessengerError]]:
     """Every reason there is, in the order of this file."""
     yield from MessengerError.__subclasses__()

@@ -59,7 +59,7 @@ def test_pytest_alone_measures_the_coverage_of_messenger() -> None:
 
 def test_make_test_measures_coverage_where_that_is_asked_for_and_changes_nothing_of_the_machine() -> None:
     assert "--no-cov" not in make("--dry-run", "test", "COVERAGE=1")
-    assert "rabbitmq" not in make("--dry-run", "test")
+    assert "engines" not in make("--dry-run", "test")
 
 
 def test_every_push_is_checked_and_so_is_every_commit() -> None:
@@ -70,6 +70,6 @@ def test_every_push_is_checked_and_so_is_every_commit() -> None:
     runs = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in flow["jobs"].items()}
     assert runs == {"check": [".ci/run"], "nightly": [".ci/run test-long"]}
     steps = (ROOT / ".ci/run").read_text()
-    for step in (".ci/rabbitmq", "make lint", 'make "${1:-test}"'):
+    for step in (".ci/engines", "make lint", 'make "${1:-test}"'):
         assert step in steps
     assert [hook["entry"] for repo in hooks["repos"] for hook in repo["hooks"]] == ["make lint"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 
-from messenger.db.driver import LOST, Connection
+from messenger.db.driver import LOST, Connection, application_name
 from messenger.db.liveness import Liveness, connect_watched
 from messenger.errors import Unavailable
 
@@ -32,8 +32,8 @@ class ReconnectingConnection:
         """`pooled`: a transaction pooler stands in between, so nothing may be prepared or set."""
         self._dsn = dsn
         self._liveness = liveness
-        self._options = {"statement_cache_size": 0} if pooled else {}
-        self._settings = {} if pooled else {"application_name": "messenger", "timezone": "UTC", **settings}
+        self._pooled = pooled
+        self._settings = settings
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
 
@@ -54,9 +54,11 @@ class ReconnectingConnection:
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await connect_watched(
-                self._liveness, self._dsn, server_settings=self._settings, **self._options
-            )
+            options: dict[str, Any] = {"statement_cache_size": 0}
+            if not self._pooled:
+                named = {"application_name": application_name(), "timezone": "UTC", **self._settings}
+                options = {"server_settings": named}
+            self._connection = await connect_watched(self._liveness, self._dsn, **options)
         return self._connection
 
     def _forget(self) -> None:

@@ -31,7 +31,6 @@ COMMAND_TIMEOUT = 5.0
 CONNECTIONS = 4  # for frequent reads, beside the pool
 # Every default of PostgreSQL here is "wait for ever".
 SESSION_LIMITS = {
-    "application_name": "messenger",
     "statement_timeout": "5s",
     "lock_timeout": "2s",
     "idle_in_transaction_session_timeout": "10s",
@@ -97,13 +96,13 @@ class Database:
         self._append = append
         self._liveness = liveness
         self.on_news: Callable[[int], None] = lambda position: None  # called after the commit
-        caches = {"statement_cache_size": 0} if pooled else {}
 
         async def connect(**options: Any) -> driver.Connection:
-            settings = {} if pooled else SESSION_LIMITS
-            return await connect_watched(
-                liveness, dsn, command_timeout=COMMAND_TIMEOUT, server_settings=settings, **caches, **options
-            )
+            if pooled:
+                options["statement_cache_size"] = 0
+            else:
+                options["server_settings"] = {"application_name": driver.application_name(), **SESSION_LIMITS}
+            return await connect_watched(liveness, dsn, command_timeout=COMMAND_TIMEOUT, **options)
 
         self.engine: AsyncEngine = create_async_engine(
             "postgresql+asyncpg://",

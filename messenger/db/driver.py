@@ -1,6 +1,9 @@
 """How every connection of the server to PostgreSQL is made, and what its loss looks like."""
 
 import asyncio
+import os
+import socket
+from contextvars import ContextVar
 from typing import Any
 
 import asyncpg
@@ -21,6 +24,14 @@ LOST = (
 )
 # Whatever can go wrong between here and the server, for loops that begin anew after any of it.
 FAILED = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+# The id of the request that is being answered; PostgreSQL's own log and pg_stat_activity show it (see `execute`).
+ASKED_BY: ContextVar[str] = ContextVar("asked_by", default="")
+LONGEST_NAME = 63
+HOST = socket.gethostname()[:12]  # so that a process and an id of ours fit as well
+
+
+def application_name() -> str:
+    return f"messenger {HOST}:{os.getpid()}"
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]
@@ -29,6 +40,13 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
     asyncpg would ask the server to cancel it. A commit that waits for a standby is then done on this server alone,
     and a failover undoes what it had answered.
     """
+
+    async def execute(self, query: str, *arguments: Any, timeout: float | None = None) -> str:
+        """A transaction has the name of its request. It says so with its BEGIN, which costs no further round trip."""
+        if query.startswith("BEGIN") and (asked_by := ASKED_BY.get()):
+            name = f"{application_name()} {asked_by}"[:LONGEST_NAME].replace("'", "''")
+            query = f"{query} set local application_name = '{name}'"
+        return await super().execute(query, *arguments, timeout=timeout)  # type: ignore[no-any-return]
 
     def _cancel_current_command(self, *waiters: "asyncio.Future[None] | None") -> None:
         def end() -> None:

@@ -1,10 +1,10 @@
 """Answers that are given again before routes, middlewares and handlers: to the same request, while they still hold.
 
-The same request: every byte of its head, from the same address, so the same credential. It still waits at the read
-barrier, costs a token, has an id, a line in the log and a count; head and body are then written at once. A handler says
-`keep`, and what its answer depends on beside the person who asks. It may also say how to `read` the answer to another
-query at the same path: then the head is given again, and the body is read anew. Every other request takes the long way,
-and so does one that cannot be read: there it is said why.
+The same request: every byte of its head but an id, from the same address, so the same credential. It still waits at the
+read barrier, costs a token, has an id, a line in the log and a count; head and body are then written at once. A handler
+says `keep`, and what its answer depends on beside the person who asks. It may also say how to `read` the answer to
+another query at the same path: then the head is given again, and the body is read anew. Every other request takes the
+long way, and so does one that cannot be read: there it is said why.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from messenger.web.clients import address_of
 from messenger.web.deadlines import HANDLER_SECONDS
 from messenger.web.page_cache import EncodedPage, Seen
 from messenger.web.ready import ReadyAnswer, http_date, same_place, same_request
-from messenger.web.recording import CLIENT_GONE, Shown, new_request_id, record, route_of
+from messenger.web.recording import CLIENT_GONE, Shown, record, request_id_of, route_of
 
 Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -33,7 +33,7 @@ MOST, MOST_BYTES, LARGEST = 10_000, 32 << 20, 256 << 10  # answers, all their by
 # A request with one of these may get another answer, or says something to the connection.
 UNUSUAL = (
     hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.RANGE, hdrs.EXPECT, hdrs.UPGRADE, hdrs.ORIGIN, hdrs.COOKIE,
-    hdrs.CONTENT_LENGTH, hdrs.TRANSFER_ENCODING, reply.REQUEST_ID,
+    hdrs.CONTENT_LENGTH, hdrs.TRANSFER_ENCODING,
 )  # fmt: skip
 QUOTA = (reply.RATE_LIMIT_POLICY, reply.RATE_LIMIT, reply.X_LIMIT, reply.X_REMAINING, reply.X_RESET)
 VARYING = frozenset(name.lower() for name in (hdrs.DATE, reply.REQUEST_ID, *QUOTA))
@@ -81,11 +81,10 @@ class KeptAnswers:
         """`handle` is the long way."""
 
         def choose(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
-            for same in (same_request(request), same_place(request)):
-                kept = self._kept.get(same)
-                if kept is not None:
-                    return self._answer(request, same, kept, handle)
-            return handle(request)
+            kept = self._kept.get(same := same_request(request))
+            if kept is None:
+                kept = self._kept.get(same := same_place(request))
+            return handle(request) if kept is None else self._answer(request, same, kept, handle)
 
         return choose
 
@@ -96,7 +95,7 @@ class KeptAnswers:
             holds = await self._still_holds(kept, arrived_at)
             found = await self._made(kept, request) if holds else None
         except asyncio.CancelledError:
-            record(self._root, kept.shown, new_request_id(), CLIENT_GONE, began)
+            record(self._root, kept.shown, request_id_of(request), CLIENT_GONE, began)
             raise
         if not holds:
             self._forget(same)
@@ -108,7 +107,7 @@ class KeptAnswers:
             if not kept.limit.passes(kept.user_id):
                 return await handle(request)
             varying = quota_values(kept.limit.quota, *kept.limit.state(kept.user_id))
-        request_id = new_request_id()
+        request_id = request_id_of(request)
         head = template % {**varying, b"date": http_date().encode(), b"x-request-id": request_id.encode()}
         record(self._root, kept.shown, request_id, OK, began)
         return ReadyAnswer(head + body)

@@ -11,6 +11,7 @@ from random import getrandbits
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from messenger.db.driver import ASKED_BY
 from messenger.web import reply
 from messenger.web.app_keys import IDENTITY, REQUEST_ID
 from messenger.web.clients import address_of
@@ -37,9 +38,8 @@ def setup(root: web.Application) -> None:
 async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse:
     """One line per request: never its query string, and its path only when no route matches."""
     root = request.app
-    offered = request.headers.get(reply.REQUEST_ID)
-    request_id = offered if offered and SANE_ID.fullmatch(offered) else new_request_id()
-    request[REQUEST_ID] = request_id
+    request[REQUEST_ID] = request_id = request_id_of(request)
+    before = ASKED_BY.set(request_id)
     began = time.perf_counter()
     status = CLIENT_GONE
     try:
@@ -50,6 +50,7 @@ async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse
         status = redirect.status
         raise
     finally:
+        ASKED_BY.reset(before)
         identity = request.get(IDENTITY)
         shown = Shown(
             request.method,
@@ -98,7 +99,11 @@ def write_line(shown: Shown, request_id: str, status: int, began: float) -> None
         access_log.info("request", extra={"keys": keys})
 
 
-def new_request_id() -> str:
+def request_id_of(request: web.BaseRequest) -> str:
+    """The one it brings, if it is sane."""
+    offered = request.headers.get(reply.REQUEST_ID)
+    if offered and SANE_ID.fullmatch(offered):
+        return offered
     return f"{getrandbits(128):032x}"  # noqa: S311  (nobody gains by guessing one)
 
 

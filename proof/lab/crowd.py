@@ -171,6 +171,7 @@ class Follower:
     is_over: Callable[[dict[str, Any]], bool] = lambda event: False
     heard: list[dict[str, Any]] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)  # what the events were on the wire, to be compared between ways
+    pause: float = 0.02  # seconds until it tries again where it was refused
     cuts: int = 0
     ends: Counter[str] = field(default_factory=Counter)  # how connections ended that nobody here cut
     connections: int = 0
@@ -192,7 +193,7 @@ class Follower:
                 self._left = next(pulls, None)
             except AWAY as error:
                 self.ends[str(getattr(error, "status", type(error).__name__))] += 1
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(self.pause)
 
     def take(self, raw: bytes) -> None:
         event = msgspec.json.decode(raw)

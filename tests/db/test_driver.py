@@ -1,6 +1,7 @@
 """Connections: only to a server that takes writes, and none outlives a statement for which nobody waits."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg
@@ -9,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from messenger.db import connection as lines
-from messenger.db import database
+from messenger.db import database, driver
 from messenger.db.connection import ReconnectingConnection
 from messenger.db.database import Database
 from messenger.errors import BadParameters, Unavailable
@@ -109,3 +110,18 @@ async def test_a_fault_in_a_statement_of_ours_is_not_blamed_on_the_caller(
     with pytest.raises(DBAPIError):
         async with db.reading() as tx:
             await tx.session.execute(text(statement), {"given": given} if ":given" in statement else {})
+
+
+async def test_a_transaction_has_the_name_of_the_request_and_gives_it_back(db: Database) -> None:
+    async def name() -> str:
+        async with db.transaction() as tx:
+            return str((await tx.run("select current_setting('application_name')")).scalar_one())
+
+    own = f"messenger {driver.HOST}:{os.getpid()}"
+    assert await name() == own
+    given = driver.ASKED_BY.set("it's" + "a" * 100)
+    try:
+        assert await name() == (f"{own} it's" + "a" * 100)[:63]
+    finally:
+        driver.ASKED_BY.reset(given)
+    assert await name() == own

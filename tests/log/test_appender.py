@@ -193,7 +193,8 @@ async def test_a_chat_that_a_stranger_locks_waits_apart_and_everything_in_it_sta
 
 async def connections(sql: asyncpg.Connection) -> int:
     return await sql.fetchval(
-        "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'messenger'"
+        "select count(*) from pg_stat_activity"
+        " where datname = current_database() and application_name like 'messenger %:%'"
     )
 
 

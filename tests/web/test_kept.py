@@ -118,9 +118,23 @@ async def test_an_older_client_that_keeps_its_connection_is_answered_in_its_own_
     assert {fixed(one) for one in answers} == {fixed(answers[0])}
 
 
+async def test_a_request_that_brings_an_id_is_the_same_request_and_keeps_its_id(to, server, alice, given):
+    wire = await to(server)
+    ids = ("first", "second", "third", "not sane", "x-Request-ID: twice")
+
+    answers = [await wire.asks("/v1/users/me", alice, f"x-request-id: {one}") for one in ids]
+    answers.append(await wire.asks("/v1/users/me", alice))
+
+    assert given == answers[2:]
+    assert {fixed(one) for one in answers} == {fixed(answers[0])}
+    shown = [re.search(rb"X-Request-ID: ([^\r]+)", one)[1].decode() for one in answers]
+    assert shown[:3] == ["first", "second", "third"]
+    assert all(re.fullmatch("[0-9a-f]{32}", one) for one in shown[3:])
+
+
 UNUSUAL = (
     'If-None-Match: W/"x"', "If-None-Match: *", "Range: bytes=0-3", "Origin: http://x", "Cookie: a=b",
-    "X-Request-ID: mine", "Connection: close", "Content-Length: 0", "Expect: 100-continue", "Expect: else",
+    "Connection: close", "Content-Length: 0", "Expect: 100-continue", "Expect: else",
     "Authorization: session_id 0", "If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT", "Upgrade: websocket",
 )  # fmt: skip
 

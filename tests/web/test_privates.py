@@ -25,6 +25,7 @@ LEANT_ON = {
     },
     web.Server: {"_kwargs"},
     web.AppRunner: {"_app", "_make_server"},
+    web.BaseSite: {"_server"},
     web.WebSocketResponse: {"_req"},
 }
 

@@ -1,0 +1,1 @@
+"""What the containers promise, tried from outside while people use them: restarts that nobody notices, and kills."""
