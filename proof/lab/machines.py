@@ -118,7 +118,11 @@ class Haproxy(Program):
     def __init__(self, folder: Path, patronis: Sequence[Patroni]) -> None:
         self.port = free_port()
         self.printed = folder / f"haproxy-{self.port}.log"
-        self.environment = {**clean_environment(), "LISTEN": f"127.0.0.1:{self.port}"}
+        self.environment = {
+            **clean_environment(),
+            "LISTEN": f"127.0.0.1:{self.port}",
+            "HEALTH": f"127.0.0.1:{free_port()}",
+        }
         for number, one in enumerate(patronis, 1):
             self.environment[f"PG{number}"] = f"127.0.0.1:{one.port}"
             self.environment[f"PG{number}_PATRONI"] = str(one.rest)

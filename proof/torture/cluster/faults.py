@@ -132,8 +132,14 @@ KINDS = {
 }
 # Seconds without an ack that a fault may cost; longer breaks no promise and is named.
 SILENCE_GOALS = {
-    "kill primary": 5.0, "lose primary": 25.0, "lose primary ahead": 25.0, "freeze primary": 25.0, "switchover": 4.0, "freeze standby": 1.0,
-    "kill patroni": 25.0, "lose etcd": 5.0,
-}  # fmt: skip
+    "kill primary": 5.0,
+    "lose primary": 25.0,
+    "lose primary ahead": 25.0,
+    "freeze primary": 25.0,
+    "switchover": 4.0,
+    "freeze standby": 1.0,
+    "kill patroni": 25.0,
+    "lose etcd": 5.0,
+}
 # While these strike nobody leads for a while, and a server must say so.
 LEADERLESS = ("kill primary", "lose primary", "switchover", "kill patroni")

@@ -7,7 +7,6 @@ import msgspec
 
 from proof.torture.clauses import Verdict, judge
 from proof.torture.clauses.answers import unexplained
-from proof.torture.clauses.stored import doubles
 from proof.torture.cluster.faults import LEADERLESS, SILENCE_GOALS
 from proof.torture.cluster.run import Record
 from proof.torture.history import History
@@ -147,9 +146,6 @@ def asynchronous(history: History) -> list[Verdict]:
     """What was lost is counted, not judged; who heard it has to be told."""
     return [
         verdict("resync", "Who had heard what was lost was told to load anew.", list(unwarned(history))),
-        verdict("keys", "A key is one message, however often it is sent.", list(doubles(history)))
-        if not list(lost_acks(history))
-        else verdict("keys", "A key is one message (not judged: some are lost).", []),
         verdict("answers", "No 5xx but 503, and no refusal without a reason.", list(unexplained(history))),
     ]
 
