@@ -118,9 +118,6 @@ class ServerSettings:
     port: int = setting("PORT", 8080, "Port to listen on")
     workers_num: int = setting("WORKERS_NUM", 1, "Worker processes; one per core at most")
     graceful_timeout: int = setting("GUNICORN_GRACEFUL_TIMEOUT", 10, "Seconds for requests in flight at a stop")
-    drain_seconds: int = setting(
-        "DRAIN_SECONDS", 0, "Seconds at a stop, before those, for a proxy to find another server", at_least=0
-    )
     timeout: int = setting("GUNICORN_TIMEOUT", 30, "Seconds until a silent worker is replaced")
     keepalive: int = setting("GUNICORN_KEEPALIVE", 75, "Seconds an idle HTTP connection is kept")
     backlog: int = setting("GUNICORN_BACKLOG", 2048, "Connections waiting to be accepted")

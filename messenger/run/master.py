@@ -78,7 +78,7 @@ class Service(Application):  # type: ignore[misc]
             "bind": f"fd://{self._listener}" if self._listener is not None else f"{server.host}:{server.port}",
             "workers": server.workers_num,
             "worker_class": WORKER,
-            "graceful_timeout": server.drain_seconds + server.graceful_timeout + CLOSING_SECONDS,
+            "graceful_timeout": server.graceful_timeout + CLOSING_SECONDS,
             "timeout": server.timeout,
             "keepalive": server.keepalive,
             "backlog": server.backlog,

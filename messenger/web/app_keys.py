@@ -27,7 +27,6 @@ ACCOUNT_DELETED: web.AppKey["list[Callable[[Transaction, Identity, Caller], Awai
 NAME_CHANGED: web.AppKey["list[Callable[[Transaction, UserId], Awaitable[None]]]"] = web.AppKey("name_changed")
 ARRANGED: web.AppKey["list[Placed]"] = web.AppKey("arranged")  # the sub-apps in their order
 DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)  # set: not ready, about to stop
-STOPPING: web.AppKey[asyncio.Event] = web.AppKey("stopping", asyncio.Event)  # set: no new sockets and streams
 
 IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)  # absent: nobody signed in
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from messenger.settings import SettingError
 from messenger.web import recording, reply
-from messenger.web.app_keys import CONFIG, DRAINING, REQUEST_ID, STOPPING
+from messenger.web.app_keys import CONFIG, DRAINING, REQUEST_ID
 from messenger.web.clients import PROXIES, is_secure, proxies
 from messenger.web.cors import open_to_origins, preflight
 from messenger.web.explaining import explained
@@ -27,7 +27,6 @@ def install(root: web.Application) -> None:
     except ValueError as error:
         raise SettingError(f"TRUSTED_PROXIES: {error}; addresses, networks or unix are expected.") from None
     root[DRAINING] = asyncio.Event()
-    root[STOPPING] = asyncio.Event()
     recording.setup(root)
     root.middlewares.append(explained)
     if server.cors_origins:

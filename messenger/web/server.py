@@ -23,7 +23,7 @@ from multidict import istr
 
 from messenger.errors import BadParameters, HeadersTooLarge, InternalError, MessengerError, MethodNotAllowed, UriTooLong
 from messenger.web import reply
-from messenger.web.app_keys import CONFIG, DRAINING, REQUEST_ID, STOPPING
+from messenger.web.app_keys import CONFIG, DRAINING, REQUEST_ID
 from messenger.web.clients import name_peer
 from messenger.web.kept import KEPT, Handle
 from messenger.web.listeners import close_kindly
@@ -51,8 +51,7 @@ class Deadlines:
     write: float = 10.0  # for a peer to take some of what waits for it (stalls.py)
     linger: float = 3.0  # to swallow a body that nobody wanted, so that the peer can read our answer
     keepalive: float = 75.0
-    drain: float = 0.0  # at a stop, for proxies to find out that nobody listens
-    graceful: float = 10.0  # then for requests in flight
+    graceful: float = 10.0  # for requests in flight at a stop
 
 
 class Connection(RequestHandler):
@@ -215,7 +214,7 @@ class Runner(web.AppRunner):
             access_log=None,  # web/recording.py writes one that shows no query string
         )
         self._deadlines = deadlines
-        self._in_a_hurry = asyncio.Event()
+        self._in_a_hurry = False
         self.requests_cut = 0
         self.on_ready: Callable[[], None] = lambda: None
         self.on_stopped: Callable[[], None] = lambda: None
@@ -226,12 +225,10 @@ class Runner(web.AppRunner):
 
     async def cleanup(self) -> None:
         self.drain()
-        if self._deadlines.drain and not self._in_a_hurry.is_set():
-            await self._leave_proxies()
-        self._app[STOPPING].set()
         server = self.server
-        if self._in_a_hurry.is_set() and isinstance(server, GuardedServer):
+        if self._in_a_hurry and isinstance(server, GuardedServer):
             server.cut_all()
+        await self._stop_listening()
         try:
             await super().cleanup()
         finally:
@@ -239,16 +236,11 @@ class Runner(web.AppRunner):
                 self.requests_cut = server.requests_cut
             self.on_stopped()
 
-    async def _leave_proxies(self) -> None:
-        """A proxy goes elsewhere once it is refused. Meanwhile what it sends over connections that it kept is served,
-        and every answer ends one of them: a request that meets a close cannot be repeated unless it has a key."""
+    async def _stop_listening(self) -> None:
         loop = asyncio.get_running_loop()
         for site in self.sites:
             for connection in await close_kindly(cast(asyncio.Server, site._server).sockets, site.stop):
                 await loop.connect_accepted_socket(cast(web.Server, self.server), connection)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._deadlines.drain):
-                await self._in_a_hurry.wait()
 
     def drain(self) -> None:
         """From now on this process is not ready; what it has begun it finishes."""
@@ -257,7 +249,7 @@ class Runner(web.AppRunner):
     def hurry(self) -> None:
         """Drain without waiting for anybody."""
         self.drain()
-        self._in_a_hurry.set()
+        self._in_a_hurry = True
         for links in self._app.get(OPEN_LINKS, ()):
             links.hurry()
         if isinstance(self.server, GuardedServer):
@@ -289,9 +281,7 @@ class Runner(web.AppRunner):
 def make_runner(app: web.Application, deadlines: Deadlines | None = None) -> Runner:
     """`app` holds its Config, and the middlewares are installed in it."""
     server = app[CONFIG].server
-    if deadlines is None:
-        deadlines = Deadlines(keepalive=server.keepalive, drain=server.drain_seconds, graceful=server.graceful_timeout)
-    return Runner(app, deadlines)
+    return Runner(app, deadlines or Deadlines(keepalive=server.keepalive, graceful=server.graceful_timeout))
 
 
 def without_trailing_slash(message: RawRequestMessage) -> RawRequestMessage:

@@ -11,7 +11,7 @@ from messenger.errors import BadParameters, Flaw, Unavailable
 from messenger.log.entries import Cursor
 from messenger.web import paging, quota, reply
 from messenger.web.access import me, streaming
-from messenger.web.app_keys import LOG, STOPPING
+from messenger.web.app_keys import DRAINING, LOG
 
 LONGEST_WAIT = 60
 ENOUGH_EVENTS, ENOUGH_BYTES = 1000, 1 << 20  # for one answer to a poll; the next one goes on from its cursor
@@ -39,7 +39,7 @@ async def events(request: web.Request) -> web.StreamResponse:
     name = given.get("format") or ("sse" if "text/event-stream" in request.headers.get("Accept", "") else "")
     if name and name not in FORMS:
         raise BadParameters("format is sse or ndjson.", flaws=[Flaw("format", "is sse or ndjson")])
-    if root[STOPPING].is_set():
+    if root[DRAINING].is_set():
         raise Unavailable("The server stops.", retry_after=1)
     with quota.ConnectionQuota(root, identity.user_id):
         stream = Stream(root[LOG], identity)

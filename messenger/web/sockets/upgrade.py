@@ -5,7 +5,7 @@ from collections.abc import Callable
 from aiohttp import HttpVersion11, web
 
 from messenger.errors import BadParameters, Unavailable
-from messenger.web.app_keys import STOPPING
+from messenger.web.app_keys import DRAINING
 from messenger.web.quota import ConnectionQuota
 from messenger.web.recording import GOES_ON
 from messenger.web.server import Connection
@@ -19,10 +19,10 @@ async def serve(
 ) -> web.StreamResponse:
     """Returns when the client is greeted. What can be refused is refused before the upgrade."""
     handshake = takeover.Handshake(protocols)
-    stopping = request.app[STOPPING]
+    draining = request.app[DRAINING]
     if request.version < HttpVersion11 or not handshake.can_prepare(request):
         raise BadParameters("This path speaks WebSocket only, over HTTP/1.1.")
-    if stopping.is_set():
+    if draining.is_set():
         raise Unavailable("The server stops.", retry_after=1)
     quota = ConnectionQuota(request.app, user_id)
     quota.__enter__()
@@ -37,7 +37,7 @@ async def serve(
     request[GOES_ON] = link.at_end
     handshake.hand_over(link)
     try:
-        if stopping.is_set():
+        if draining.is_set():
             link.owner.restart()
         await link.owner.open()
         link.go_on()
