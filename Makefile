@@ -61,7 +61,7 @@ check-deploy: $(STAMP_DEV)  ## Try everything under deploy/ with the programs th
 fuzz: $(STAMP_DEV)  ## A hundred generated cases for every operation of swagger.yml
 	@FUZZ_CASES=100 $(BIN)/python -m pytest tests/contracts/test_fuzz.py --no-cov
 
-torture: $(STAMP_DEV) $(if $(CLUSTER),$(STAMP_HA))  ## Kill, stop, cut and swallow for MINUTES=3; SEED= SENDS= FAULTS= WORKERS= WIRE=none|postgres|redis|all; CLUSTER=1: three machines
+torture: $(STAMP_DEV) $(if $(CLUSTER),$(STAMP_HA))  ## Kill, stop, cut and swallow for MINUTES=3; SEED= SENDS= FAULTS= WORKERS= WIRE=none|postgres|redis|all; CLUSTER=1
 	@$(BIN)/python -m proof.torture --minutes $(or $(MINUTES),$(if $(CLUSTER),15,3)) --wire $(or $(WIRE),all) \
 	  $(if $(CLUSTER),--cluster $(filter-out 1,$(CLUSTER))) $(if $(KINDS),--kinds "$(KINDS)") $(if $(RATE),--rate $(RATE)) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(SENDS),--sends $(SENDS)) $(if $(FAULTS),--faults $(FAULTS)) \
