@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import pairwise
 
 import msgspec
 
@@ -10,12 +11,13 @@ from proof.torture.clauses.answers import unexplained
 from proof.torture.cluster.faults import LEADERLESS, SILENCE_GOALS
 from proof.torture.cluster.run import Record
 from proof.torture.history import History
-from proof.torture.journal import Gap, Recovered, Said, Struck, Unknown
+from proof.torture.journal import Gap, Recovered, Said, Struck
 
 SECOND = 1_000_000
 PATIENCE = 1.2  # seconds until a 503
 # A probe is judged when it was asked so long after the last ack, and answered so long before the next one.
-SURELY_LEADERLESS, NOT_YET_BACK = 1.0, 2.0
+SURELY_LEADERLESS, NOT_YET_BACK = 1 * SECOND, 2 * SECOND
+OK = 200
 
 
 class Blow(msgspec.Struct):
@@ -62,8 +64,6 @@ class Summary(msgspec.Struct):
 
 
 def summarize(record: Record, history: History, command: str) -> Summary:
-    faults = list(struck(history))
-    lost = list(lost_acks(history))
     clauses = asynchronous(history) if record.mode == "asynchronous" else judge(history)
     return Summary(
         mode=record.mode, rate=record.rate, seed=record.seed, command=command, seconds=round(record.seconds, 1),
@@ -73,47 +73,59 @@ def summarize(record: Record, history: History, command: str) -> Summary:
         held_back=record.held_back,
         heard=sum(len(line.heard) for line in history.lines.values()),
         resynced=sum(isinstance(one, Gap) and one.kind == "resync" for one in history.records),
-        lost=len(lost),
+        lost=len(list(lost_acks(history))),
         probes=len(record.probes),
-        faults=faults,
+        faults=list(struck(history)),
         promotions=record.promotions,
         epochs=record.epochs,
         ends=record.ends,
-        verdicts=clauses + machines(record, history, faults),
+        verdicts=clauses + machines(record, history),
         broken_off=record.broken_off,
     )  # fmt: skip
 
 
 def struck(history: History) -> Iterator[Blow]:
-    acks = [ack.at for _, ack in history.acks]
     took = {one.number: one.seconds for one in history.records if isinstance(one, Recovered)}
-    all_struck = [one for one in history.records if isinstance(one, Struck)]
-    ends = [one.at for one in all_struck[1:]] + [history.records[-1].at]
-    answered = {ack.ref: ack.at for _, ack in history.acks}
-    unknown = {one.ref: one for _, one in history.unknowns}
-    for one, end in zip(all_struck, ends, strict=True):
-        first, last = bisect_right(acks, one.at), bisect_right(acks, end)
-        times = [acks[first - 1] if first else one.at, *acks[first:last]]
-        waits, late, unavailable = [0.0], 0, 0
-        for _, sent in history.sends.values():
-            if one.at <= sent.at < end:
-                away: Unknown | None = unknown.get(sent.ref)
-                at = answered.get(sent.ref, away.at if away is not None else end)
-                waits.append((at - sent.at) / SECOND)
-                unavailable += away is not None and away.why == "503"
-                late += away is not None and waits[-1] > PATIENCE
+    told = [(ack.at, ack.ref, "") for _, ack in history.acks]
+    told += [(one.at, one.ref, one.why) for _, one in history.unknowns]
+    for one, end in windows(history):
+        waits = [
+            ((at - history.sends[ref][1].at) / SECOND, why)
+            for at, ref, why in told
+            if one.at <= at < end and ref in history.sends
+        ]
+        begun, over = silence(history, one.at, end)
         yield Blow(
-            one.kind, round(one.at / SECOND, 1), round(took.get(one.number, -1.0), 2), last - first,
-            round(max((b - a for a, b in zip(times, times[1:], strict=False)), default=0) / SECOND, 2),
-            round(max(waits), 2), unavailable, late,
-        )  # fmt: skip
+            kind=one.kind,
+            at=round(one.at / SECOND, 1),
+            took=round(took.get(one.number, -1.0), 2),
+            acked=sum(not why for _, why in waits),
+            silence=round((over - begun) / SECOND, 2),
+            longest_wait=round(max((wait for wait, _ in waits), default=0.0), 2),
+            unavailable=sum(why == "503" for _, why in waits),
+            late=sum(bool(why) and wait > PATIENCE for wait, why in waits),
+        )
+
+
+def windows(history: History) -> Iterator[tuple[Struck, int]]:
+    """Each fault, and when the next one struck."""
+    blows = [one for one in history.records if isinstance(one, Struck)]
+    yield from zip(blows, [*(one.at for one in blows[1:]), history.records[-1].at + 1], strict=True)
+
+
+def silence(history: History, begin: int, end: int) -> tuple[int, int]:
+    """The longest time without an ack that lies there, or reaches into it."""
+    acks = [ack.at for _, ack in history.acks]
+    first, last = bisect_right(acks, begin), bisect_right(acks, end)
+    times = [*acks[max(first - 1, 0) : last], end]
+    return max(pairwise(times), key=lambda gap: gap[1] - gap[0], default=(begin, begin))
 
 
 def verdict(name: str, sentence: str, found: list[str]) -> Verdict:
     return Verdict(name, sentence, not found, len(found), found[:20])
 
 
-def machines(record: Record, history: History, faults: list[Blow]) -> list[Verdict]:
+def machines(record: Record, history: History) -> list[Verdict]:
     epochs = [f"{record.epochs} epochs after {record.promotions} promotions"]
     return [
         verdict("fsck", "The database is whole.", [record.damage] if record.damage else []),
@@ -125,18 +137,14 @@ def machines(record: Record, history: History, faults: list[Blow]) -> list[Verdi
 
 
 def falsely_ready(record: Record, history: History) -> Iterator[str]:
-    acks = [ack.at for _, ack in history.acks]
-    all_struck = [one for one in history.records if isinstance(one, Struck) and one.kind in LEADERLESS]
-    for one in all_struck:
-        before = bisect_right(acks, one.at)
-        window = [one.at, *[at for at in acks[before:] if at < one.at + 60 * SECOND]]
-        gap, begin, end = max(
-            ((b - a, a, b) for a, b in zip(window, window[1:], strict=False)), default=(0, 0, 0)
-        )  # fmt: skip
-        for probe in record.probes:
-            asked_late = probe.asked_at > begin + SURELY_LEADERLESS * SECOND
-            if gap and asked_late and probe.at < end - NOT_YET_BACK * SECOND and probe.status == 200:
-                yield f"process {probe.process} {(end - probe.at) / SECOND:.1f} s before the next ack ({one.kind})"
+    for one, end in windows(history):
+        if one.kind in LEADERLESS:
+            begun, over = silence(history, one.at, end)
+            for probe in record.probes:
+                is_judged = begun + SURELY_LEADERLESS < probe.asked_at and probe.at < over - NOT_YET_BACK
+                if is_judged and probe.status == OK:
+                    left = (over - probe.at) / SECOND
+                    yield f"process {probe.process} {left:.1f} s before the next ack ({one.kind})"
 
 
 # --- without a wait for standbys

@@ -211,7 +211,9 @@ class Scene:
 
     def ends(self) -> Counter[str]:
         """How listeners lost their connections, which nobody cut."""
-        return sum((one.ends for one in self.witnesses), Counter())
+        ends = sum((one.ends for one in self.witnesses), Counter())
+        del ends["end"]  # of a long-poll that had its answer
+        return ends
 
 
 @asynccontextmanager
