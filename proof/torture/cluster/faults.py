@@ -1,8 +1,8 @@
 """What breaks on three machines. Each fault returns when what it broke is to be started again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 
 import psutil  # type: ignore[import-untyped]
 
@@ -92,18 +92,25 @@ async def lose_etcd(scene: Scene) -> None:
     await asyncio.sleep(SETTLING)
 
 
-async def freeze_standbys(scene: Scene) -> None:
-    standbys = await scene.machines.standbys()
+@asynccontextmanager
+async def alone(scene: Scene) -> AsyncIterator[Machine]:
+    """The primary, while both standbys stand still."""
+    leader, standbys = await scene.machines.sure_leader(), await scene.machines.standbys()
     with frozen([process for one in standbys for process in database(one)]):
+        began = scene.journal.now
+        yield leader
+        scene.alone.append((began, scene.journal.now))
+
+
+async def freeze_standbys(scene: Scene) -> None:
+    async with alone(scene):
         await asyncio.sleep(FROZEN)
     await scene.recovery()
 
 
 async def crash_alone(scene: Scene) -> None:
     """The primary crashes while nobody has what it wrote last, and comes back in its place."""
-    leader = await scene.machines.sure_leader()
-    standbys = await scene.machines.standbys()
-    with frozen([process for one in standbys for process in database(one)]):
+    async with alone(scene) as leader:
         await asyncio.sleep(2)
         await asyncio.to_thread(kill, leader.patroni.postgres())
         await asyncio.sleep(ALONE)

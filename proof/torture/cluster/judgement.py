@@ -17,6 +17,7 @@ SECOND = 1_000_000
 PATIENCE = 1.2  # seconds until a 503
 # A probe is judged when it was asked so long after the last ack, and answered so long before the next one.
 SURELY_LEADERLESS, NOT_YET_BACK = 1 * SECOND, 2 * SECOND
+ON_ITS_WAY = SECOND // 2  # a standby may have answered before it stood still
 OK = 200
 
 
@@ -127,11 +128,18 @@ def verdict(name: str, sentence: str, found: list[str]) -> Verdict:
 
 def machines(record: Record, history: History) -> list[Verdict]:
     epochs = [f"{record.epochs} epochs after {record.promotions} promotions"]
+    early = [
+        f"{(ack.at - begun) / SECOND:.2f} s after they stopped"
+        for begun, over in record.alone
+        for _, ack in history.acks
+        if begun + ON_ITS_WAY < ack.at < over
+    ]
     return [
         verdict("fsck", "The database is whole.", [record.damage] if record.damage else []),
         verdict("epochs", "Each promotion began one.", epochs if record.epochs != record.promotions + 1 else []),
         verdict("commits", "No wait for a standby was cancelled.", record.cancelled),
         verdict("processes", "No server was restarted.", ["other workers than before"] if record.restarted else []),
+        verdict("alone", "While both standbys stand still, nothing is acknowledged.", early),
         verdict("ready", "While nobody leads, no server calls itself ready.", list(falsely_ready(record, history))),
     ]
 

@@ -40,6 +40,7 @@ class Record:
     seconds: float = 0.0
     held_back: int = 0
     probes: list[Probe] = field(default_factory=list)
+    alone: list[tuple[int, int]] = field(default_factory=list)
     ends: dict[str, int] = field(default_factory=dict)
     restarted: bool = False
     promotions: int = 0
@@ -81,6 +82,7 @@ async def play(record: Record, kinds: tuple[str, ...], bounds: Bounds, tell: Cal
                 record.broken_off = str(error) or "what was sent was not settled"
             record.seconds = time.monotonic() - began
             record.held_back, record.probes, record.ends = scene.held_back, scene.probes, dict(scene.ends())
+            record.alone = scene.alone
             record.restarted = scene.workers() != before
             await look(record, scene.machines)
     finally:

@@ -93,6 +93,7 @@ class Scene:
     witnesses: list[Witness] = field(default_factory=list)
     readers: list[PageReader] = field(default_factory=list)
     probes: list[Probe] = field(default_factory=list)
+    alone: list[tuple[int, int]] = field(default_factory=list)  # when both standbys stood still
     held_back: int = 0  # sends that were due and not written, because earlier ones were unsettled
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
     _pacing: "asyncio.Task[None] | None" = None

@@ -90,6 +90,7 @@ def test_an_ack_that_is_gone_is_counted_and_who_heard_it_has_to_be_told() -> Non
         ("epochs", {"epochs": 3}),
         ("commits", {"cancelled": ["canceling wait for synchronous replication due to user request"]}),
         ("processes", {"restarted": True}),
+        ("alone", {"alone": [(int(13.4 * SECOND), int(13.96 * SECOND))]}),
         ("ready", {"probes": [Probe(1, int(11.1 * SECOND), int(11.2 * SECOND), 200)]}),
     ],
 )
