@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import sys
-from base64 import urlsafe_b64encode as b64encode
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any, Self
 import aiohttp
 import asyncpg
 import psutil  # type: ignore[import-untyped]
+from cryptography.fernet import Fernet
 
 from messenger.db.private import keeper
 from messenger.db.private.binaries import choose
@@ -58,9 +58,6 @@ class Etcd(Program):
         }
         self.spawn([program("etcd")], self.folder / f"{self.name}.log", environment)
 
-    def processes(self) -> list[psutil.Process]:
-        return family(psutil.Process(self.popen.pid)) if self.popen is not None and self.is_running else []
-
 
 class Patroni(Program):
     """And the PostgreSQL that it runs."""
@@ -93,9 +90,6 @@ class Patroni(Program):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.rest}"
-
-    def processes(self) -> list[psutil.Process]:
-        return family(psutil.Process(self.popen.pid)) if self.popen is not None and self.is_running else []
 
     def postgres(self) -> list[psutil.Process]:
         with suppress(FileNotFoundError, psutil.NoSuchProcess, IndexError, ValueError):
@@ -143,9 +137,7 @@ class Machines:
     haproxies: list[Haproxy] = field(default_factory=list)
     servers: list[Process] = field(default_factory=list)
     password: str = field(default_factory=lambda: secrets.token_hex(8))
-    key: str = field(
-        default_factory=lambda: b64encode(secrets.token_bytes(32)).decode()
-    )  # of cookies: servers share it
+    key: str = field(default_factory=lambda: Fernet.generate_key().decode())  # of cookies: servers share it
 
     def __post_init__(self) -> None:
         folders = [self.folder / f"machine{number}" for number in range(1, NODES + 1)]
@@ -205,19 +197,11 @@ class Machines:
     def close(self) -> None:
         for server in self.servers:
             server.kill()
-        for machine in self.machines:
-            end_all(machine.patroni.processes())
-            end_all(machine.processes())
         for haproxy in self.haproxies:
-            if haproxy.popen is not None:
-                end_all(family(psutil.Process(haproxy.popen.pid)))
-        for program_run in (
-            *self.haproxies,
-            *(one.etcd for one in self.machines),
-            *(one.patroni for one in self.machines),
-        ):
-            if program_run.popen is not None:
-                program_run.popen.wait()
+            end_all(haproxy.processes())
+        for machine in self.machines:
+            end_all(machine.patroni.processes())  # first, or it would start what ends
+            end_all(machine.processes())
 
     # --- looking
 
@@ -280,7 +264,7 @@ class Machines:
         with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
             async with self.connected() as connection:
                 names = await connection.fetchval("show synchronous_standby_names")
-                return sum(f'"{one.patroni.name}"' in names or one.patroni.name in names for one in self.machines)
+                return sum(one.patroni.name in names for one in self.machines)
         return -1
 
     async def timeline(self) -> int:
