@@ -19,7 +19,6 @@ from messenger.apps.health import helpers
 from messenger.db.private.binaries import EmbeddedError
 from messenger.run.admin import context
 from messenger.run.admin.doctor_database import ask_database
-from messenger.run.admin.doctor_queues import ask_queues
 from messenger.run.admin.finding import PATIENCE, Finding, reached
 from messenger.run.checks import check_database, check_settings
 from messenger.run.cli import Refusal
@@ -70,6 +69,8 @@ def examine() -> Iterator[Finding]:
     if config.redis_url:
         yield asyncio.run(_redis(str(config.redis_url)))
     if config.rmq_url:
+        from messenger.run.admin.doctor_queues import ask_queues  # noqa: PLC0415  (a driver that few installations need)
+
         yield asyncio.run(_rabbitmq(config.rmq_url.each))
         yield from asyncio.run(_all(ask_queues(config.rmq_url.each)))
 
