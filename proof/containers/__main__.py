@@ -48,7 +48,7 @@ async def rolling(options: argparse.Namespace) -> int:
                 took = [await renew(api) for api in APIS]
                 print(f"round {number}: " + ", ".join(f"{seconds:.1f} s" for seconds in took), flush=True)
             await asyncio.sleep(SETTLING)
-        seconds = time.monotonic() - began
+            seconds = time.monotonic() - began
     return judged(crowd, seconds, may_fail=False)
 
 
@@ -63,7 +63,7 @@ async def kills(options: argparse.Namespace) -> int:
                 await asyncio.sleep(SETTLING)
                 hit = [one for one in crowd.outcomes if one.at >= blow]
                 print(f"{service}: healthy after {took:.1f} s; {summary(hit)}", flush=True)
-        seconds = time.monotonic() - began
+            seconds = time.monotonic() - began
     return judged(crowd, seconds, may_fail=True)
 
 

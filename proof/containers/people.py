@@ -66,7 +66,9 @@ class People:
         """So many requests a second, whether or not the earlier ones are answered; until it is cancelled."""
         began = time.monotonic()
         for number in count():
-            await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
+            early = began + number / rate - time.monotonic()
+            if early > 0:
+                await asyncio.sleep(early)
             task = asyncio.create_task(self._ask(number))
             self._busy.add(task)
             task.add_done_callback(self._busy.discard)

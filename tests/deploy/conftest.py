@@ -1,6 +1,7 @@
 """What is deployed is tried with the programs that will run it; where one is missing, its tests are skipped by name."""
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import pytest
 
 Program = Callable[[str], str]
 
-# Debian keeps servers where only root looks.
-WHERE = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+# What pip installed, and servers, which Debian keeps where only root looks.
+WHERE = (str(Path(sys.executable).parent), "/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ from tests.actors import Answer, Person, Server
 from tests.contract import CONTRACT, SAFETY
 from tests.deploy.conftest import Program
 from tests.deploy.tls import trusting, write_certificate
+from tests.run.admin.conftest import run_admin
 
 NUMBERS = count(1)
 CURL = re.compile(r"^\$ (curl .*localhost:8080.*)$", re.MULTILINE)
@@ -399,7 +400,8 @@ class TestThrottling:
             chat = await alice.opens_chat("lunch", members=[bob])
             path = f"/v1/chats/{chat}/messages"
 
-            sent = [await ask(nginx, "POST", path, json={"text": "spam"}, headers=alice.headers) for _ in range(13)]
+            keys = [{"Idempotency-Key": str(number)} if number % 2 else {} for number in range(13)]
+            sent = [await ask(nginx, "POST", path, json={"text": "spam"}, headers=alice.headers | key) for key in keys]
             of_bob = await ask(nginx, "POST", path, json={"text": "stop it"}, headers=bob.headers)
 
         refused = [answer for answer in sent if answer.status != 201]
@@ -464,6 +466,50 @@ async def test_a_connection_of_the_pooler_has_the_limits_of_a_direct_one(stack: 
     await connection.close()
 
     assert found == ["5s", "2s", "10s", "UTC"]
+
+
+class TestDoctor:
+    """It looks at what is between people and the servers."""
+
+    NAMES = frozenset({"proxy", "metrics", "sockets", "streams"})
+    # What people forget in the files that they write themselves.
+    POOR = {
+        "~*^websocket$ websocket;": '~*^websocket$ "";',
+        "proxy_buffering off;": "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;",
+        "gzip_types application/json": "gzip_types text/event-stream application/json",
+        "proxy_set_header X-Request-ID $messenger_request_id;": "proxy_set_header X-Request-ID $request_id;",
+        "location ~ ^/metrics/?$ {": "location = /nothing {",
+    }
+
+    async def test_it_finds_nothing_to_say_of_ours_and_all_that_is_missing_in_a_poor_one(
+        self, stack: Stack, nginx: Nginx, shared_database: str, tmp_path: Path
+    ) -> None:
+        async with people(nginx, 1) as [alice], stack.behind(self.POOR) as poor:
+            (tmp_path / "session").write_text(alice.credentials["session_id"])
+
+            of_ours, of_poor = [await self.faults(one, shared_database, tmp_path) for one in (nginx, poor)]
+
+        assert of_ours == set()
+        assert of_poor == self.NAMES
+
+    async def faults(self, nginx: Nginx, dsn: str, folder: Path) -> set[str]:
+        done = await asyncio.to_thread(
+            run_admin, "doctor", "--json", "--url", nginx.url, "--session-file", "session",
+            folder=folder, DATABASE_URL=dsn,
+        )  # fmt: skip
+        checks = {one["name"]: one["ok"] for one in msgspec.json.decode(done.stdout)["checks"]}
+        assert checks.keys() >= self.NAMES
+        return {name for name, ok in checks.items() if not ok} & self.NAMES
+
+
+async def test_many_connections_of_the_pooler_are_few_of_the_database(stack: Stack) -> None:
+    many = [await asyncpg.connect(stack.pooled, statement_cache_size=0) for _ in range(40)]
+
+    processes = {await connection.fetchval("select pg_backend_pid()") for connection in many}
+
+    assert len(processes) <= 20
+    for connection in many:
+        await connection.close()
 
 
 async def test_nginx_leaves_when_it_is_told_to_and_nothing_stays(stack: Stack) -> None:

@@ -79,9 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     epoch = command("new-epoch", "begin a new epoch of the log, after a backup was put back by hand")
     epoch.add_argument("--after", type=int, metavar="N", help="the last position that clients may keep; else the head")
     epoch.add_argument("--yes", action="store_true", help="do not ask")
-    command("doctor", "look at everything around the server").add_argument(
-        "--json", action="store_true", help="for programs"
-    )
+    doctor = command("doctor", "look at everything around the server")
+    doctor.add_argument("--url", help="the address people use: what is in between is looked at as well")
+    doctor.add_argument("--session-file", type=Path, metavar="FILE", help="a session_id, to try sockets and streams")
+    doctor.add_argument("--json", action="store_true", help="for programs")
     return parser
 
 

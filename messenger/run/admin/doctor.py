@@ -6,6 +6,7 @@ Nothing is changed. Checks that need the database are left out when there is non
 import argparse
 import asyncio
 import json
+import re
 import resource
 import shutil
 import stat
@@ -19,9 +20,10 @@ from messenger.apps.health import helpers
 from messenger.db.private.binaries import EmbeddedError
 from messenger.run.admin import context
 from messenger.run.admin.doctor_database import ask_database
+from messenger.run.admin.doctor_proxy import ask_proxy
 from messenger.run.admin.finding import PATIENCE, Finding, reached
 from messenger.run.checks import check_database, check_settings
-from messenger.run.cli import Refusal
+from messenger.run.cli import USAGE, Refusal
 from messenger.settings import Config, SettingError
 
 FILES = 4096  # every socket is an open file
@@ -32,7 +34,7 @@ AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 def run(options: argparse.Namespace) -> int:
     findings = []
-    for finding in examine():
+    for finding in examine(options.url, _session(options)):
         findings.append(finding)
         if not options.json:
             print(finding, flush=True)
@@ -41,7 +43,23 @@ def run(options: argparse.Namespace) -> int:
     return 0 if all(one.ok for one in findings) else 1
 
 
-def examine() -> Iterator[Finding]:
+def _session(options: argparse.Namespace) -> str:
+    if options.session_file is None:
+        return ""
+    if options.url is None:
+        raise Refusal(USAGE, "--session-file is for what --url leads to, which is not given.")
+    try:
+        session: str = options.session_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refusal(USAGE, f"--session-file={options.session_file} cannot be read: {error}.") from None
+    if not re.fullmatch("[0-9a-f]{32}", session):
+        raise Refusal(
+            USAGE, f"--session-file={options.session_file} holds no session_id, which is 32 digits and a to f."
+        )
+    return session
+
+
+def examine(url: str | None, session: str) -> Iterator[Finding]:
     try:
         config = context.read_settings()
         _check_settings(config)
@@ -73,6 +91,8 @@ def examine() -> Iterator[Finding]:
 
         yield asyncio.run(_rabbitmq(config.rmq_url.each))
         yield from asyncio.run(_all(ask_queues(config.rmq_url.each)))
+    if url:
+        yield from asyncio.run(_all(ask_proxy(url, config.auth, session)))
 
 
 async def _all(findings: AsyncIterator[Finding]) -> list[Finding]:

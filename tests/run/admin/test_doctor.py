@@ -114,3 +114,27 @@ def test_help_begins_with_examples_and_loads_nothing_heavy() -> None:
 
     assert done.stdout.splitlines()[-1] == "0 []"
     assert done.stdout.index("examples:") < done.stdout.index("create-user")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--session-file", "session"), "--session-file is for what --url leads to, which is not given."),
+        (("--url", "http://x", "--session-file", "nowhere"), "--session-file=nowhere cannot be read"),
+        (("--url", "http://x", "--session-file", "session"), "--session-file=session holds no session_id"),
+    ],
+)
+def test_a_session_that_cannot_be_used_is_refused(tmp_path: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    (tmp_path / "session").write_text("my password\n")
+
+    done = run_admin("doctor", *arguments, folder=tmp_path)
+
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "my password" not in done.stderr
+
+
+async def test_an_address_where_nothing_answers_is_named(admin: Admin) -> None:
+    done = await admin("doctor", "--json", "--url", "http://127.0.0.1:1")
+
+    assert signs(done)["proxy"]["seen"] == "http://127.0.0.1:1 does not answer: ClientConnectorError"
