@@ -1,6 +1,5 @@
 """What is logged when sessions cannot be renewed."""
 
-import asyncio
 import logging
 from collections.abc import Collection
 from dataclasses import replace
