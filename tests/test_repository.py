@@ -15,6 +15,7 @@ COMMANDS = {
     "venv": "-m venv",
     "run": "messenger-api",
     "run-dev": "messenger-api --dev",
+    "run-prod": "docker compose up --build",
     "test": '-m pytest -m "not long and not engine" --no-cov',
     "test-long": "FAULTS_SCALE=1 FUZZ_CASES=100",
     "docs": "messenger.run.documents",
@@ -70,6 +71,6 @@ def test_every_push_is_checked_and_so_is_every_commit() -> None:
     runs = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in flow["jobs"].items()}
     assert runs == {"check": [".ci/run"], "nightly": [".ci/run test-long"]}
     steps = (ROOT / ".ci/run").read_text()
-    for step in (".ci/engines", "make lint", 'make "${1:-test}"'):
+    for step in (".ci/engines", "make lint", 'make "${1:-test}"', "make check-deploy"):
         assert step in steps
     assert [hook["entry"] for repo in hooks["repos"] for hook in repo["hooks"]] == ["make lint"]

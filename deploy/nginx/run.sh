@@ -29,6 +29,7 @@ keep_servers() {
   [ -s "$dir/servers.found" ] || echo "server 0.0.0.0:1 down;" >"$dir/servers.found"
   mv "$dir/servers.found" "$dir/servers.conf"
   sed 's/ max_fails=.*/ max_fails=0;/' "$dir/servers.conf" >"$dir/servers_lasting.conf"
+  sed 's/;$/ backup;/' "$dir/servers_lasting.conf" >"$dir/servers_last_resort.conf"
 }
 
 # Names are looked up here, since nginx does it only when it starts, and does not start without them. A container that is

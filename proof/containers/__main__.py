@@ -13,11 +13,10 @@ from statistics import quantiles
 
 import uvloop
 
-from proof.containers.engine import kill, renew
+from proof.containers.engine import APIS, Compose
 from proof.containers.people import Outcome, People, people
 from proof.lab.waiting import running
 
-APIS = ("api1", "api2")
 KILLED = ("api1", "api2", "nginx", "pgbouncer", "redis", "rabbitmq", "consumer", "postgres")
 SETTLING = 3.0  # seconds of use before the first and after the last blow
 
@@ -45,7 +44,7 @@ async def rolling(options: argparse.Namespace) -> int:
         async with running(crowd.use(options.rate)):
             await asyncio.sleep(SETTLING)
             for number in range(1, options.rounds + 1):
-                took = [await renew(api) for api in APIS]
+                took = [await Compose().renew(api) for api in APIS]
                 print(f"round {number}: " + ", ".join(f"{seconds:.1f} s" for seconds in took), flush=True)
             await asyncio.sleep(SETTLING)
             seconds = time.monotonic() - began
@@ -59,7 +58,7 @@ async def kills(options: argparse.Namespace) -> int:
             await asyncio.sleep(SETTLING)
             for service in options.services or KILLED:
                 blow = time.monotonic()
-                took = await kill(service)
+                took = await Compose().kill(service)
                 await asyncio.sleep(SETTLING)
                 hit = [one for one in crowd.outcomes if one.at >= blow]
                 print(f"{service}: healthy after {took:.1f} s; {summary(hit)}", flush=True)

@@ -52,7 +52,7 @@ class Room:
 
 
 class People:
-    def __init__(self, address: Address, everybody: list[Client], rooms: list[Room], followers: list[Follower]) -> None:
+    def __init__(self, address: Address, rooms: list[Room], followers: list[Follower]) -> None:
         self.address = address
         self.rooms = rooms
         self.followers = followers
@@ -152,7 +152,7 @@ async def people(url: str, *, how_many: int, sockets: int) -> AsyncIterator[Peop
             for one in (everybody[number % how_many] for number in range(sockets))
         ]
         async with running(*(one.follow() for one in followers)) as listening:
-            crowd = People(address, everybody, rooms, followers)
+            crowd = People(address, rooms, followers)
 
             async def all_have_heard() -> bool:
                 return all(task.done() for task in listening)

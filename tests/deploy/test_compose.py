@@ -142,6 +142,12 @@ def test_the_servers_take_the_settings_and_go_through_the_pooler(made: Path) -> 
     assert len(load_keys(config)) == 1
 
 
+def test_the_readme_begins_with_it() -> None:
+    first_commands = (ROOT / "README.md").read_text().split("```")[1]
+
+    assert "$ docker compose build && docker compose up -d --wait" in first_commands
+
+
 def test_what_may_be_set_is_named_in_the_example_and_used() -> None:
     example = set(re.findall(r"^#(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     used = set(re.findall(r"\$\{(\w+):-", (DEPLOY / "compose.yml").read_text()))

@@ -128,8 +128,8 @@ def test_nginx_understands_the_files(tmp_path: Path, program: Program, throttlin
         if wanted == "1":
             (files / name).rename(files / place / name)
     (files / "certs").symlink_to(tmp_path)
-    for name in ("servers.conf", "servers_lasting.conf"):
-        (files / name).write_text("server 127.0.0.1:1;\n")
+    for name, how in (("servers.conf", ""), ("servers_lasting.conf", ""), ("servers_last_resort.conf", " backup")):
+        (files / name).write_text(f"server 127.0.0.1:1{how};\n")
 
     command = [nginx, "-p", files, "-c", "nginx.conf", "-e", "stderr", "-t"]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
