@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 STAMP_DEV := $(VENV)/.installed-dev
+STAMP_HA := $(VENV)/.installed-ha
 
 .DEFAULT_GOAL := help
 .PHONY: help run run-dev run-prod venv test test-long tests-html-coverage-report check-deploy fuzz bench torture docs lint format migrate clean
@@ -41,6 +42,11 @@ $(STAMP_DEV): setup.py | $(BIN)/python
 # Tests start hundreds of processes: none of them compiles what another one has compiled.
 test test-long: export PYTHONDONTWRITEBYTECODE =
 
+$(STAMP_HA): $(STAMP_DEV)
+	@echo "Installing Patroni into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 -e '.[dev,ha]'
+	@touch $@
+
 test: $(STAMP_DEV)  ## Install everything and run the tests on a real private PostgreSQL; COVERAGE=1 measures coverage
 	@$(BIN)/python -m pytest -m "not long and not engine" $(if $(COVERAGE),,--no-cov)
 
@@ -59,8 +65,9 @@ check-deploy: $(STAMP_DEV)  ## Try everything under deploy/ with the programs th
 fuzz: $(STAMP_DEV)  ## A hundred generated cases for every operation of swagger.yml
 	@FUZZ_CASES=100 $(BIN)/python -m pytest tests/contracts/test_fuzz.py --no-cov
 
-torture: $(STAMP_DEV)  ## Kill, stop, cut and swallow for MINUTES=3; SEED= SENDS= FAULTS= WORKERS= WIRE=none|postgres|redis|all
-	@$(BIN)/python -m proof.torture --minutes $(or $(MINUTES),3) --wire $(or $(WIRE),all) \
+torture: $(STAMP_DEV) $(if $(CLUSTER),$(STAMP_HA))  ## Kill, stop, cut and swallow for MINUTES=3; SEED= SENDS= FAULTS= WORKERS= WIRE=none|postgres|redis|all; CLUSTER=1
+	@$(BIN)/python -m proof.torture --minutes $(or $(MINUTES),$(if $(CLUSTER),15,3)) --wire $(or $(WIRE),all) \
+	  $(if $(CLUSTER),--cluster $(filter-out 1,$(CLUSTER))) $(if $(KINDS),--kinds "$(KINDS)") $(if $(RATE),--rate $(RATE)) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(SENDS),--sends $(SENDS)) $(if $(FAULTS),--faults $(FAULTS)) \
 	  $(if $(DOUBTS),--ambiguous $(DOUBTS)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(REPORT),--report $(REPORT))
 

@@ -88,9 +88,8 @@ setup(
             "types-PyYAML",
             "wheel",
         ],
-        "deploy": [
-            "kubernetes-validate>=1.36",
-        ],
+        "deploy": ["kubernetes-validate>=1.36"],
+        "ha": ["patroni[etcd3]>=4.1", "psycopg[binary]>=3.3"],
     },
     entry_points={
         "console_scripts": [

@@ -83,6 +83,18 @@ class SecretUrl(Secret):
         return f"{parts.scheme}://{netloc}{parts.path}{query and '?' + query}"
 
 
+class SecretUrls(Secret):
+    """Several addresses with commas between; a comma before no scheme belongs to an address."""
+
+    @property
+    def each(self) -> tuple[SecretUrl, ...]:
+        return tuple(SecretUrl(one) for one in re.split(r",\s*(?=\w+://)", self))
+
+    @property
+    def masked(self) -> str:
+        return ",".join(one.masked for one in self.each)
+
+
 def setting(name: str, default: T, why: str, *, at_least: int = 1) -> T:
     """A field of a group: the variable's name, the default, the reason in one line. `at_least`: if it is a number."""
     return field(default=default, metadata={"name": name, "why": why, "at_least": at_least})
@@ -217,10 +229,10 @@ class Config:
     redis_url: SecretUrl = setting(
         "REDIS_URL", SecretUrl(), "Redis, if any: wire, limits, pages, search results of many machines"
     )
-    rmq_url: SecretUrl = setting(
+    rmq_url: SecretUrls = setting(
         "RMQ_URL",
-        SecretUrl(),
-        "RabbitMQ, if any: messenger-consumer does search tasks",
+        SecretUrls(),
+        "RabbitMQ, if any, or its nodes (comma list): messenger-consumer does search tasks",
     )
     cache_type: str = setting("CACHE_TYPE", "memory", "Pages are kept in memory (of each worker) or redis (shared)")
     server: ServerSettings = group(ServerSettings, "Server")
@@ -351,6 +363,7 @@ PARSERS: dict[Any, tuple[Callable[[str], Any], str]] = {
     str: (str, "text"),
     Secret: (Secret, "text"),
     SecretUrl: (SecretUrl, "an address"),
+    SecretUrls: (SecretUrls, "addresses"),
     Path: (lambda raw: Path(raw).expanduser(), "a path"),
     Path | None: (lambda raw: Path(raw).expanduser(), "a path"),
     tuple[str, ...]: (lambda raw: tuple(part.strip() for part in raw.split(",") if part.strip()), "a comma list"),
@@ -376,7 +389,7 @@ def _parse(knob: Knob, raw: str) -> Any:
         raise SettingError(f"PORT={raw!r} is too large: a port is at most 65535.")
     if knob.name == "LOG_LEVEL" and value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise SettingError(f"LOG_LEVEL={raw!r} is not DEBUG, INFO, WARNING or ERROR.")
-    if knob.name == "RMQ_URL" and not value.startswith(("amqp://", "amqps://")):
+    if isinstance(value, SecretUrls) and not all(one.startswith(("amqp://", "amqps://")) for one in value.each):
         raise SettingError("RMQ_URL is not an address like amqp://user:password@host:5672/.")
     if value not in (choices := CHOICES.get(knob.name, (value,))):
         raise SettingError(f"{knob.name}={raw!r} is not {', '.join(choices[:-1])} or {choices[-1]}.")

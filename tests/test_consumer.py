@@ -26,6 +26,7 @@ def run(folder: Path, *arguments: str, **settings: str) -> Done:
     [
         (2, {}, "RMQ_URL is not set"),
         (2, {"RMQ_URL": "planted.example"}, "RMQ_URL is not an address"),
+        (2, {"RMQ_URL": f"{NOBODY},http://planted.example"}, "RMQ_URL is not an address"),
         (2, {"RMQ_URL": NOBODY, "APPS": "health"}, "APPS leaves out search"),
         (2, {"RMQ_URL": NOBODY, "SEARCH_DELAY": "soon"}, "SEARCH_DELAY='soon'"),
         (2, {"RMQ_URL": NOBODY, "MODE": "production"}, "needs SECRET_KEY"),

@@ -166,6 +166,13 @@ def test_of_the_address_of_rabbitmq_only_the_password_is_masked() -> None:
     )
 
 
+def test_several_nodes_of_rabbitmq_are_told_apart_by_their_schemes() -> None:
+    config = read({"RMQ_URL": "amqp://ann:pla,nted@a:1/, amqps://ann:planted@b/"})
+
+    assert config.rmq_url.each == ("amqp://ann:pla,nted@a:1/", "amqps://ann:planted@b/")
+    assert printed(config)["RMQ_URL"] == "amqp://ann:********@a:1/,amqps://ann:********@b/"
+
+
 def printed(config: Config) -> dict[str, str]:
     return {name: value for name, value, _, _ in config.lines()}
 

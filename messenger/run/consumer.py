@@ -95,7 +95,7 @@ async def _work(config: "Config", dsn: str, private: "PrivatePostgres | None", s
     db = Database(dsn, append=append, pool_size=config.database.pool_size, pooled=pooled, liveness=liveness)
     wire = wires.make(config.wire, direct, str(config.redis_url))
     store = results.make(config)
-    consumer = Consumer(str(config.rmq_url), db, store, config.search_delay)
+    consumer = Consumer(config.rmq_url.each, db, store, config.search_delay)
     db.on_news = wire.ring  # the one who asked hears at once how it goes on
     liveness.start()
     await wire.start(lambda position: None, lambda note: None)

@@ -62,13 +62,17 @@ class Postgres(Program):
             self.popen.wait()
             (self.data / "postmaster.pid").unlink(missing_ok=True)
 
-    def copied(self, name: str) -> "Postgres":
-        """A physical copy taken while it runs. It starts as a standby that waits for more of the log."""
+    def copied(self, name: str, *, follows: bool = False) -> "Postgres":
+        """A physical copy taken while it runs. It starts as a standby that waits for more of the log, or `follows`."""
         target = self.data.parent / name
         self._run(
             "pg_basebackup", "-D", str(target), "-h", str(self.door), "-U", "messenger", "-c", "fast", "--no-sync"
         )
         (target / "standby.signal").touch()
+        if follows:
+            place = f"host={self.door} port=5432 user=messenger application_name={name}"
+            with (target / "postgresql.auto.conf").open("a") as settings:
+                settings.write(f"primary_conninfo = '{place}'\n")
         return Postgres(target, self.data.parent / f"door-{name}")
 
     async def ready(self) -> Self:

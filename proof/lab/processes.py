@@ -88,6 +88,10 @@ class Program:
     def is_running(self) -> bool:
         return self.popen is not None and self.popen.poll() is None
 
+    def processes(self) -> list[psutil.Process]:
+        """It and all below it."""
+        return family(psutil.Process(self.popen.pid)) if self.popen is not None and self.is_running else []
+
 
 class Process(Program):
     """One `messenger-api`: a master and its workers."""

@@ -8,6 +8,10 @@ from pathlib import Path
 import uvloop
 
 from proof.torture import report
+from proof.torture.cluster import judgement
+from proof.torture.cluster import report as cluster_report
+from proof.torture.cluster import run as cluster
+from proof.torture.cluster.faults import KINDS
 from proof.torture.history import History
 from proof.torture.journal import read
 from proof.torture.ledger import Ledger
@@ -21,6 +25,8 @@ ENOUGH_SENDS, ENOUGH_FAULTS = 2000, 10**9
 def main() -> None:
     options = arguments()
     options.report.mkdir(parents=True, exist_ok=True)
+    if options.cluster:
+        sys.exit(0 if break_machines(options).holds else 1)
     wires = list(OF_A_WIRE) if options.wire == "all" else [options.wire]
     bounded = options.faults is not None
     per_act = max(1, options.sends // options.faults) if bounded and options.sends else ENOUGH_SENDS
@@ -56,7 +62,28 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="of each process")
     parser.add_argument("--report", type=Path, default=Path("torture-report"), help="folder")
     parser.add_argument("--keep", action="store_true", help="the journals, though nothing was broken; they are large")
+    parser.add_argument(
+        "--cluster", nargs="?", const="quorum", choices=list(KINDS), help="three machines, and how they commit"
+    )
+    parser.add_argument("--kinds", help="of faults of the machines: some of them, with commas between")
+    parser.add_argument("--rate", type=int, default=500, help="sends a second before the machines")
     return parser.parse_args()
+
+
+def break_machines(options: argparse.Namespace) -> judgement.Summary:
+    kinds = tuple(options.kinds.split(",")) if options.kinds else KINDS[options.cluster]
+    bounds = cluster.Bounds(60 * options.minutes, options.faults or len(kinds))
+    record = cluster.Record(options.cluster, options.rate, options.seed, options.report)
+    uvloop.run(cluster.play(record, kinds, bounds, tell))
+    tell("judging")
+    history = History(read(record.journal), Ledger.load(record.ledger))
+    found = judgement.summarize(record, history, "python -m proof.torture " + " ".join(sys.argv[1:]))
+    if found.holds and not options.keep:
+        record.journal.unlink()
+        record.ledger.unlink()
+    cluster_report.write(options.report, found)
+    print(f"\n{cluster_report.text(found)}\n", flush=True)
+    return found
 
 
 def judged(record: Record) -> Summary:

@@ -12,6 +12,7 @@ from typing import Protocol
 from messenger.apps.auth.context import AuthContext
 from messenger.apps.auth.sessions import touch_step
 from messenger.apps.auth.store import sessions as store
+from messenger.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -38,5 +39,7 @@ async def keep_renewing(auth: AuthContext, listeners: Listeners) -> None:
         await asyncio.sleep(period)
         try:
             await renew(auth, listeners)
+        except Unavailable:
+            log.warning("sessions were not renewed: the database is away")
         except Exception:
             log.exception("sessions were not renewed")

@@ -3,6 +3,7 @@ only shown and decide nothing. Their drivers are imported only if they are named
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -17,10 +18,12 @@ ANSWERS, SILENT = Beat(True, "answers"), Beat(False, "does not answer")
 
 
 def named_in(config: Config) -> dict[str, Pulse]:
-    ways = {"redis": (str(config.redis_url), redis), "rabbitmq": (str(config.rmq_url), rabbitmq)}
-    return {
-        name: Pulse(name, partial(ask, url), patience=PATIENCE, fresh=FRESH) for name, (url, ask) in ways.items() if url
-    }
+    ways: dict[str, Callable[[], Awaitable[Beat]]] = {}
+    if config.redis_url:
+        ways["redis"] = partial(redis, str(config.redis_url))
+    if config.rmq_url:
+        ways["rabbitmq"] = partial(rabbitmq, config.rmq_url.each)
+    return {name: Pulse(name, ask, patience=PATIENCE, fresh=FRESH) for name, ask in ways.items()}
 
 
 async def redis(url: str) -> Beat:
@@ -33,11 +36,11 @@ async def redis(url: str) -> Beat:
     return ANSWERS
 
 
-async def rabbitmq(url: str) -> Beat:
+async def rabbitmq(urls: Sequence[str]) -> Beat:
     from aio_pika.exceptions import CONNECTION_EXCEPTIONS  # noqa: PLC0415
 
     try:
-        await reach_rabbitmq(url, GIVE_UP)
+        await reach_rabbitmq(urls, GIVE_UP)
     except (*CONNECTION_EXCEPTIONS, TimeoutError):
         return SILENT
     return ANSWERS
@@ -55,9 +58,25 @@ async def reach_redis(url: str, within: float) -> None:
             await client.connection_pool.disconnect()
 
 
-async def reach_rabbitmq(url: str, within: float) -> None:
-    """As with Redis."""
+async def reach_rabbitmq(urls: Sequence[str], within: float) -> None:
+    """As with Redis. One of the nodes is enough, and none waits for another."""
     import aio_pika  # noqa: PLC0415
 
-    async with asyncio.timeout(within):
+    async def greet(url: str) -> None:
         await (await aio_pika.connect(url)).close()
+
+    greetings = [asyncio.create_task(greet(url)) for url in urls]
+    trouble: Exception | None = None
+    try:
+        async with asyncio.timeout(within):
+            for greeting in asyncio.as_completed(greetings):
+                try:
+                    return await greeting
+                except Exception as error:
+                    trouble = error
+    finally:
+        for one in greetings:
+            one.cancel()
+        await asyncio.gather(*greetings, return_exceptions=True)
+    assert trouble is not None
+    raise trouble

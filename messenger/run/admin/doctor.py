@@ -11,7 +11,7 @@ import re
 import resource
 import shutil
 import stat
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -89,7 +89,10 @@ def examine(url: str | None, session: str) -> Iterator[Finding]:
     if config.redis_url:
         yield asyncio.run(_redis(str(config.redis_url)))
     if config.rmq_url:
-        yield asyncio.run(_rabbitmq(str(config.rmq_url)))
+        from messenger.run.admin.doctor_queues import ask_queues  # noqa: PLC0415  (a driver that few installations need)
+
+        yield asyncio.run(_rabbitmq(config.rmq_url.each))
+        yield from asyncio.run(_all(ask_queues(config.rmq_url.each)))
     if url:
         yield from asyncio.run(_all(ask_proxy(url, config.auth, session)))
 
@@ -167,6 +170,6 @@ async def _redis(url: str) -> Finding:
     return await reached("redis", lambda: helpers.reach_redis(url, PATIENCE), remedy)
 
 
-async def _rabbitmq(url: str) -> Finding:
+async def _rabbitmq(urls: Sequence[str]) -> Finding:
     remedy = "Correct RMQ_URL, or unset it: the server does search tasks as well"
-    return await reached("rabbitmq", lambda: helpers.reach_rabbitmq(url, PATIENCE), remedy)
+    return await reached("rabbitmq", lambda: helpers.reach_rabbitmq(urls, PATIENCE), remedy)

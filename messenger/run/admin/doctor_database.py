@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import asyncpg
 
 from messenger.db import schema
+from messenger.run.admin.doctor_standbys import ask_standbys
 from messenger.run.admin.finding import PATIENCE, Finding, reached
 from messenger.run.checks import DURABILITY, find_unsafe
 from messenger.settings import Config, Mode
@@ -18,6 +19,10 @@ CLOCK = 1.0  # seconds that the clocks may differ
 OLD_PREPARED = "1 hour"  # a prepared transaction that nobody ends holds back every vacuum
 EXTENSIONS = ("pg_trgm", "btree_gin")
 CHANNEL = "messenger_doctor"
+# Behind a proxy the address of the connection does not say who leads.
+LEADER = """
+    select coalesce(host(inet_server_addr()) || ':' || inet_server_port(), ''), timeline_id from pg_control_checkpoint()
+"""
 
 
 @asynccontextmanager
@@ -33,6 +38,8 @@ async def ask_database(config: Config, dsn: str) -> AsyncIterator[Finding]:
     async with connected(dsn) as connection:
         for check in (_durability, _checksums, _standby, _clock, _extensions, _connections, _prepared):
             yield await check(config, connection)
+        async for finding in ask_standbys(connection):
+            yield finding
     finding = await _schema(config, dsn)
     yield finding
     if finding.ok and config.mode is Mode.PRODUCTION:
@@ -65,7 +72,8 @@ async def _standby(config: Config, connection: asyncpg.Connection) -> Finding:
         return Finding(
             "writable", False, "this is a standby", "Name the primary, or add target_session_attrs=read-write"
         )
-    return Finding("writable", True, "yes")
+    place, timeline = await connection.fetchrow(LEADER)
+    return Finding("writable", True, f"yes{place and ', at ' + place}, timeline {timeline}")
 
 
 async def _clock(config: Config, connection: asyncpg.Connection) -> Finding:

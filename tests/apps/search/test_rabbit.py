@@ -18,6 +18,7 @@ from messenger.apps.search.engines.consumer import Consumer
 from messenger.apps.search.results.postgres import PostgresResults
 from messenger.db.database import Database
 from messenger.log.store import append
+from messenger.settings import SecretUrls
 from proof.lab.processes import Process
 from proof.lab.rabbit import Rabbit, needs_rabbit
 from proof.lab.redis import Valkey
@@ -28,6 +29,7 @@ from tests.apps.talk import says
 
 pytestmark = needs_rabbit
 
+NOBODY = "amqp://guest:guest@127.0.0.1:9/"
 FOREVER = "600"  # seconds of a work that ends by a kill
 
 
@@ -73,13 +75,13 @@ async def store(valkey: Valkey) -> "AsyncIterator[redis.Redis[bytes]]":
 class Workers:
     def __init__(self, dsn: str, url: str, folder: Path) -> None:
         self._dsn = dsn
-        self._url = url
+        self.url = url
         self._folder = folder
         self.processes: list[Worker] = []
 
     def start(self, **settings: str) -> Worker:
         """A process of its own, to be killed."""
-        one = Worker(self._folder, {"DATABASE_URL": self._dsn, "RMQ_URL": self._url, "LOG_LEVEL": "INFO", **settings})
+        one = Worker(self._folder, {"DATABASE_URL": self._dsn, "RMQ_URL": self.url, "LOG_LEVEL": "INFO", **settings})
         self.processes.append(one)
         one.start()
         return one
@@ -88,7 +90,7 @@ class Workers:
     async def here(self) -> AsyncIterator[None]:
         """In this process: started in no time."""
         db = Database(self._dsn, append=append)
-        consumer = Consumer(self._url, db, PostgresResults(), 0)
+        consumer = Consumer(SecretUrls(self.url).each, db, PostgresResults(), 0)
         consumer.start()
         yield
         await consumer.stop()
@@ -272,6 +274,23 @@ async def test_a_broker_that_is_killed_loses_nothing_and_hinders_nobody(
     assert ended == ["SUCCESS"] * 5
 
 
+async def test_queues_with_the_arguments_of_another_version_are_made_anew(bob, lunch, rabbit, workers) -> None:
+    async with await aio_pika.connect(rabbit.url) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete(broker.QUEUE)
+        await channel.declare_queue(broker.QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
+
+        async with workers.here():
+            assert await ends(bob, await begins(bob), PATIENCE) == "SUCCESS"
+
+
+async def test_of_several_nodes_one_is_enough(bob, lunch, rabbit, workers) -> None:
+    workers.url = f"{NOBODY},{rabbit.url}"
+
+    async with workers.here():
+        assert await ends(bob, await begins(bob), PATIENCE) == "SUCCESS"
+
+
 async def test_a_queue_that_was_deleted_is_made_again_and_its_tasks_with_it(
     bob, lunch, rabbit, workers, monkeypatch
 ) -> None:
@@ -292,7 +311,7 @@ async def test_a_queue_that_was_deleted_is_made_again_and_its_tasks_with_it(
             assert await ends(bob, await begins(bob), PATIENCE) == "SUCCESS"
 
 
-@pytest.mark.parametrize("settings", [{"RMQ_URL": "amqp://guest:guest@127.0.0.1:9/"}])
+@pytest.mark.parametrize("settings", [{"RMQ_URL": NOBODY}])
 async def test_with_no_broker_at_all_a_task_waits_until_its_time_is_up(
     bob: Person, lunch: str, sql: asyncpg.Connection, settings: Any
 ) -> None:

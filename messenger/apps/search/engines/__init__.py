@@ -23,7 +23,7 @@ def make(config: Config, db: Database, results: Results, index: Index) -> Engine
     if config.rmq_url:
         from messenger.apps.search.engines.rabbit import RabbitEngine  # noqa: PLC0415
 
-        return RabbitEngine(str(config.rmq_url), db, results, config.search_delay)
+        return RabbitEngine(config.rmq_url.each, db, results, config.search_delay)
     from messenger.apps.search.engines.local import LocalEngine  # noqa: PLC0415
 
     return LocalEngine(db, results, index, config.search_delay)

@@ -5,18 +5,24 @@ A message is the number of a task and nothing else: what there is to do, and whe
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import cycle
 from typing import NoReturn
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelPreconditionFailed, DeliveryError
 
 log = logging.getLogger(__name__)
 
 QUEUE = "messenger.search"
 DEAD = "messenger.search.dead"  # tasks that were delivered three times and done by nobody
+REPLICAS = 3
+REPLICATED: dict[str, str | int] = {
+    "x-queue-type": "quorum",
+    "x-quorum-initial-group-size": REPLICAS,
+}  # or as many nodes as there are
 REDELIVERIES = 2
 DEAD_FOR = 3600  # seconds until a dead letter that nobody read is nobody's concern any more
 CONNECT_TIMEOUT = 5.0
@@ -32,18 +38,20 @@ class QueueLost(ConnectionError):
     """The connection stands, but what was declared over it is gone."""
 
 
-async def keep(url: str, use: Callable[[AbstractChannel], Awaitable[NoReturn]]) -> NoReturn:
-    """A channel with both queues, again and again: `use` ends by raising when they are not to be had any more."""
-    trouble, deaf = "", 0
+async def keep(urls: Sequence[str], use: Callable[[AbstractChannel], Awaitable[NoReturn]]) -> NoReturn:
+    """A channel with both queues, again and again, on one node after the other: `use` ends by raising when they are not
+    to be had any more.
+    """
+    trouble, deaf, places = "", 0, cycle(urls)
     while True:
         is_there = False
         try:
-            async with _connected(url) as connection:
-                channel = await connection.channel()
-                await declare(channel)
+            async with _connected(next(places)) as connection:
+                channel = await _declared(connection)
                 is_there = True
                 if deaf >= DEAF:
                     deaf = 0
+                    log.warning("RabbitMQ has the queues of search tasks and does not serve them: they are made anew")
                     await remake(channel)
                 if trouble:
                     log.warning("RabbitMQ is there again")
@@ -70,6 +78,17 @@ async def _connected(url: str) -> AsyncIterator[AbstractConnection]:
                 await connection.close()
 
 
+async def _declared(connection: AbstractConnection) -> AbstractChannel:
+    channel = await connection.channel()
+    try:
+        await declare(channel)
+    except ChannelPreconditionFailed:
+        log.warning("RabbitMQ has the queues of search tasks with other arguments: they are made anew")
+        channel = await connection.channel()  # the error has closed the other one
+        await remake(channel)
+    return channel
+
+
 async def end(tasks: Collection[asyncio.Task[NoReturn]]) -> None:
     """Said again until it is heard: up to Python 3.11 a wait inside the driver may answer a cancellation with what went
     wrong at that very moment, and `keep` would go on for ever.
@@ -85,7 +104,6 @@ async def remake(channel: AbstractChannel) -> None:
     """A quorum queue may come out of a crash of its broker without ever finding its leader again, and then takes and
     gives nothing. Tasks are rows, so nothing is lost with it.
     """
-    log.warning("RabbitMQ has the queues of search tasks and does not serve them: they are made anew")
     async with asyncio.timeout(REMAKE_TIMEOUT):
         for name in (QUEUE, DEAD):
             await channel.queue_delete(name)
@@ -93,14 +111,12 @@ async def remake(channel: AbstractChannel) -> None:
 
 
 async def declare(channel: AbstractChannel) -> None:
-    await channel.declare_queue(
-        DEAD, durable=True, arguments={"x-queue-type": "quorum", "x-message-ttl": DEAD_FOR * 1000}
-    )
+    await channel.declare_queue(DEAD, durable=True, arguments={**REPLICATED, "x-message-ttl": DEAD_FOR * 1000})
     await channel.declare_queue(
         QUEUE,
         durable=True,
         arguments={
-            "x-queue-type": "quorum",
+            **REPLICATED,
             "x-delivery-limit": REDELIVERIES,
             "x-dead-letter-exchange": "",
             "x-dead-letter-routing-key": DEAD,

@@ -6,7 +6,7 @@ that one lets go of it or is done; so a task of a killed consumer is taken up as
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn
@@ -32,13 +32,13 @@ Handle = Callable[[AbstractIncomingMessage, int], Coroutine[Any, Any, None]]
 
 
 class Consumer:
-    def __init__(self, url: str, db: Database, results: Results, delay: float) -> None:
-        self._url = url
+    def __init__(self, urls: Sequence[str], db: Database, results: Results, delay: float) -> None:
+        self._urls = urls
         self._db = db
         self._results = results
         self._index = Index(db.connections)
         self._delay = delay
-        self._outbox = RabbitEngine(url, db, results, delay)  # what is put back here must be handed over again
+        self._outbox = RabbitEngine(urls, db, results, delay)  # what is put back here must be handed over again
         self._handling: set[asyncio.Task[None]] = set()
         self._working: dict[AbstractIncomingMessage, TakenTask] = {}
         self._is_leaving = False
@@ -46,7 +46,7 @@ class Consumer:
 
     def start(self) -> None:
         self._outbox.start()
-        self._running = asyncio.create_task(broker.keep(self._url, self._receive), name="search consumer")
+        self._running = asyncio.create_task(broker.keep(self._urls, self._receive), name="search consumer")
 
     async def stop(self) -> None:
         """Puts back what was begun and removes its message: the outbox of a process that stays sends a new one."""

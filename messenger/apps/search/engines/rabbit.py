@@ -8,7 +8,7 @@ the broker remembers, and a message that comes twice finds the task held or done
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -27,8 +27,8 @@ CONFIRM_TIMEOUT = 5.0
 
 
 class RabbitEngine:
-    def __init__(self, url: str, db: Database, results: Results, delay: float) -> None:
-        self._url = url
+    def __init__(self, urls: Sequence[str], db: Database, results: Results, delay: float) -> None:
+        self._urls = urls
         self._db = db
         self._results = results
         self._delay = delay
@@ -36,7 +36,7 @@ class RabbitEngine:
         self._running: list[asyncio.Task[NoReturn]] = []
 
     def start(self) -> None:
-        work: list[Coroutine[Any, Any, NoReturn]] = [broker.keep(self._url, self._publish), self._look_after()]
+        work: list[Coroutine[Any, Any, NoReturn]] = [broker.keep(self._urls, self._publish), self._look_after()]
         self._running = [asyncio.create_task(one, name="search tasks") for one in work]
 
     async def submit(self, task_id: int) -> None:
