@@ -97,9 +97,11 @@ async def test_a_redis_that_hangs_keeps_no_probe_waiting(visit: Visit, valkey: V
 
 
 @needs_rabbit
-async def test_a_rabbitmq_that_goes_is_shown_and_so_is_its_return(visit: Visit, rabbit: Rabbit) -> None:
+async def test_a_rabbitmq_of_which_the_last_node_goes_is_shown_and_so_is_its_return(
+    visit: Visit, rabbit: Rabbit
+) -> None:
     await rabbit.ready()
-    person = await visit(RMQ_URL=rabbit.url)
+    person = await visit(RMQ_URL=f"amqp://guest:guest@127.0.0.1:{free_port()}/,{rabbit.url}")
     await becomes(person, "rabbitmq", THERE)
 
     rabbit.kill()

@@ -148,7 +148,7 @@ async def test_a_task_that_is_delivered_twice_is_done_once(bob, lunch, rabbit, w
     task = await begins(bob)
     async with await aio_pika.connect(rabbit.url) as connection:
         channel = await connection.channel()
-        await broker.declare(channel)
+        await broker.declare(channel, broker.QUEUE)
         for body in (task.encode(), task.encode(), b"no number", b"9" * 40, b""):
             await channel.default_exchange.publish(aio_pika.Message(body), broker.QUEUE)
 
@@ -274,11 +274,12 @@ async def test_a_broker_that_is_killed_loses_nothing_and_hinders_nobody(
     assert ended == ["SUCCESS"] * 5
 
 
-async def test_queues_with_the_arguments_of_another_version_are_made_anew(bob, lunch, rabbit, workers) -> None:
+async def test_queues_that_another_version_made_serve_as_well(bob, lunch, rabbit, workers) -> None:
     async with await aio_pika.connect(rabbit.url) as connection:
         channel = await connection.channel()
-        await channel.queue_delete(broker.QUEUE)
-        await channel.declare_queue(broker.QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
+        for name in broker.QUEUES:
+            await channel.queue_delete(name)
+            await channel.declare_queue(name, durable=True, arguments={"x-queue-type": "quorum"})
 
         async with workers.here():
             assert await ends(bob, await begins(bob), PATIENCE) == "SUCCESS"

@@ -18,13 +18,19 @@ log = logging.getLogger(__name__)
 
 QUEUE = "messenger.search"
 DEAD = "messenger.search.dead"  # tasks that were delivered three times and done by nobody
-REPLICAS = 3
-REPLICATED: dict[str, str | int] = {
-    "x-queue-type": "quorum",
-    "x-quorum-initial-group-size": REPLICAS,
-}  # or as many nodes as there are
 REDELIVERIES = 2
 DEAD_FOR = 3600  # seconds until a dead letter that nobody read is nobody's concern any more
+REPLICAS = 3  # or as many nodes as there are
+REPLICATED: dict[str, str | int] = {"x-queue-type": "quorum", "x-quorum-initial-group-size": REPLICAS}
+QUEUES: dict[str, dict[str, str | int]] = {
+    DEAD: {**REPLICATED, "x-message-ttl": DEAD_FOR * 1000},
+    QUEUE: {
+        **REPLICATED,
+        "x-delivery-limit": REDELIVERIES,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": DEAD,
+    },
+}
 CONNECT_TIMEOUT = 5.0
 HEARTBEAT = 5  # seconds; three without an answer, and the line is dead
 RETRY = 0.5
@@ -80,12 +86,13 @@ async def _connected(url: str) -> AsyncIterator[AbstractConnection]:
 
 async def _declared(connection: AbstractConnection) -> AbstractChannel:
     channel = await connection.channel()
-    try:
-        await declare(channel)
-    except ChannelPreconditionFailed:
-        log.warning("RabbitMQ has the queues of search tasks with other arguments: they are made anew")
-        channel = await connection.channel()  # the error has closed the other one
-        await remake(channel)
+    for name in QUEUES:
+        try:
+            await declare(channel, name)
+        except ChannelPreconditionFailed:
+            # Another version made it, with other arguments. It serves as well; to delete it under those who listen
+            # there could leave them deaf.
+            channel = await connection.channel()  # the error has closed the other one
     return channel
 
 
@@ -105,20 +112,11 @@ async def remake(channel: AbstractChannel) -> None:
     gives nothing. Tasks are rows, so nothing is lost with it.
     """
     async with asyncio.timeout(REMAKE_TIMEOUT):
-        for name in (QUEUE, DEAD):
+        for name in QUEUES:
             await channel.queue_delete(name)
-        await declare(channel)
+        for name in QUEUES:
+            await declare(channel, name)
 
 
-async def declare(channel: AbstractChannel) -> None:
-    await channel.declare_queue(DEAD, durable=True, arguments={**REPLICATED, "x-message-ttl": DEAD_FOR * 1000})
-    await channel.declare_queue(
-        QUEUE,
-        durable=True,
-        arguments={
-            **REPLICATED,
-            "x-delivery-limit": REDELIVERIES,
-            "x-dead-letter-exchange": "",
-            "x-dead-letter-routing-key": DEAD,
-        },
-    )
+async def declare(channel: AbstractChannel, name: str) -> None:
+    await channel.declare_queue(name, durable=True, arguments={**QUEUES[name]})
