@@ -24,7 +24,7 @@ from multidict import istr
 from messenger.errors import BadParameters, HeadersTooLarge, InternalError, MessengerError, MethodNotAllowed, UriTooLong
 from messenger.web import reply
 from messenger.web.app_keys import CONFIG, DRAINING, REQUEST_ID
-from messenger.web.clients import name_peer
+from messenger.web.clients import PROXIES, Proxies, name_peer
 from messenger.web.kept import KEPT, Handle
 from messenger.web.listeners import close_kindly
 from messenger.web.sockets.links import OPEN_LINKS
@@ -52,6 +52,7 @@ class Deadlines:
     linger: float = 3.0  # to swallow a body that nobody wanted, so that the peer can read our answer
     keepalive: float = 75.0
     graceful: float = 10.0  # for requests in flight at a stop
+    on_its_way: float = 0.5  # then also for a request that a proxy has sent and that has not arrived
 
 
 class Connection(RequestHandler):
@@ -118,6 +119,8 @@ class Connection(RequestHandler):
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         """Requests in flight have this long, then they are cut. aiohttp alone would be deaf to the rest of their
         bodies from the first moment, and would wait as long again before it cancels them."""
+        if self.is_of_proxy and not self._request_in_progress:
+            await asyncio.sleep(self._deadlines.on_its_way)
         if self._request_in_progress:
             self._handler_waiter = self._loop.create_future()
             with suppress(TimeoutError):
@@ -126,6 +129,10 @@ class Connection(RequestHandler):
             self._handler_waiter = None
         self.cut()
         await super().shutdown(LET_GO_SECONDS)
+
+    @property
+    def is_of_proxy(self) -> bool:
+        return isinstance(self._manager, GuardedServer) and self._manager.proxies.include(name_peer(self.peername))
 
     def cut(self) -> None:
         """End the request that is being answered, whatever it is at."""
@@ -183,14 +190,26 @@ class Connection(RequestHandler):
 
 class GuardedServer(web.Server):
     def __init__(
-        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], deadlines: Deadlines, **options: Any
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        deadlines: Deadlines,
+        proxies: Proxies,
+        **options: Any,
     ) -> None:
         super().__init__(handler, **options)
         self._deadlines = deadlines
+        self.proxies = proxies
         self.requests_cut = 0
 
     def __call__(self) -> Connection:
         return Connection(self, self._deadlines, loop=self._loop, **self._kwargs)
+
+    def pre_shutdown(self) -> None:
+        """Idle connections end, but those of a proxy: it may use one at this moment, and would not know whether what it
+        sent was done. They end with an answer, or a moment later."""
+        for connection in self.connections:
+            if not (isinstance(connection, Connection) and connection.is_of_proxy):
+                connection.close()
 
     def cut_all(self) -> None:
         for connection in self.connections:
@@ -272,6 +291,7 @@ class Runner(web.AppRunner):
         return GuardedServer(
             self._app[KEPT].before(handle) if KEPT in self._app else handle,
             self._deadlines,
+            self._app[PROXIES],
             request_factory=make_request,
             loop=asyncio.get_running_loop(),
             **plain._kwargs,

@@ -266,6 +266,27 @@ async def test_at_a_stop_whoever_has_knocked_is_served(opens_house: Opens) -> No
             late.connect(("127.0.0.1", house.port))
 
 
+async def test_at_a_stop_a_proxy_may_have_sent_a_request_and_the_connection_ends_with_its_answer(
+    opens_house: Opens,
+) -> None:
+    house = await opens_house(Deadlines(on_its_way=5), TRUSTED_PROXIES="127.0.0.1")
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    writer.write(request("GET", "/ping"))
+    await reader.readuntil(b"pong")
+
+    stop = asyncio.create_task(house.runner.cleanup())
+    while house.runner.addresses:
+        await asyncio.sleep(0.01)
+    writer.write(request("GET", "/ping"))
+
+    async with asyncio.timeout(20):
+        answer = await reader.read()
+        await stop
+    assert b"pong" in answer
+    assert b"Connection: close" in answer
+    writer.close()
+
+
 async def test_at_a_stop_a_body_may_still_arrive_and_the_connection_ends_with_its_answer(opens_house: Opens) -> None:
     house = await opens_house(Deadlines(graceful=5))
     reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
