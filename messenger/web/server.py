@@ -52,7 +52,7 @@ class Deadlines:
     linger: float = 3.0  # to swallow a body that nobody wanted, so that the peer can read our answer
     keepalive: float = 75.0
     graceful: float = 10.0  # for requests in flight at a stop
-    on_its_way: float = 2.0  # for a request that a proxy sends over a connection it keeps: each answer ends one of these
+    on_its_way: float = 2.0  # for a proxy to use up the connections it keeps: each answer ends one of them
 
 
 class Connection(RequestHandler):
