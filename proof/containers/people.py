@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import Any
 from uuid import uuid4
@@ -118,7 +119,11 @@ class People:
         while self._busy:
             await asyncio.sleep(0.05)
         for room in self.rooms:
-            await room.members[0].says(self.address, room.chat_id, "the end")
+            await happens(partial(self._ends, room), f"the last word in chat {room.chat_id}")
+
+    async def _ends(self, room: Room) -> bool:
+        path, body = f"/v1/chats/{room.chat_id}/messages", {"text": "the end", "client_id": "the end"}
+        return (await self._timed("POST", room.members[0], path, body)).is_fine
 
     async def judge(self) -> None:
         """None is found when all that was acknowledged is kept, and every socket heard all of it once, in order."""
