@@ -36,7 +36,7 @@ def migrate(connection: Connection) -> None:
 
 
 async def migrate_online() -> None:
-    """In a transaction of its own."""
+    """Over a connection of its own."""
     dsn = context.config.attributes[DSN_ATTRIBUTE]
 
     async def connect(**options: object) -> asyncpg.Connection:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
 import asyncpg
+from sqlalchemy import NullPool, text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from messenger.db import driver
-from messenger.db.schema import MOVE_TABLE
+from messenger.db.schema import MIGRATION_LOCK, MOVE_TABLE
 from messenger.run.cli import OTHER, Refusal
 
 SCHEMA = "public"
@@ -110,6 +112,23 @@ async def snapshot(dsn: str, name: str) -> AsyncIterator[asyncpg.Connection]:
             yield connection
     finally:
         connection.terminate()
+
+
+@asynccontextmanager
+async def filling(dsn: str, name: str) -> AsyncIterator[tuple[AsyncConnection, asyncpg.Connection]]:
+    """One transaction for the migrations of an empty database and for its rows: all of it, or nothing."""
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda **_: connect(dsn, name), poolclass=NullPool
+    )
+    try:
+        async with engine.begin() as connection:
+            # A server that would migrate the database waits for this lock, and then finds all done.
+            await connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+            rows = (await connection.get_raw_connection()).driver_connection
+            assert rows is not None
+            yield connection, rows
+    finally:
+        await engine.dispose()
 
 
 async def find_parts(connection: asyncpg.Connection) -> list[Part]:

@@ -17,8 +17,6 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
-from sqlalchemy import NullPool, text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from messenger.db import schema
 from messenger.db.database import translated
@@ -154,22 +152,13 @@ async def leave(old: asyncpg.Connection, place: str, begun: Move | None) -> str:
 async def enter(old: asyncpg.Connection, target: str, token: str) -> None:
     """The same schema, empty, and a note that it is not whole: all at once."""
     revisions = [row[0] for row in await old.fetch("select version_num from alembic_version order by 1")]
-    engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=lambda **_: copying.connect(target, "move"), poolclass=NullPool
-    )
-    try:
-        async with engine.begin() as connection:
-            await connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": schema.MIGRATION_LOCK})
-            new = (await connection.get_raw_connection()).driver_connection
-            assert new is not None
-            await copying.refuse_something(new, "Name an empty one.")
-            await connection.run_sync(schema.upgrade_within, revisions)
-            await copying.make_room(new, await copying.find_parts(new))
-            await new.execute(MARK)
-            await new.execute(f"insert into {MOVE_TABLE} values ($1, false, 'here')", token)
-            await new.execute(PARTS)
-    finally:
-        await engine.dispose()
+    async with copying.filling(target, "move") as (connection, new):
+        await copying.refuse_something(new, "Name an empty one.")
+        await connection.run_sync(schema.upgrade_within, revisions)
+        await copying.make_room(new, await copying.find_parts(new))
+        await new.execute(MARK)
+        await new.execute(f"insert into {MOVE_TABLE} values ($1, false, 'here')", token)
+        await new.execute(PARTS)
 
 
 async def divide(old: asyncpg.Connection, new: asyncpg.Connection) -> tuple[list[Part], list[str]]:

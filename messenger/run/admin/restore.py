@@ -9,8 +9,7 @@ import time
 from pathlib import Path
 
 import asyncpg
-from sqlalchemy import NullPool, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from messenger.db import schema
 from messenger.db.database import Transaction, translated
@@ -62,23 +61,13 @@ def check(path: Path, backup: Backup) -> None:
 
 async def restore(dsn: str, backup: Backup) -> tuple[str, list[str]]:
     """The new epoch, and the tables that nothing here makes."""
-    engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=lambda **_: copying.connect(dsn, "restore"), poolclass=NullPool
-    )
-    try:
-        async with engine.begin() as connection:
-            # A server that would migrate the empty database waits for this lock, and then finds all done.
-            await connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": schema.MIGRATION_LOCK})
-            rows = (await connection.get_raw_connection()).driver_connection
-            assert rows is not None
-            await copying.refuse_others(rows)
-            await copying.refuse_something(rows, "Name an empty database in DATABASE_URL, or an empty DATA_DIR.")
-            await connection.run_sync(schema.upgrade_within, backup.manifest.revisions)
-            strange = await fill(rows, backup)
-            await connection.run_sync(schema.upgrade_within, ["heads"])
-            epoch = await begin_epoch(connection, backup.manifest)
-    finally:
-        await engine.dispose()
+    async with copying.filling(dsn, "restore") as (connection, rows):
+        await copying.refuse_others(rows)
+        await copying.refuse_something(rows, "Name an empty database in DATABASE_URL, or an empty DATA_DIR.")
+        await connection.run_sync(schema.upgrade_within, backup.manifest.revisions)
+        strange = await fill(rows, backup)
+        await connection.run_sync(schema.upgrade_within, ["heads"])
+        epoch = await begin_epoch(connection, backup.manifest)
     return epoch, strange
 
 
