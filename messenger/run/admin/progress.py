@@ -26,9 +26,8 @@ class ProgressLine:
         if not self._is_shown or now - self._said < EVERY:
             return
         self._said = now
-        left = (self._total - self._done) * (now - self._began) / max(1, self._done - self._first)
-        line = f"{self._what} {100 * self._done // self._total:3} %  about {left:.0f} s left"
-        print(f"\r{line}\033[K", end="", file=sys.stderr, flush=True)
+        line = estimate(self._done, self._total, self._first, now - self._began)
+        print(f"\r{self._what} {line}\033[K", end="", file=sys.stderr, flush=True)
 
     def begin_at(self, done: int) -> None:
         """An earlier run has done so much; the estimate does not count it."""
@@ -42,6 +41,16 @@ class ProgressLine:
     ) -> None:
         if self._said > self._began:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def estimate(done: int, total: int, first: int, seconds: float) -> str:
+    """How much of it is done, and how long the rest may take, if it went from `first` to `done` in so many seconds."""
+    left = (total - done) * seconds / (done - first) if done > first else 0
+    return f"{percent(done, total):3} %  about {left:.0f} s left"
+
+
+def percent(done: int, total: int) -> int:
+    return 100 if total == 0 else min(100, 100 * done // total)
 
 
 def size(count: float) -> str:
