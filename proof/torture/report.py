@@ -1,10 +1,12 @@
 """What was found: a page of text for the terminal, one of HTML that needs nothing else, and JSON for machines."""
 
+from collections.abc import Iterable, Iterator
 from html import escape
 from pathlib import Path
 
 import msgspec
 
+from proof.torture.clauses import Verdict
 from proof.torture.summary import READY_GOAL, Spread, Summary
 
 
@@ -21,15 +23,20 @@ def text(one: Summary) -> str:
     lines += ["", f"  {'ready again after':<22} {'least':>7} {'median':>7} {'most':>7} {'times':>6}"]
     for kind, spread in one.recovery.items():
         lines.append(f"  {kind:<22} {spread.least:>7.2f} {spread.middle:>7.2f} {spread.most:>7.2f} {spread.times:>6}")
-    lines.append("")
-    for judged in one.verdicts:
-        lines.append(f"  {judged.clause:<8} {'holds ' if judged.holds else 'BROKEN'} {judged.sentence}")
-        lines += [f"           - {finding}" for finding in judged.findings]
-        if judged.broken > len(judged.findings):
-            lines.append(f"           - and {judged.broken - len(judged.findings)} more")
+    lines += ["", *verdict_lines(one.verdicts, 8)]
     if one.broken_off:
         lines += ["", f"  broken off: {one.broken_off}"]
     return "\n".join(lines)
+
+
+def verdict_lines(verdicts: Iterable[Verdict], width: int) -> Iterator[str]:
+    """`width`: of the clauses' names."""
+    for judged in verdicts:
+        yield f"  {judged.clause:<{width}} {'holds ' if judged.holds else 'BROKEN'} {judged.sentence}"
+        for finding in judged.findings:
+            yield f"  {'':{width}} - {finding}"
+        if judged.broken > len(judged.findings):
+            yield f"  {'':{width}} - and {judged.broken - len(judged.findings)} more"
 
 
 def verdict(one: Summary) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from proof.lab.crowd import Actor, Client
 from proof.lab.processes import AWAY
 from proof.lab.proxy import Proxy
-from proof.lab.waiting import happens
 from proof.torture.journal import Asked, Journal, Membership
 from proof.torture.plan import CHATS, DOOR, REQUESTS, SOCKETS, Act, Draft, LastWords, Plan
 from proof.torture.speakers import Reading, Requester, Result, Saying, Speaker
@@ -148,12 +147,7 @@ class Scenario:
         async def one(process: int) -> float:
             prober = Requester(self.topology.client("prober"), self.journal, self.topology.processes, self.choice)
             (saying,) = self.own(0, 1)
-
-            async def acknowledges() -> bool:
-                await prober.say(saying, process, seconds=PROBE)
-                return prober.acked == 1
-
-            await happens(acknowledges, f"an ack of process {process}", READY_LIMIT)
+            await prober.gets_through(saying, process, within=READY_LIMIT, seconds=PROBE)
             return time.monotonic() - since
 
         return max(await asyncio.gather(*map(one, hit)), default=time.monotonic() - since)

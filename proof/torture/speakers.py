@@ -15,6 +15,7 @@ import msgspec
 from proof.lab.crowd import Actor, Client, Place
 from proof.lab.processes import AWAY
 from proof.lab.proxy import Proxy
+from proof.lab.waiting import happens
 from proof.torture.journal import (
     Ack,
     Asked,
@@ -353,3 +354,12 @@ class Requester:
             return False
         self.journal.write(Refusal(self.journal.now, ref, answer.status, answer.json["code"]))
         return True
+
+    async def gets_through(self, saying: Saying, process: int, *, within: float, seconds: float = 3) -> None:
+        """Said again until it is acknowledged: the first word of this person."""
+
+        async def is_acknowledged() -> bool:
+            await self.say(saying, process, seconds=seconds)
+            return self.acked == 1
+
+        await happens(is_acknowledged, f"an ack of process {process}", within)

@@ -4,11 +4,9 @@ import asyncio
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +18,7 @@ from proof.lab.processes import ROOT, free_port
 from proof.lab.waiting import running
 from tests.deploy.conftest import Program
 from tests.deploy.test_stack import CURL
+from tests.requirements import copied
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
@@ -37,22 +36,12 @@ def docker(program: Program) -> str:
     return found
 
 
-def cloned(folder: Path) -> Path:
-    """What is committed, and what is about to be."""
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True)
-    for name in listed.stdout.decode().splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def installation(docker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     ports = {name: str(free_port()) for name in PORTS}
     project = f"messenger-test-{os.getpid()}"
     settings = {"COMPOSE_PROJECT_NAME": project, "MESSENGER_IMAGE": f"{project}:local", **ports}
-    compose = Compose(cloned(tmp_path_factory.mktemp("clone")), settings)
+    compose = Compose(copied(tmp_path_factory.mktemp("clone")), settings)
     try:
         compose.run("build")
         compose.run("up", "--detach", "--wait", "--wait-timeout", "300")

@@ -6,6 +6,7 @@ import msgspec
 
 from proof.torture.cluster.faults import SILENCE_GOALS
 from proof.torture.cluster.judgement import Summary
+from proof.torture.report import verdict_lines
 
 
 def write(folder: Path, one: Summary) -> None:
@@ -21,12 +22,7 @@ def text(one: Summary) -> str:
     for each in one.faults:
         cells = (each.at, each.acked, each.silence, each.longest_wait, each.unavailable, each.late, each.took)
         lines.append(f"  {each.kind:<18} " + " ".join(f"{cell:>8}" for cell in cells))
-    lines.append("")
-    for judged in one.verdicts:
-        lines.append(f"  {judged.clause:<10} {'holds ' if judged.holds else 'BROKEN'} {judged.sentence}")
-        lines += [f"             - {finding}" for finding in judged.findings]
-        if judged.broken > len(judged.findings):
-            lines.append(f"             - and {judged.broken - len(judged.findings)} more")
+    lines += ["", *verdict_lines(one.verdicts, 10)]
     if one.broken_off:
         lines += ["", f"  broken off: {one.broken_off}"]
     return "\n".join(lines)

@@ -18,7 +18,6 @@ import aiohttp
 from proof.lab.crowd import Actor, Client, sign_up
 from proof.lab.machines import Machines, running_machines
 from proof.lab.processes import AWAY, Process
-from proof.lab.waiting import happens
 from proof.torture.journal import Asked, Journal
 from proof.torture.plan import Draft, LastWords
 from proof.torture.speakers import Requester, Saying, Speaker
@@ -172,13 +171,7 @@ class Scene:
 
         async def one(process: int) -> None:
             prober = Requester(self.client("prober"), self.journal, self.doors, self.choice)
-            saying = self._saying(0)
-
-            async def acknowledges() -> bool:
-                await prober.say(saying, process)
-                return prober.acked == 1
-
-            await happens(acknowledges, f"an ack of process {process}", BACK)
+            await prober.gets_through(self._saying(0), process, within=BACK)
 
         await asyncio.gather(*map(one, range(2)))
 
