@@ -1,7 +1,6 @@
 """Two versions side by side: a migration runs beneath a server that does not know it."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
@@ -10,8 +9,6 @@ import asyncpg
 import pytest
 from alembic import command
 
-from messenger.db import schema
-from messenger.db.migrations import script
 from messenger.db.schema import alembic_config
 from proof.lab.crowd import Client, Reply, clients, new_name, sign_up
 from proof.lab.processes import Process
@@ -55,15 +52,10 @@ def downgrade():
 
 
 @pytest.fixture
-def next_version(template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def next_version(template: str, later_version: Path) -> None:
     """Migrations of a version after this one; servers, and what databases begin with, are of this one."""
-    later = tmp_path / "db"
-    shutil.copytree(script.FUNCTIONS.parent, later)
-    monkeypatch.setattr(schema, "MIGRATIONS", later / "migrations")
-    monkeypatch.setattr(script, "FUNCTIONS", later / "functions")
-    (later / "migrations/versions/3001_harmless.py").write_text(HARMLESS)
-    (later / "migrations/versions/3002_harsh.py").write_text(HARSH)
-    return later
+    (later_version / "migrations/versions/3001_harmless.py").write_text(HARMLESS)
+    (later_version / "migrations/versions/3002_harsh.py").write_text(HARSH)
 
 
 @pytest.fixture
@@ -80,7 +72,7 @@ async def serve(dsn: str, tmp_path: Path) -> AsyncIterator[Callable[[], Process]
 
 
 async def test_older_servers_go_on_over_a_harmless_step_and_refuse_another(
-    next_version: Path, serve: Callable[[], Process], dsn: str
+    next_version: None, serve: Callable[[], Process], dsn: str
 ) -> None:
     first, second = serve(), serve()
     await asyncio.gather(first.ready(), second.ready())

@@ -1,7 +1,6 @@
 """Every migration goes up, down and up again, and the tables are then what the code says they are."""
 
 import asyncio
-import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -125,19 +124,16 @@ async def test_down_to_the_base_and_up_again_the_functions_are_what_their_files_
     assert len(migrated) == len(list(script.FUNCTIONS.glob("*.sql"))), "one in each file, and none without"
 
 
-async def test_a_later_migration_changes_functions_by_the_rule(empty, other_empty, tmp_path, monkeypatch):
+async def test_a_later_migration_changes_functions_by_the_rule(empty, other_empty, later_version):
     """An installation that is upgraded, and one made new, end the same; and the way back leads to what there was."""
     await asyncio.to_thread(command.upgrade, alembic_config(empty), "head")
     first = await functions(empty)
-    later = tmp_path / "db"
-    shutil.copytree(script.FUNCTIONS.parent, later)
-    monkeypatch.setattr(schema, "MIGRATIONS", later / "migrations")
-    monkeypatch.setattr(script, "FUNCTIONS", later / "functions")
-    old = (later / "functions/log_missed.sql").read_text()
-    (later / "functions/log_missed.sql").write_text(LATER_MISSED)
-    (later / "functions/note_count.sql").write_text(NOTE_COUNT)
-    (later / "migrations/versions/2001_notes.py").write_text(LATER_MIGRATION)
-    (later / "migrations/versions/2001_notes.down.sql").write_text(old)
+    functions_folder, versions = later_version / "functions", later_version / "migrations/versions"
+    old = (functions_folder / "log_missed.sql").read_text()
+    (functions_folder / "log_missed.sql").write_text(LATER_MISSED)
+    (functions_folder / "note_count.sql").write_text(NOTE_COUNT)
+    (versions / "2001_notes.py").write_text(LATER_MIGRATION)
+    (versions / "2001_notes.down.sql").write_text(old)
 
     for database in (empty, other_empty):
         await asyncio.to_thread(command.upgrade, alembic_config(database), "head")
@@ -178,18 +174,14 @@ def downgrade():
 """
 
 
-async def test_the_numbers_of_another_package_are_its_own(empty, tmp_path, monkeypatch):
+async def test_the_numbers_of_another_package_are_its_own(empty, tmp_path, monkeypatch, read_anew):
     """Also those that our own migrations had before the first release."""
     (tmp_path / "0001_greetings.py").write_text(OF_ANOTHER_PACKAGE)
     monkeypatch.setattr(schema, "foreign_migrations", lambda: [tmp_path])
-    schema.revisions.cache_clear()
-    try:
-        for _ in ("made", "looked at again"):
-            await asyncio.to_thread(schema.upgrade, empty)
+    for _ in ("made", "looked at again"):
+        await asyncio.to_thread(schema.upgrade, empty)
 
-        state = await schema.state(empty)
-    finally:
-        schema.revisions.cache_clear()
+    state = await schema.state(empty)
     assert (state.current, state.unknown, state.is_unreleased) == ({"0001", NEWEST}, set(), False)
 
 
