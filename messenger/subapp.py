@@ -74,7 +74,7 @@ def _refuse_missing(placed: Sequence[Placed], by_name: Mapping[str, Placed]) -> 
         return
     name = missing[0]
     requiring = [one.app.name for one in placed if _leads_to(one.app, name, by_name)]
-    remedy = f"add {name} to APPS or leave out {'it' if len(requiring) == 1 else 'them'}"
+    remedy = f"add {name} to APPS or leave {'it' if len(requiring) == 1 else 'them'} out"
     if name == "auth":
         remedy += "; to run without sign-in keep auth and set AUTH_DISABLED=true"
     verb = "requires" if len(requiring) == 1 else "require"

@@ -145,8 +145,14 @@ def _media(headers: Mapping[str, str]) -> str:
     return headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
+WIDE = "{path}"  # a path inside a path
+
+
 def _pattern(path: str) -> re.Pattern[str]:
-    return re.compile("".join("[^/]+" if part.startswith("{") else re.escape(part) for part in _parts(path)))
+    def fitting(part: str) -> str:
+        return ".+" if part == WIDE else "[^/]+" if part.startswith("{") else re.escape(part)
+
+    return re.compile("".join(map(fitting, _parts(path))))
 
 
 def _parts(path: str) -> list[str]:

@@ -23,6 +23,7 @@ from multidict import CIMultiDict
 from schemathesis import APIOperation, Case, GenerationMode
 
 from messenger.app import create_app
+from messenger.apps.client.assets import STATIC, Assets
 from messenger.settings import Config
 from messenger.subapp import Placed, SubApp, load
 from messenger.web.access import public
@@ -125,6 +126,8 @@ PLACES: dict[str, Callable[[Guest], str]] = {
     "chat_id": Guest.chat,
     "group_id": Guest.group,
     "name": lambda guest: "docs.js",
+    "version": lambda guest: Assets.read(STATIC).version,
+    "path": lambda guest: "app.js",
     "message_id": Guest.message,
     "task_id": Guest.search,
     "emoji": lambda guest: "👍",

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from messenger.apps.client.assets import STATIC, Assets
 from tests.actors import PASSWORD, Answer, Person, Server
 from tests.contract import CONTRACT
 from tests.frames import FRAMES
@@ -53,6 +54,12 @@ ROWS: dict[Operation, Row] = {
     ("GET", "/healthz"): open_to_all(200),
     ("GET", "/readyz"): open_to_all(200),
     ("GET", "/metrics"): open_to_all(200),
+    ("GET", "/"): open_to_all(200),
+    ("GET", "/client.json"): open_to_all(200),
+    ("GET", "/messenger.js"): open_to_all(200),
+    ("GET", "/sw.js"): open_to_all(200),
+    ("GET", "/manifest.webmanifest"): open_to_all(200),
+    ("GET", "/static/{version}/{path}"): open_to_all(200),
     ("GET", "/docs"): open_to_all(200),
     ("GET", "/docs/apps"): open_to_all(200),
     ("GET", "/docs/errors"): open_to_all(200),
@@ -185,6 +192,8 @@ class Stage:
             "task_id": self.task,
             "emoji": "!",
             "name": "docs.js",
+            "version": Assets.read(STATIC).version,
+            "path": "app.js",
             **ids,
         }
         body = row.body(self) if callable(row.body) else row.body

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("one_second")
 __all__ = ["stage"]
 
 PATIENCE = 60.0  # for some hundred answers on a busy machine
-OF_ITSELF = {"docs", "metrics", "health"}  # these say how the process is, and must go on doing so
+OF_ITSELF = {"docs", "metrics", "health", "client"}  # these have it from the process, and must go on doing so
 BY_HEART = {"ping", "presence", "typing"}  # what a socket knows without asking
 INTERNALS = (b"asyncpg", b"sqlalchemy", b"postgres", b"traceback", b"select ", b".s.pgsql", b"/tmp", b"/dev/shm")
 
@@ -81,7 +81,8 @@ async def test_without_its_database_everything_is_told_to_wait_and_nothing_else(
                     await refusal(socket, "resume", cursor=socket.ready["cursor"])
                 assert await socket.closes() == DRAINING.code, "come back"
                 closed = (await nobody.get("/v1/chats")).code
-                alive = [(await nobody.get(path)).status for path in ("/ping", "/healthz", "/metrics", "/docs")]
+                alive = [(await nobody.get(path)).status for path in ("/ping", "/healthz", "/metrics", "/docs", "/")]
+                facts = (await nobody.get("/client.json")).code
         finally:
             keeper.resume()
 
@@ -95,7 +96,8 @@ async def test_without_its_database_everything_is_told_to_wait_and_nothing_else(
             assert verb in BY_HEART or problem is not None, f"{verb} was granted without a look"
             assert problem is None or (problem["code"], problem["retry_after"] > 0) == ("unavailable", True), verb
         assert closed == "auth-failed"
-        assert alive == [200] * 4
+        assert alive == [200] * 5
+        assert facts == "unavailable"
 
         async with asyncio.timeout(PATIENCE):
             while (await alice.get("/v1/chats")).status != 200:

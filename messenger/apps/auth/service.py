@@ -147,6 +147,10 @@ async def _refuse_limited(tx: Transaction, auth: AuthContext, attempt: LoginAtte
         raise TooManyRequests("Too many wrong passwords; try again later.", retry_after=wait.seconds, quota=wait.quota)
 
 
+async def has_accounts(auth: AuthContext) -> bool:
+    return await store.has_accounts(auth.db)
+
+
 async def profile(auth: AuthContext, user_id: UserId) -> Profile:
     return _found(await store.find_profile(auth.db, user_id))
 

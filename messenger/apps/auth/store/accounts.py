@@ -17,6 +17,7 @@ from messenger.identity import UserId
 
 PROFILE = (User.id, User.name, User.email, User.display_name, User.about, User.created_at, User.deleted_at)
 PROFILE_OF = CompiledQuery(select(*PROFILE).where(User.id == bindparam("user_id")))
+HAS_ACCOUNTS = CompiledQuery(select(exists().where(User.name_key.is_not(None))))
 TRIGRAM = 3  # shorter pieces of a name have no entry in the index: they are looked for at its beginning
 
 
@@ -32,6 +33,11 @@ async def add_user(
     )
     found = await tx.session.scalar(statement)
     return None if found is None else UserId(found)
+
+
+async def has_accounts(db: Database) -> bool:
+    """With which somebody can sign in."""
+    return bool((await db.find_row(HAS_ACCOUNTS))[0])
 
 
 async def find_taken(
