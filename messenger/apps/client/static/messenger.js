@@ -1,2 +1,770 @@
-// The client library.
-export {};
+/**
+ * The client of a messenger server: state that stays true, sends that are stored once. No dependencies; browsers, Node 20.
+ *
+ * It begins with `GET /v1/sync`, follows the events by a socket, or by long-poll where sockets do not come through, and
+ * goes on from its cursor after every loss. The protocol: docs/protocol.md.
+ */
+
+/**
+ * What is said of a refusal (RFC 9457).
+ * @typedef {{code: string, status: number, title?: string, detail?: string, errors?: Flaw[], retry_after?: number}} Refusal
+ * @typedef {{pointer: string, detail: string}} Flaw
+ *
+ * @typedef {{user_id: string, user_name: string, email: string | null, display_name: string, about: string,
+ *   created_at: string, deleted: boolean}} User
+ * @typedef {{emoji: string, user_ids: string[]}} Reaction
+ * @typedef {{message_id: string, id: string, chat_id: string, seq: number, sender_id: string, sender_name: string,
+ *   text: string, sent_at: string, edited_at: string | null, deleted: boolean, reply_to: string | null,
+ *   reactions: Reaction[], is_read: boolean, client_id?: string | null}} Message `client_id` is told to its sender only.
+ * @typedef {Pick<Message, "message_id" | "seq" | "sender_id" | "sender_name" | "text" | "sent_at" | "deleted">} LastMessage
+ * @typedef {"owner" | "admin" | "member"} Role
+ * @typedef {{chat_id: string, kind: "chat" | "group" | "direct", name: string, join: "open" | "invite",
+ *   creator_id: string | null, created_at: string, member_count: number, head_seq: number, role: Role,
+ *   last_message: LastMessage | null, read_seq: number, read_by_all_seq: number, unread: number,
+ *   muted_until: string | null, peer_id?: string}} Chat A chat as I see it; `peer_id` is in direct chats only.
+ * @typedef {{user: User, chats: Map<string, Chat>, cursor: string}} State
+ *
+ * @typedef {{type: string, cursor?: string, log?: number, chat_id?: string} & Record<string, any>} Event As asyncapi.yml
+ *   has them. My own sends come as `{type: "new_message", chat_id, message, own: true}`, without a cursor.
+ * @typedef {"connecting" | "updating" | "online" | "offline" | "ended"} Phase
+ * @typedef {{phase: Phase, retryAt: number | null, reason: Problem | number | null}} Status `retryAt`: milliseconds since
+ *   the epoch; `reason`: a refusal or a close code.
+ * @typedef {{code: number, reason: string}} Ending Why a socket is closed.
+ */
+
+/** The server said no: nothing was done, unless `status` is 500 or more: then it is unknown. */
+export class Problem extends Error {
+  /**
+   * @param {Refusal} refusal
+   * @param {number | null} [retryAfter] seconds
+   */
+  constructor(refusal, retryAfter = refusal.retry_after ?? null) {
+    super(refusal.detail ?? refusal.title ?? refusal.code);
+    this.name = "Problem";
+    this.code = refusal.code;
+    this.status = refusal.status;
+    this.detail = this.message;
+    this.errors = refusal.errors ?? [];
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** No answer came: whether it was done is unknown. */
+export class Unreachable extends Error {
+  name = "Unreachable";
+}
+
+/**
+ * Changes the state as a later `GET /v1/sync` would show it. Chats are replaced, never changed in place.
+ * @param {State} state
+ * @param {Event} event
+ * @returns {{load: string} | null} the chat that must be read anew: its event does not say all that it is for me
+ */
+export function apply(state, event) {
+  const { type, chat_id = "" } = event;
+  const isMine = event.user_id === state.user.user_id;
+  if (type === "user_changed") state.user = event.user;
+  else if (type === "limited" || (type === "member_added" && isMine)) return { load: chat_id };
+  else if (type === "chat_deleted" || (type === "member_removed" && isMine)) state.chats.delete(chat_id);
+  else {
+    const chat = state.chats.get(chat_id);
+    const changes = chat && changesOf(chat, event, state.user.user_id);
+    if (changes) {
+      const changed = { ...chat, ...changes };
+      changed.unread = Math.max(0, changed.head_seq - changed.read_seq);
+      state.chats.set(chat_id, changed);
+    }
+  }
+  return null;
+}
+
+/**
+ * @param {Chat} chat
+ * @param {Event} event
+ * @param {string} me
+ * @returns {Partial<Chat> | null}
+ */
+function changesOf(chat, event, me) {
+  const { message } = event;
+  const last = chat.last_message;
+  switch (event.type) {
+    case "new_message": // an ack of mine may be ahead of the events: nothing goes back
+      return {
+        head_seq: Math.max(chat.head_seq, message.seq),
+        read_seq: message.sender_id === me ? Math.max(chat.read_seq, message.seq) : chat.read_seq,
+        last_message: message.seq > (last?.seq ?? 0) ? asLast(message) : last,
+      };
+    case "message_edited":
+    case "message_deleted":
+      return message.message_id === last?.message_id ? { last_message: asLast(message) } : null;
+    case "message_read": {
+      const mine = event.reads.find((/** @type {any} */ one) => one.user_id === me);
+      return mine ? { read_seq: Math.max(chat.read_seq, mine.to_seq) } : null;
+    }
+    case "message_read_by_all":
+      return { read_by_all_seq: Math.max(chat.read_by_all_seq, event.to_seq) };
+    case "chat_created":
+    case "chat_changed": // a direct chat has no name that would be the same for both
+      return { ...event.chat, name: event.chat.name ?? chat.name, head_seq: Math.max(chat.head_seq, event.chat.head_seq) };
+    case "chat_muted":
+      return { muted_until: event.muted_until };
+    case "member_added":
+    case "member_changed":
+    case "member_removed":
+      return {
+        member_count: event.member_count ?? chat.member_count,
+        role: event.user_id === me ? event.member.role : chat.role,
+        name: event.user_id === chat.peer_id ? event.member.user_name : chat.name,
+        last_message: last && event.user_id === last.sender_id ? { ...last, sender_name: event.member.user_name } : last,
+      };
+    default:
+      return null;
+  }
+}
+
+/** @param {Message} message @returns {LastMessage} */
+function asLast({ message_id, seq, sender_id, sender_name, text, sent_at, deleted }) {
+  return { message_id, seq, sender_id, sender_name, text, sent_at, deleted };
+}
+
+/** Milliseconds, and for a poll seconds. */
+const PACE = {
+  quiet: 25_000, // without a frame: then the line is asked whether it lives
+  patience: 8_000, // for the answer to that
+  opening: 10_000, // from the address to `ready`
+  doubt: 5_000, // without an answer to a frame: then too
+  answer: 30_000, // without an answer to a request or a frame: it is not waited for any longer
+  shortestPause: 500, // between tries; the first one is made at once
+  longestPause: 30_000,
+  steady: 10_000, // a line that held for so long makes the next first try the first one
+  poll: 25,
+  socketAgain: 60_000, // so long by long-poll before a socket is tried again
+  typing: 3_000, // between two frames about a chat
+};
+
+const HEARTBEAT_LOST = 4000;
+const DRAINING = 4004;
+const SESSION_ENDED = 4502;
+const CLOSED_WITHOUT_CODE = 1006;
+
+/** How the verbs of the socket are said over HTTP: method, path, body. @type {Record<string, (f: any) => [string, string, any?]>} */
+const OVER_HTTP = {
+  new_message: ({ chat_id, ...message }) => ["POST", `v1/chats/${chat_id}/messages`, message],
+  edit_message: ({ chat_id, message_id, text }) => ["PATCH", `v1/chats/${chat_id}/messages/${message_id}`, { text }],
+  delete_message: ({ chat_id, message_id }) => ["DELETE", `v1/chats/${chat_id}/messages/${message_id}`],
+  react: (frame) => ["PUT", reactionPath(frame)],
+  unreact: (frame) => ["DELETE", reactionPath(frame)],
+  read_message: ({ chat_id, id }) => ["POST", `v1/chats/${chat_id}/read`, { message_id: id }],
+};
+
+/** @param {{chat_id: string, message_id: string, emoji: string}} frame */
+function reactionPath({ chat_id, message_id, emoji }) {
+  return `v1/chats/${chat_id}/messages/${message_id}/reactions/${encodeURIComponent(emoji)}`;
+}
+
+export class Messenger {
+  /** Before `start` null; then as `GET /v1/sync` would show it. @type {State | null} */
+  state = null;
+  /** After the first sync and each later one: what was loaded beside the state may be out of date. @param {State} state */
+  onsync = (state) => {};
+  /** After an event was applied; also typing, presence, searches. @param {Event} event @param {State} state */
+  onevent = (event, state) => {};
+  /** @param {Status} status */
+  onstatus = (status) => {};
+  /** @type {Status} */
+  status = { phase: "offline", retryAt: null, reason: null };
+
+  #fetch;
+  #WebSocket;
+  #pace;
+  /** @type {AbortController | null} aborted by `stop`; null: it is not following */
+  #following = null;
+  /** @type {Promise<void>} */
+  #started = Promise.resolve();
+  /** @type {Line | null} while it can be spoken to */
+  #line = null;
+  #mustSync = true;
+  #refusedSockets = 0; // in a row, though HTTP worked
+  #onlineSince = Infinity;
+  #isOver = false;
+  /** What is applied comes one after the other, also when a chat must be loaded first. */
+  #turn = Promise.resolve();
+  /** @type {Map<string, Promise<unknown>>} the last send of each chat */
+  #outbox = new Map();
+  /** @type {Set<() => void>} */
+  #sleepers = new Set();
+  /** @type {Map<string, number>} */
+  #typedAt = new Map();
+  /** @type {string | null} */
+  #presence = null;
+
+  /**
+   * @param {object} options
+   * @param {string | URL} options.url the server's root, with a slash at its end
+   * @param {string | null} [options.session] a session_id, sent in the header; "": the one that `login` will bring; null:
+   *   the cookie speaks, as in a browser
+   * @param {typeof globalThis.fetch} [options.fetch]
+   * @param {typeof globalThis.WebSocket} [options.WebSocket]
+   * @param {boolean} [options.socket] false: long-poll only
+   * @param {Partial<typeof PACE>} [options.pace]
+   */
+  constructor({
+    url,
+    session = "location" in globalThis ? null : "",
+    fetch = globalThis.fetch,
+    WebSocket = globalThis.WebSocket,
+    socket = true,
+    pace = {},
+  }) {
+    this.url = String(url);
+    this.session = session;
+    this.#fetch = /** @type {typeof globalThis.fetch} */ ((...request) => fetch(...request));
+    this.#WebSocket = socket ? WebSocket : undefined;
+    this.#pace = { ...PACE, ...pace };
+  }
+
+  /**
+   * One request, without a retry.
+   * @param {string} method
+   * @param {string} path relative to the root: "v1/users/me"
+   * @param {unknown} [body]
+   * @param {{key?: string, signal?: AbortSignal, timeout?: number}} [options] `key`: an idempotency key
+   * @returns {Promise<any>} the answer's JSON, or null
+   * @throws {Problem | Unreachable}
+   */
+  async call(method, path, body, { key, signal, timeout = this.#pace.answer } = {}) {
+    /** @type {Record<string, string>} */
+    const headers = { Accept: "application/json" };
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    if (this.session) headers.Authorization = `session_id ${this.session}`;
+    if (key) headers["Idempotency-Key"] = key;
+    const limit = AbortSignal.timeout(timeout);
+    let response, text;
+    try {
+      response = await this.#fetch(new URL(path, this.url), {
+        method,
+        headers,
+        body: body === undefined ? undefined : JSON.stringify(body),
+        credentials: this.session === null ? "same-origin" : "omit",
+        signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      });
+      text = await response.text();
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw new Unreachable(`${method} ${path}: no answer`, { cause: error });
+    }
+    const answer = parsed(text);
+    if (response.ok && answer !== undefined) return answer;
+    if (answer?.code) throw new Problem(answer, Number(response.headers.get("Retry-After")) || null);
+    if (response.ok || response.status >= 500) throw new Unreachable(`${method} ${path}: HTTP ${response.status} of a proxy`);
+    throw new Problem({ code: `http-${response.status}`, status: response.status, detail: `HTTP ${response.status}` });
+  }
+
+  /** @param {Record<string, unknown>} account */
+  async register(account) {
+    return await this.call("POST", "v1/auth/register", account);
+  }
+
+  /** @param {Record<string, unknown>} credentials */
+  async login(credentials) {
+    return this.#keep(await this.call("POST", "v1/auth/login", credentials));
+  }
+
+  /** Sign in by a link that an administrator has made. @param {string} token */
+  async link(token) {
+    return this.#keep(await this.call("POST", "v1/auth/link", { token }));
+  }
+
+  /** @param {any} answer */
+  #keep(answer) {
+    if (this.session !== null) this.session = answer.session_id;
+    return answer;
+  }
+
+  async logout() {
+    const answer = await this.call("POST", "v1/auth/logout");
+    this.#end(null);
+    return answer;
+  }
+
+  /** Resolves after the first sync; then it goes on by itself, until `stop` or the end of the session. */
+  start() {
+    if (this.#following === null) {
+      this.#following = new AbortController();
+      this.#isOver = false;
+      this.#mustSync = true;
+      const { signal } = this.#following;
+      this.#watchWindow(signal);
+      this.#started = new Promise((resolve, reject) => void this.#run(signal, resolve).catch(reject));
+      this.#started.catch(() => {}); // `onstatus` tells of it too
+    }
+    return this.#started;
+  }
+
+  stop() {
+    this.#isOver = true;
+    this.#following?.abort();
+    this.#following = null;
+    this.#line?.end(1000);
+    this.#wake();
+  }
+
+  /** Ends the waiting before the next try. */
+  retryNow() {
+    this.#wake();
+  }
+
+  // --- saying
+
+  /**
+   * Stored once, whatever happens on the way, and after the earlier sends to this chat. Rejects with the Problem when it
+   * is refused for good.
+   * @param {string} chatId
+   * @param {string} text
+   * @param {{clientId?: string, replyTo?: string | null}} [options]
+   * @returns {Promise<Message>}
+   */
+  send(chatId, text, { clientId = randomKey(), replyTo } = {}) {
+    const frame = { chat_id: chatId, text, client_id: clientId, reply_to: replyTo ?? undefined };
+    const before = this.#outbox.get(chatId);
+    const sent = (before ?? Promise.resolve()).catch(() => {}).then(() => this.#deliver(frame));
+    this.#outbox.set(chatId, sent);
+    const forget = () => void (this.#outbox.get(chatId) === sent && this.#outbox.delete(chatId));
+    sent.then(forget, forget);
+    return sent;
+  }
+
+  /** @param {{chat_id: string, client_id: string}} frame @returns {Promise<Message>} */
+  async #deliver(frame) {
+    for (let failures = 1; ; failures++) {
+      try {
+        const message = await this.#ask("new_message", frame);
+        await this.#inTurn(() => this.#take({ type: "new_message", chat_id: message.chat_id, message, own: true }));
+        return message;
+      } catch (error) {
+        if (!mayPass(error) || this.#isOver) throw error;
+        const earliest = Date.now() + 1000 * (retryAfter(error) ?? 0);
+        let pause = this.#pauseAfter(failures);
+        do {
+          await this.#pause(Math.max(pause, earliest - Date.now()));
+          pause = 0;
+        } while (Date.now() < earliest && !this.#isOver);
+        if (this.#isOver) throw error;
+      }
+    }
+  }
+
+  /** @param {string} chatId @param {string} messageId @param {string} text @returns {Promise<Message>} */
+  edit(chatId, messageId, text) {
+    return this.#ask("edit_message", { chat_id: chatId, message_id: messageId, text });
+  }
+
+  /** @param {string} chatId @param {string} messageId @returns {Promise<void>} */
+  remove(chatId, messageId) {
+    return this.#ask("delete_message", { chat_id: chatId, message_id: messageId });
+  }
+
+  /** @param {string} chatId @param {string} messageId @param {string} emoji @returns {Promise<void>} */
+  react(chatId, messageId, emoji) {
+    return this.#ask("react", { chat_id: chatId, message_id: messageId, emoji });
+  }
+
+  /** @param {string} chatId @param {string} messageId @param {string} emoji @returns {Promise<void>} */
+  unreact(chatId, messageId, emoji) {
+    return this.#ask("unreact", { chat_id: chatId, message_id: messageId, emoji });
+  }
+
+  /**
+   * I have read up to this message.
+   * @param {string} chatId
+   * @param {string} messageId
+   * @returns {Promise<{chat_id: string, message_id: string, read_seq: number}>}
+   */
+  read(chatId, messageId) {
+    return this.#ask("read_message", { chat_id: chatId, id: messageId });
+  }
+
+  /** @param {string} chatId */
+  typing(chatId) {
+    const now = Date.now();
+    if (this.#line === null || now - (this.#typedAt.get(chatId) ?? 0) < this.#pace.typing) return;
+    this.#typedAt.set(chatId, now);
+    this.#line.say("typing", { chat_id: chatId });
+  }
+
+  /** Also said again whenever the line is new. @param {"online" | "away" | "offline"} status */
+  presence(status) {
+    this.#presence = status;
+    this.#line?.say("presence", { status });
+  }
+
+  /** By the socket when there is one. @param {string} verb @param {Record<string, unknown>} fields @returns {Promise<any>} */
+  async #ask(verb, fields) {
+    return this.#line ? await this.#line.ask(verb, fields) : await this.call(...OVER_HTTP[verb](fields));
+  }
+
+  // --- following
+
+  /** @param {AbortSignal} stopping @param {() => void} synced */
+  async #run(stopping, synced) {
+    let failures = 0;
+    while (!stopping.aborted) {
+      /** @type {unknown} */
+      let reason;
+      try {
+        this.#tell("connecting");
+        if (this.#mustSync) await this.#inTurn(() => this.#sync(stopping));
+        synced();
+        reason = await this.#follow(stopping);
+      } catch (error) {
+        reason = error;
+      }
+      if (stopping.aborted) break;
+      if (isEnd(reason)) {
+        this.#end(toTell(reason));
+        throw reason;
+      }
+      failures = Date.now() - this.#onlineSince > this.#pace.steady ? 1 : failures + 1;
+      this.#onlineSince = Infinity;
+      const pause = Math.max(this.#pauseAfter(failures), pauseAsked(reason));
+      if (pause > 0) {
+        this.#tell("offline", { retryAt: Date.now() + pause, reason: toTell(reason) });
+        await this.#pause(pause);
+      }
+    }
+    throw new Unreachable("stopped");
+  }
+
+  /** Until the connection is lost. @param {AbortSignal} stopping @returns {Promise<Ending>} */
+  async #follow(stopping) {
+    for (;;) {
+      if (this.#WebSocket) {
+        const { wasReady, ending } = await this.#listen(this.#WebSocket, stopping);
+        if (wasReady || stopping.aborted) return ending;
+        await this.#poll(0, stopping); // is it the socket only?
+        if (++this.#refusedSockets < 2) return ending;
+      }
+      const until = this.#WebSocket ? Date.now() + this.#pace.socketAgain : Infinity;
+      do {
+        await this.#poll(this.status.phase === "online" ? this.#pace.poll : 0, stopping);
+        this.#isOnline();
+      } while (Date.now() < until);
+    }
+  }
+
+  /** @param {typeof globalThis.WebSocket} WebSocket @param {AbortSignal} stopping */
+  async #listen(WebSocket, stopping) {
+    const address = new URL("v1/ws", this.url);
+    address.protocol = address.protocol.replace("http", "ws");
+    address.searchParams.set("cursor", this.#now.cursor);
+    if (this.session !== null) {
+      const { ticket } = await this.call("POST", "v1/auth/ws-ticket", undefined, { signal: stopping });
+      address.searchParams.set("ticket", ticket);
+    }
+    const line = new Line(new WebSocket(address, "messenger.v1"), this.#pace, (frame) => this.#hear(frame, line, stopping));
+    const giveUp = () => line.end(1000);
+    stopping.addEventListener("abort", giveUp);
+    const ending = await line.ended;
+    stopping.removeEventListener("abort", giveUp);
+    this.#line = null;
+    return { wasReady: line.isReady, ending };
+  }
+
+  /** @param {Event} frame @param {Line} line @param {AbortSignal} stopping */
+  #hear(frame, line, stopping) {
+    if (frame.type === "hello" || frame.type === "pong" || frame.type === "error") return;
+    if (frame.type === "ready") {
+      this.#line = line;
+      this.#refusedSockets = 0;
+      this.#mustSync = !frame.resumed; // false: it does not know my cursor
+      if (this.#mustSync) line.end(1000);
+      if (this.status.phase !== "online") this.#tell("updating");
+      if (this.#presence) line.say("presence", { status: this.#presence });
+      this.#wake();
+      return;
+    }
+    this.#inTurn(async () => {
+      if (line.isOver) return; // one was not applied; the next line brings all of them again
+      if (frame.type !== "resumed") await this.#take(frame, stopping);
+      if (frame.type === "resumed" || frame.type === "resync") this.#isOnline();
+    }).catch((error) => line.end(CLOSED_WITHOUT_CODE, String(error)));
+  }
+
+  /** @param {number} wait seconds @param {AbortSignal} stopping */
+  async #poll(wait, stopping) {
+    const query = new URLSearchParams({ after: this.#now.cursor, wait: String(wait) });
+    const timeout = 1000 * wait + this.#pace.patience;
+    const found = await this.call("GET", `v1/events?${query}`, undefined, { signal: stopping, timeout });
+    await this.#inTurn(async () => {
+      for (const event of found.events) await this.#take(event, stopping);
+      if (!found.events.some((/** @type {Event} */ one) => one.type === "resync")) this.#now.cursor = found.cursor;
+    });
+  }
+
+  /** @param {Event} event @param {AbortSignal} [stopping] */
+  async #take(event, stopping) {
+    if (!this.state || this.#isOver) return;
+    if (event.type === "resync") return await this.#sync(stopping);
+    const place = event.type === "limited" ? undefined : event.cursor; // its cursor is mine
+    if (place && position(place) <= position(this.state.cursor, event.log)) return; // heard already
+    const needed = apply(this.state, event);
+    if (needed) await this.#load(needed.load, stopping);
+    if (place) this.state.cursor = moved(this.state.cursor, place, event.log);
+    this.#report(() => this.onevent(event, this.#now));
+  }
+
+  /** @param {AbortSignal} [signal] */
+  async #sync(signal) {
+    this.#tell("updating");
+    const { user, chats, cursor } = await this.call("GET", "v1/sync", undefined, { signal });
+    this.state = { user, chats: new Map(chats.map((/** @type {Chat} */ chat) => [chat.chat_id, chat])), cursor };
+    this.#mustSync = false;
+    this.#report(() => this.onsync(this.#now));
+  }
+
+  /** @param {string} chatId @param {AbortSignal} [signal] */
+  async #load(chatId, signal) {
+    try {
+      this.#now.chats.set(chatId, await this.call("GET", `v1/chats/${chatId}`, undefined, { signal }));
+    } catch (error) {
+      if (!(error instanceof Problem && error.status === 404)) throw error;
+      this.#now.chats.delete(chatId); // I am out again
+    }
+  }
+
+  get #now() {
+    if (this.state === null) throw new Error("There is no state before start().");
+    return this.state;
+  }
+
+  /** @param {() => Promise<void>} work */
+  #inTurn(work) {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => {});
+    return done;
+  }
+
+  #isOnline() {
+    if (this.status.phase === "online") return;
+    this.#onlineSince = Date.now();
+    this.#tell("online");
+    this.#wake();
+  }
+
+  /** @param {Problem | number | null} reason */
+  #end(reason) {
+    this.stop();
+    this.#tell("ended", { reason });
+  }
+
+  /** @param {Phase} phase @param {Partial<Status>} [more] */
+  #tell(phase, more) {
+    if (phase === this.status.phase && !more) return;
+    this.status = { phase, retryAt: null, reason: null, ...more };
+    this.#report(() => this.onstatus(this.status));
+  }
+
+  /** What a listener throws is its own affair. @param {() => void} listener */
+  #report(listener) {
+    try {
+      listener();
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
+
+  /** @param {AbortSignal} signal */
+  #watchWindow(signal) {
+    const { document } = globalThis;
+    if (!document) return;
+    const look = () => {
+      this.#line?.ping(); // it may have died while the machine slept
+      this.retryNow();
+    };
+    globalThis.addEventListener("online", look, { signal });
+    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && look(), { signal });
+  }
+
+  // --- waiting
+
+  /** The first retry at once, later ones with chance, so that many clients do not come together. @param {number} failures */
+  #pauseAfter(failures) {
+    const { shortestPause, longestPause } = this.#pace;
+    return failures < 2 ? 0 : Math.random() * Math.min(longestPause, shortestPause * 2 ** (failures - 2));
+  }
+
+  /** @param {number} ms @returns {Promise<void>} */
+  #pause(ms) {
+    return new Promise((resolve) => {
+      const wake = () => {
+        clearTimeout(timer);
+        this.#sleepers.delete(wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, ms);
+      this.#sleepers.add(wake);
+    });
+  }
+
+  #wake() {
+    for (const wake of this.#sleepers) wake();
+  }
+}
+
+/** One socket until its end. Where no frame comes it asks; when that is not answered, it has ended. */
+class Line {
+  isReady = false;
+  isOver = false;
+  /** @type {Promise<Ending>} */
+  ended;
+  /** @type {(ending: Ending) => void} */
+  #ended = () => {};
+  #socket;
+  #pace;
+  #isAsking = true;
+  #timer;
+  #refs = 0;
+  /** @type {Map<string, {resolve: (result: any) => void, reject: (error: Error) => void, timer: ReturnType<typeof setTimeout>}>} */
+  #asked = new Map();
+
+  /** @param {WebSocket} socket @param {typeof PACE} pace @param {(frame: Event) => void} hear */
+  constructor(socket, pace, hear) {
+    this.ended = new Promise((resolve) => (this.#ended = resolve));
+    this.#socket = socket;
+    this.#pace = pace;
+    this.#timer = setTimeout(() => this.end(CLOSED_WITHOUT_CODE), pace.opening);
+    socket.onmessage = ({ data }) => {
+      const frame = JSON.parse(data);
+      this.isReady ||= frame.type === "ready";
+      if (this.isReady) this.#lives();
+      if (frame.ref === undefined) hear(frame);
+      else this.#settle(frame);
+    };
+    socket.onerror = () => this.end(CLOSED_WITHOUT_CODE);
+    socket.onclose = ({ code, reason }) => this.end(code, reason);
+  }
+
+  /** @param {string} verb @param {Record<string, unknown>} [fields] */
+  say(verb, fields) {
+    if (!this.isOver) this.#socket.send(JSON.stringify({ type: verb, ...fields }));
+  }
+
+  /** @param {string} verb @param {Record<string, unknown>} fields @returns {Promise<any>} */
+  ask(verb, fields) {
+    return new Promise((resolve, reject) => {
+      const ref = String(++this.#refs);
+      const giveUp = () => void (this.#asked.delete(ref) && reject(new Unreachable(`${verb}: no answer`)));
+      const timer = setTimeout(() => {
+        this.ping();
+        one.timer = setTimeout(giveUp, this.#pace.answer - this.#pace.doubt);
+      }, this.#pace.doubt);
+      const one = { resolve, reject, timer };
+      this.#asked.set(ref, one);
+      this.say(verb, { ref, ...fields });
+    });
+  }
+
+  /** @param {Event} frame an ack or an error */
+  #settle(frame) {
+    const one = this.#asked.get(frame.ref);
+    if (!one) return;
+    clearTimeout(one.timer);
+    this.#asked.delete(frame.ref);
+    if (frame.type === "ack") one.resolve(frame.result);
+    else one.reject(new Problem(frame.error));
+  }
+
+  ping() {
+    if (this.#isAsking || this.isOver) return;
+    this.#isAsking = true;
+    this.say("ping");
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.end(HEARTBEAT_LOST), this.#pace.patience);
+  }
+
+  #lives() {
+    this.#isAsking = false;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.ping(), this.#pace.quiet);
+  }
+
+  /** Now, not after a handshake that a dead line does not answer. @param {number} code @param {string} [reason] */
+  end(code, reason = "") {
+    if (this.isOver) return;
+    this.isOver = true;
+    clearTimeout(this.#timer);
+    this.#socket.onmessage = this.#socket.onclose = null;
+    this.#socket.onerror = () => {};
+    this.#socket.close();
+    for (const { reject, timer } of this.#asked.values()) {
+      clearTimeout(timer);
+      reject(new Unreachable(`the socket has ended: ${code} ${reason}`));
+    }
+    this.#asked.clear();
+    this.#ended({ code, reason });
+  }
+}
+
+// --- cursors: one of each log, separated by commas; positions compare within a log
+
+/** @param {string} cursors @param {number} [log] */
+function position(cursors, log = 0) {
+  return Number(cursors.split(",")[log]?.split(".")[1] ?? 0);
+}
+
+/** @param {string} cursors @param {string} cursor @param {number} [log] */
+function moved(cursors, cursor, log = 0) {
+  const all = cursors.split(",");
+  all[log] = cursor;
+  return all.join(",");
+}
+
+// --- what an ending or an error means
+
+/** @param {unknown} reason a Problem, an Unreachable, an Ending */
+function isEnd(reason) {
+  return reason instanceof Problem ? reason.status === 401 : codeOf(reason) === SESSION_ENDED;
+}
+
+/** The fate is unknown, or it is too early: once more. @param {unknown} error */
+function mayPass(error) {
+  if (error instanceof Problem) return error.status >= 500 || error.status === 408 || error.status === 429;
+  return error instanceof Unreachable;
+}
+
+/** @param {unknown} reason @returns {number | null} */
+function retryAfter(reason) {
+  return reason instanceof Problem ? reason.retryAfter : null;
+}
+
+/** Milliseconds that the server asks to wait. @param {unknown} reason */
+function pauseAsked(reason) {
+  if (codeOf(reason) === DRAINING) return Number(/** @type {Ending} */ (reason).reason) || 0;
+  return 1000 * (retryAfter(reason) ?? 0);
+}
+
+/** @param {unknown} reason @returns {Problem | number | null} */
+function toTell(reason) {
+  return reason instanceof Problem ? reason : codeOf(reason);
+}
+
+/** @param {unknown} reason @returns {number | null} */
+function codeOf(reason) {
+  return reason instanceof Error ? null : /** @type {Ending} */ (reason).code;
+}
+
+/** @param {string} text @returns {any} undefined: it is no JSON */
+function parsed(text) {
+  try {
+    return text === "" ? null : JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function randomKey() {
+  // Not randomUUID: pages that came over plain HTTP have none.
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
