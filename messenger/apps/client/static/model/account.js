@@ -8,6 +8,7 @@ import { preferences } from "./preferences.js";
 export const ROOT = new URL("./", document.baseURI).href;
 export const client = new Messenger({ url: ROOT });
 
+const SIGNED_IN = "signedIn";
 /** What the sign-in form needs to know of the server, and nothing that is private. */
 const UNKNOWN_SERVER = { has_accounts: true, password_min_length: 4 };
 
@@ -30,14 +31,20 @@ export const account = new (class extends Observed {
     const link = /^#link=([\w-]+)$/.exec(location.hash);
     if (link) {
       history.replaceState(null, "", location.pathname + location.search);
-      await this.#try(() => client.link(link[1], this.#device()));
+      await this.#try(async () => {
+        await client.link(link[1]);
+        preferences.set(SIGNED_IN, true);
+      });
     }
-    await this.#enter();
+    // The cookie is hidden from the page: it remembers that there is one, so that a stranger causes no refusal.
+    if (preferences.get(SIGNED_IN, false)) await this.#enter();
+    else this.leave(this.endedBy);
   }
 
   async signIn(name, password) {
     const who = name.includes("@") ? { email: name } : { user_name: name };
     await client.login({ ...who, password, ...this.#device() });
+    preferences.set(SIGNED_IN, true);
     await this.#enter();
   }
 
@@ -53,11 +60,12 @@ export const account = new (class extends Observed {
   }
 
   /** The server has ended this session. */
-  leave(reason) {
-    this.phase = "out";
+  async leave(reason) {
+    preferences.set(SIGNED_IN, null);
     this.endedBy = reason;
+    await this.#look();
+    this.phase = "out";
     this.changed();
-    this.#look();
   }
 
   async #enter() {
@@ -67,17 +75,17 @@ export const account = new (class extends Observed {
       this.endedBy = null;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      await this.#look();
-      this.phase = "out";
+      return this.leave(error);
     }
     this.changed();
   }
 
   async #look() {
-    await this.#try(async () => {
+    try {
       this.server = await client.call("GET", "client.json");
-      this.changed();
-    });
+    } catch {
+      // the form works without it
+    }
   }
 
   /** For what may fail without anybody being stopped by it. */
