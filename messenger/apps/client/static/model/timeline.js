@@ -8,7 +8,7 @@ import { account, client } from "./account.js";
 import { chats } from "./chats.js";
 import { people } from "./people.js";
 
-const PAGE = 60;
+const PAGE = 100;
 
 export class Timeline extends Observed {
   /** @type {any[]} by `seq`, without a hole */
@@ -59,7 +59,7 @@ export class Timeline extends Observed {
     const chat = chats.get(this.chatId);
     const unread = where === "unread" && chat !== null && chat.unread > 0;
     const anchor = unread ? "anchor=first_unread&num_before=20&num_after=60"
-      : where === "unread" || where === "end" ? `anchor=newest&num_before=${PAGE}&num_after=0`
+      : where === "unread" || where === "end" ? `anchor=newest&num_before=60&num_after=0`
       : `anchor=${where}&num_before=30&num_after=30`;
     const firstUnread = unread ? chat.read_seq + 1 : null;
     const page = await this.#read("open", anchor);

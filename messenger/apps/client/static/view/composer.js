@@ -36,15 +36,16 @@ export function Composer({ chat, timeline }) {
     field.current.style.height = `${Math.min(TALLEST, field.current.scrollHeight)}px`;
   }, [text]);
 
-  function write(words) {
+  /** @param {string} words @param {number} [caret] where it will stand */
+  function write(words, caret = field.current.selectionStart) {
     setText(words);
     if (!editing) drafts.keep(account.id, chat.chat_id, words);
     if (words.trim()) client.typing(chat.chat_id);
-    suggest(words);
+    suggest(words.slice(0, caret));
   }
 
-  async function suggest(words) {
-    const found = CALLING.exec(words.slice(0, field.current.selectionStart));
+  async function suggest(before) {
+    const found = CALLING.exec(before);
     if (!found || isDirect(chat)) return setCalling(null);
     const members = await membersOf(chat.chat_id);
     const asked = found[1].toLocaleLowerCase();
@@ -55,9 +56,9 @@ export function Composer({ chat, timeline }) {
   function call({ user_name: name }) {
     const end = field.current.selectionStart;
     const before = text.slice(0, end - calling.length);
-    write(`${before}${name} ${text.slice(end)}`);
-    setCalling(null);
-    requestAnimationFrame(() => field.current.setSelectionRange(before.length + name.length + 1, before.length + name.length + 1));
+    const caret = before.length + name.length + 1;
+    write(`${before}${name} ${text.slice(end)}`, caret);
+    requestAnimationFrame(() => field.current.setSelectionRange(caret, caret));
   }
 
   function stop() {
@@ -135,10 +136,11 @@ export function Composer({ chat, timeline }) {
 
 function insert(field, words, write) {
   const { selectionStart: from, selectionEnd: to, value } = field;
-  write(value.slice(0, from) + words + value.slice(to));
+  const caret = from + words.length;
+  write(value.slice(0, from) + words + value.slice(to), caret);
   requestAnimationFrame(() => {
     field.focus();
-    field.setSelectionRange(from + words.length, from + words.length);
+    field.setSelectionRange(caret, caret);
   });
 }
 

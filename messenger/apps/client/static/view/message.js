@@ -1,8 +1,8 @@
 /** One message as a bubble, and one that is still on its way. */
 
-import { html } from "../vendor/preact.js";
+import { Component, html } from "../vendor/preact.js";
 import { account, client } from "../model/account.js";
-import { isDirect } from "../model/chats.js";
+import { chats } from "../model/chats.js";
 import { clock, exact } from "../model/dates.js";
 import { outbox } from "../model/outbox.js";
 import { hue, people } from "../model/people.js";
@@ -18,37 +18,49 @@ import { Words } from "./text.js";
 const HOLD = 500;
 const BIG = /^\p{Extended_Pictographic}(\u200d\p{Extended_Pictographic}|\ufe0f|\p{Emoji_Modifier})*$/u;
 
-export function Message({ message, chat, timeline, fate, isFirst, isLast, isTabStop }) {
-  const isMine = message.sender_id === account.id;
-  const isNamed = !isMine && !isDirect(chat);
-  const open = (event) => menuAt(event, messageMenu({ chat, timeline, message }));
-  return html`<li class=${`message ${isMine ? "mine" : "theirs"}${isFirst ? " first" : ""}${isLast ? " last" : ""}`} data-id=${message.message_id}
-      data-seq=${message.seq} tabindex=${isTabStop ? 0 : -1} onContextMenu=${open} ...${holding(open)}>
-    ${isNamed && html`<span class="message-side">${isLast && html`<${Avatar} id=${message.sender_id} name=${message.sender_name} size=${32} userId=${message.sender_id} />`}</span>`}
-    <div class="bubble">
-      ${isNamed && isFirst && html`<span class="author" data-hue=${hue(message.sender_id)}>${message.sender_name}</span>`}
-      ${!isNamed && html`<span class="unseen">${isMine ? say("you") : message.sender_name}: </span>`}
-      ${message.deleted ? html`<p class="text gone">${say("message.deleted")}<${Meta} message=${message} /></p>` : html`
-        ${message.reply_to && html`<${Quote} message=${timeline.quoted(message.reply_to)} chatId=${chat.chat_id} id=${message.reply_to} />`}
-        <p class=${BIG.test(message.text) ? "text big" : "text"}><span class="words"><${Words} text=${message.text} me=${account.user?.user_name ?? ""} /></span><${Meta} message=${message} fate=${fate} chat=${chat} /></p>
-        <${Reactions} message=${message} />`}
-    </div>
-    ${!message.deleted && html`<button type="button" class="button more" tabindex="-1" aria-haspopup="menu" aria-label=${say("message.actions")} onClick=${open}><${Icon} name="more" /></button>`}
-  </li>`;
+/** Drawn again only when something of it has changed: a long chat has many of them. */
+export class Message extends Component {
+  shouldComponentUpdate(next) {
+    return Object.keys(next).some((name) => next[name] !== this.props[name]);
+  }
+
+  #open = (event) => {
+    const { message, timeline } = this.props;
+    menuAt(event, messageMenu({ chat: chats.get(message.chat_id), timeline, message }));
+  };
+
+  render({ message, isDirect, quote, fate, isFirst, isLast, isTabStop }) {
+    const isMine = message.sender_id === account.id;
+    const isNamed = !isMine && !isDirect;
+    const classes = `message ${isMine ? "mine" : "theirs"}${isFirst ? " first" : ""}${isLast ? " last" : ""}`;
+    return html`<li class=${classes} data-id=${message.message_id} data-seq=${message.seq} tabindex=${isTabStop ? 0 : -1}
+        onContextMenu=${this.#open} ...${holding(this.#open)}>
+      ${isNamed && html`<span class="message-side">${isLast && html`<${Avatar} id=${message.sender_id} name=${message.sender_name} size=${32} userId=${message.sender_id} />`}</span>`}
+      <div class="bubble">
+        ${isNamed && isFirst ? html`<span class="author" data-hue=${hue(message.sender_id)}>${message.sender_name}</span>`
+          : html`<span class="unseen">${isMine ? say("you") : message.sender_name}: </span>`}
+        ${message.deleted ? html`<p class="text gone">${say("message.deleted")}<${Meta} message=${message} /></p>` : html`
+          ${message.reply_to && html`<${Quote} message=${quote} chatId=${message.chat_id} id=${message.reply_to} />`}
+          <p class=${BIG.test(message.text) ? "text big" : "text"}><span class="words"><${Words} text=${message.text} me=${account.user?.user_name ?? ""} /></span><${Meta} message=${message} fate=${fate} isDirect=${isDirect} /></p>
+          <${Reactions} message=${message} />`}
+      </div>
+      ${!message.deleted && html`<button type="button" class="button more" tabindex="-1" aria-haspopup="menu" aria-label=${say("message.actions")} onClick=${this.#open}><${Icon} name="more" /></button>`}
+    </li>`;
+  }
 }
 
-function Meta({ message, fate, chat }) {
+function Meta({ message, fate, isDirect }) {
   return html`<span class="meta">
     ${message.edited_at && !message.deleted && html`<span class="edited" title=${exact(message.edited_at)}>${say("message.edited")}</span> `}
     <time datetime=${message.sent_at} title=${exact(message.sent_at)}>${clock(message.sent_at)}</time>
-    ${fate && html`<${Tick} fate=${fate} message=${message} chat=${chat} />`}
+    ${fate && html`<${Tick} fate=${fate} message=${message} isDirect=${isDirect} />`}
   </span>`;
 }
 
-function Tick({ fate, message, chat }) {
+function Tick({ fate, message, isDirect }) {
   const ticks = html`<${Ticks} count=${fate === "stored" ? 1 : 2} /><span class="unseen">${say(`tick.${fate}`)}</span>`;
-  if (isDirect(chat)) return html`<span class=${`tick ${fate}`} title=${say(`tick.${fate}`)}>${ticks}</span>`;
-  return html`<button type="button" class=${`tick ${fate}`} tabindex="-1" title=${say("tick.who")} onClick=${() => stage.ask("readers", { chat, message })}>${ticks}</button>`;
+  if (isDirect) return html`<span class=${`tick ${fate}`} title=${say(`tick.${fate}`)}>${ticks}</span>`;
+  return html`<button type="button" class=${`tick ${fate}`} tabindex="-1" title=${say("tick.who")} onClick=${() => stage.ask("readers", { chat: chats.get(message.chat_id), message })}>${ticks}</button>`;
 }
 
 function Quote({ message, chatId, id }) {

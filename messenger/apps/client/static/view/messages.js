@@ -5,19 +5,19 @@
 
 import { Component, html } from "../vendor/preact.js";
 import { account } from "../model/account.js";
-import { chats } from "../model/chats.js";
+import { chats, isDirect } from "../model/chats.js";
 import { day, dayOf } from "../model/dates.js";
 import { outbox } from "../model/outbox.js";
 import { reading } from "../model/reading.js";
-import { say } from "../words.js";
+import { language, say } from "../words.js";
 import { Letter, Message } from "./message.js";
 import { Icon } from "./icons.js";
 import { actOn } from "./message-menu.js";
 
-const ROWS = 160;
-const STEP = 60;
+const ROWS = 150;
+const STEP = 30;
 /** How near an end more is put there, in pixels. */
-const NEAR = 900;
+const NEAR = 1_200;
 const AT_END = 24;
 const TOGETHER = 5 * 60_000;
 
@@ -219,8 +219,8 @@ export class Messages extends Component {
     const { timeline, chat } = this.props;
     const isNewDay = !before || dayOf(before.sent_at) !== dayOf(message.sent_at);
     const isDivider = timeline.divider === message.seq;
-    const entry = html`<${Message} key=${message.client_id ?? message.message_id} message=${message} chat=${chat} timeline=${timeline}
-      fate=${message.sender_id === account.id ? timeline.fate(message) : null} isTabStop=${tabStop === message.message_id}
+    const entry = html`<${Message} key=${message.client_id ?? message.message_id} message=${message} timeline=${timeline} isDirect=${isDirect(chat)}
+      language=${language.code} quote=${message.reply_to && !message.deleted ? timeline.quoted(message.reply_to) : null} fate=${message.sender_id === account.id ? timeline.fate(message) : null} isTabStop=${tabStop === message.message_id}
       isFirst=${isNewDay || isDivider || !isTogether(before, message)} isLast=${!after || after.seq === timeline.divider || !isTogether(message, after)} />`;
     return [
       isNewDay && html`<li class="day" key=${`day ${message.seq}`}><time datetime=${message.sent_at}>${day(message.sent_at)}</time></li>`,
