@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, WebError, async_playwright
 
+from proof.lab.waiting import happens
 from tests.actors import Server
 
 HERE = Path(__file__).parent
@@ -80,17 +81,16 @@ class Visitors:
         self,
         fragment: str = "",
         *,
-        server: Server | None = None,
+        url: str = "",
         locale: str = "en-GB",
         theme: str = "light",
         size: tuple[int, int] = (1280, 800),
         still: bool = True,
         **options: Any,
     ) -> Page:
-        """`still`: reduced motion. `options`: those of playwright's new_context."""
-        url = (server or self.server).url
+        """`url`: of the page, if not at the test's server. `still`: reduced motion. `options`: of `new_context`."""
+        url = url or f"{self.server.url}/"
         context = await self.browser.new_context(
-            base_url=url,
             locale=locale,
             color_scheme=theme,
             viewport={"width": size[0], "height": size[1]},
@@ -101,7 +101,7 @@ class Visitors:
         await self._watch(context, urlsplit(url).netloc)
         await context.tracing.start(screenshots=True, snapshots=True)
         page = await context.new_page()
-        await page.goto(f"/{fragment}")
+        await page.goto(url + fragment)
         return page
 
     def expect(self, pattern: str) -> None:
@@ -139,6 +139,11 @@ class Visitors:
                     await page.screenshot(path=self.folder / f"{number}-{tab}.png")
                 await context.tracing.stop(path=self.folder / f"{number}-trace.zip")
             await context.close()
+
+
+async def comes_true(page: Page, claim: str) -> None:
+    """As page.wait_for_function, which the policy of the page forbids."""
+    await happens(lambda: page.evaluate(claim), claim)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from proof.lab.waiting import happens
-from tests.page.conftest import SETTING, Visitors, find_browser
+from tests.page.conftest import SETTING, Visitors, comes_true, find_browser
 
 pytestmark = pytest.mark.shared
 
@@ -19,8 +19,7 @@ async def test_it_opens_without_a_complaint(visitor: Visitors) -> None:
 
 async def test_its_files_are_kept_so_that_it_opens_without_a_server(visitor: Visitors) -> None:
     page = await visitor()
-    await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
-    await page.wait_for_function("navigator.serviceWorker.controller !== null")
+    await comes_true(page, "navigator.serviceWorker.controller !== null")
 
     await page.context.set_offline(True)
     await page.reload()
