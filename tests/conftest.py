@@ -54,6 +54,7 @@ SLOW = tuple(
         "faults/",
         "test_commands.py",
         "deploy/",
+        "page/",
         "db/",
         "run/",
         "contracts/test_fuzz.py",

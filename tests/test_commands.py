@@ -346,6 +346,7 @@ def test_with_seed_demo_the_first_start_has_people_to_sign_in_as(starts: Starts)
     code, said = server.end()
     assert code == 0
     assert "Made 3 people, 3 chats, 9 messages" in said
+    assert "open the page and register" not in said
 
 
 def test_from_the_first_start_to_the_last_line(starts: Starts, tmp_path: Path) -> None:
@@ -367,7 +368,9 @@ def test_from_the_first_start_to_the_last_line(starts: Starts, tmp_path: Path) -
     assert answer.split()[1] == b"401"
     assert code == 0
     assert "for everybody who can reach this machine" in said
+    assert said.strip().splitlines()[2].split() == ["Chat", "page", f"http://127.0.0.1:{server.port}/"]
     assert f"http://127.0.0.1:{server.port}/docs" in said
+    assert said.count("open the page and register; or messenger-admin seed makes demo people") == 1
     assert re.search(r"Ready in \d+\.\d s\. Ctrl\+C stops, twice forces\.", said)
     last = said.strip().splitlines()[-1]
     assert re.fullmatch(r"Stopping… 0 requests cut, database stopped\. \d+\.\d s", last)

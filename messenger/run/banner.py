@@ -1,6 +1,7 @@
 """What a person at a terminal is told: where the server is, what runs in it, how it ended. Only what is true."""
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ class RunFacts:
     apps: tuple[str, ...]
     postgres: str
     schema: str
+    has_accounts: bool
 
 
 EVERYWHERE = {"0.0.0.0", "::", ""}
@@ -29,6 +31,8 @@ def banner(config: Config, facts: RunFacts, seconds: float) -> str:
     if config.mode is not Mode.STANDARD:
         title.append(f"mode {config.mode}")
     lines = []
+    if "client" in facts.apps:
+        lines.append(f"Chat page    {url}/")
     if "docs" in facts.apps:
         lines.append(f"API docs     {url}/docs")
     if "auth" in facts.apps:
@@ -46,8 +50,16 @@ def banner(config: Config, facts: RunFacts, seconds: float) -> str:
         f"Settings     {sources(config)}   (messenger-api --print-config)",
         f"Logs         {_short(config.log_dir)}",
     ]
-    body = "".join(f"  {line}\n" for line in lines)
+    if "auth" in facts.apps and not facts.has_accounts:
+        lines += ["", f"Next         {first_step(facts.apps)}"]
+    body = "".join(f"  {line}".rstrip() + "\n" for line in lines)
     return f"{' · '.join(title)}\n\n{body}\n  Ready in {seconds:.1f} s. Ctrl+C stops, twice forces.\n"
+
+
+def first_step(apps: Collection[str]) -> str:
+    """Where nobody can sign in yet."""
+    seed = "messenger-admin seed makes demo people test1@test.com … test3@test.com, password test"
+    return f"open the page and register; or {seed}" if "client" in apps else seed
 
 
 def address(config: Config) -> str:

@@ -8,8 +8,8 @@ import errno
 import os
 import re
 import socket
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -151,14 +151,30 @@ def check_database(
 
 
 async def _look(dsn: str) -> tuple[str, list[str]]:
+    async with _connected(dsn) as connection:
+        version = await connection.fetchval("select current_setting('server_version')")
+        return str(version).split()[0], await find_unsafe(connection)
+
+
+@asynccontextmanager
+async def _connected(dsn: str) -> AsyncIterator["asyncpg.Connection"]:
     import asyncpg  # noqa: PLC0415
 
     connection = await asyncpg.connect(dsn, timeout=5, command_timeout=5, statement_cache_size=0)
     try:
-        version = await connection.fetchval("select current_setting('server_version')")
-        return str(version).split()[0], await find_unsafe(connection)
+        yield connection
     finally:
         connection.terminate()
+
+
+def has_accounts(dsn: str) -> bool:
+    """Can anybody sign in? Of a database whose schema fits."""
+
+    async def ask() -> bool:
+        async with _connected(dsn) as connection:
+            return bool(await connection.fetchval("select exists (select from users where name_key is not null)"))
+
+    return asyncio.run(ask())
 
 
 async def find_unsafe(connection: "asyncpg.Connection") -> list[str]:

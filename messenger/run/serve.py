@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from messenger.db.private.cluster import PrivatePostgres, has_users
 from messenger.db.private.keeper import CLUSTER
 from messenger.run.banner import RunFacts, address, banner, farewell
-from messenger.run.checks import check_database, check_redis, check_schema, check_settings, take_port
+from messenger.run.checks import check_database, check_redis, check_schema, check_settings, has_accounts, take_port
 from messenger.run.cli import OTHER, Refusal
 from messenger.run.systemd import READY, Systemd
 from messenger.settings import Config
@@ -51,7 +51,7 @@ def serve(config: Config, options: dict[str, Any]) -> int:
         version, unsafe = check_database(config, dsn)
         schema = ask(check_schema, config, str(config.database.direct_url) or dsn)
         seeded = _seed() if config.seed_demo else ""
-        facts = RunFacts(tuple(apps), version, schema)
+        facts = RunFacts(tuple(apps), version, schema, has_accounts=not terminal or has_accounts(dsn))
 
         from messenger.run.master import Service  # noqa: PLC0415  (gunicorn is of no use to a refusal)
 

@@ -186,3 +186,28 @@ class TestNames:
         known.write_text("api\n")
 
         await happens(lambda: answers(200), "it found the server")
+
+
+@pytest.mark.parametrize("coding", ["br", "gzip"])
+async def test_a_file_of_the_page_is_packed_once(tmp_path: Path, server: Server, program: Program, coding: str) -> None:
+    program("nginx")
+    nginx = Nginx(tmp_path, [f"127.0.0.1:{server.port}"]).start()
+
+    async def fetched(coding: str) -> tuple[str | None, bytes]:
+        async with http.get(f"{nginx.url}/sw.js", headers={"Accept-Encoding": coding}) as answer:
+            return answer.headers.get("Content-Encoding"), await answer.read()
+
+    async def answers() -> bool:
+        assert nginx.is_running, nginx.said
+        try:
+            return bool(await fetched("identity"))
+        except aiohttp.ClientError:
+            return False
+
+    try:
+        async with aiohttp.ClientSession() as http:
+            await happens(answers, "nginx")
+            _, plain = await fetched("identity")
+            assert await fetched(coding) == (coding, plain)
+    finally:
+        nginx.kill()
