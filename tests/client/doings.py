@@ -22,7 +22,8 @@ class Doings:
         often: list[Callable[[], Awaitable[None]]] = [self.speak, self.read, self.speak_by_rest]
         self._all = [
             *often, *often, *often, self.edit, self.delete, self.react, self.unreact, self.open, self.talk, self.join,
-            self.add, self.leave, self.remove, self.rename_chat, self.rename_myself, self.mute, self.role, self.delete_chat,
+            self.add, self.leave, self.remove, self.rename_chat, self.rename_myself, self.mute, self.role,
+            self.delete_chat,
         ]  # fmt: skip
 
     async def any(self) -> None:

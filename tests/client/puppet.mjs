@@ -9,14 +9,24 @@ function say(line) {
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 
+/** The next poll goes on from the cursor that it was told to forget to. */
+function overridden(address, client) {
+  if (!client.lost || !address.searchParams.has("after")) return address;
+  address.searchParams.set("after", client.lost);
+  client.lost = undefined;
+  return address;
+}
+
 const OWN = {
   make(who, options) {
     const client = new Messenger({
       ...options,
+      fetch: (address, request) => fetch(overridden(address, client), request),
       WebSocket: class extends WebSocket {
         constructor(...address) {
           super(...address);
           client.socket = this;
+          this.addEventListener("open", () => say({ who, opened: true }));
         }
       },
     });
@@ -26,6 +36,12 @@ const OWN = {
     clients.set(who, client);
   },
   state: (who) => ({ ...clients.get(who).state, chats: [...clients.get(who).state.chats.values()] }),
+  /** As if it had been away since this cursor, and known nothing of this chat. */
+  forget(who, cursor = "nowhere.1", chat = "") {
+    const client = clients.get(who);
+    client.lost = client.state.cursor = cursor;
+    client.state.chats.delete(chat);
+  },
   cut: (who) => clients.get(who).socket.close(3000),
 };
 

@@ -124,6 +124,7 @@ class Puppet:
         self.events: list[Json] = []
         self.statuses: list[Json] = []
         self.syncs = 0
+        self.opened = False  # a socket, once
         self._stage = stage
         self._news = asyncio.Condition()
 
@@ -169,6 +170,8 @@ class Puppet:
                 self.events.append(told["event"])
             elif "status" in told:
                 self.statuses.append(told["status"])
+            elif "opened" in told:
+                self.opened = True
             else:
                 self.syncs += 1
             self._news.notify_all()

@@ -183,6 +183,8 @@ export class Messenger {
   #started = Promise.resolve();
   /** @type {Line | null} while it can be spoken to */
   #line = null;
+  /** Aborted when there is a line again: a send that hangs on a dead connection is better said there. */
+  #lineless = new AbortController();
   #mustSync = true;
   #refusedSockets = 0; // in a row, though HTTP worked
   #onlineSince = Infinity;
@@ -306,6 +308,13 @@ export class Messenger {
     this.#following?.abort();
     this.#following = null;
     this.#line?.end(1000);
+    this.#renew();
+  }
+
+  /** Whatever a send waits for. */
+  #renew() {
+    this.#lineless.abort(new Unreachable("given up: there is a new line, or none any more"));
+    this.#lineless = new AbortController();
     this.#wake();
   }
 
@@ -338,7 +347,8 @@ export class Messenger {
   async #deliver(frame) {
     for (let failures = 1; ; failures++) {
       try {
-        const message = await this.#ask("new_message", frame);
+        const { signal } = this.#lineless;
+        const message = await this.#ask("new_message", frame, { signal });
         await this.#inTurn(() => this.#take({ type: "new_message", chat_id: message.chat_id, message, own: true }));
         return message;
       } catch (error) {
@@ -398,9 +408,17 @@ export class Messenger {
     this.#line?.say("presence", { status });
   }
 
-  /** By the socket when there is one. @param {string} verb @param {Record<string, unknown>} fields @returns {Promise<any>} */
-  async #ask(verb, fields) {
-    return this.#line ? await this.#line.ask(verb, fields) : await this.call(...OVER_HTTP[verb](fields));
+  /**
+   * By the socket when there is one.
+   * @param {string} verb
+   * @param {Record<string, unknown>} fields
+   * @param {{signal?: AbortSignal}} [options]
+   * @returns {Promise<any>}
+   */
+  async #ask(verb, fields, options) {
+    if (this.#line) return await this.#line.ask(verb, fields);
+    const [method, path, body] = OVER_HTTP[verb](fields);
+    return await this.call(method, path, body, options);
   }
 
   // --- following
@@ -458,7 +476,8 @@ export class Messenger {
     address.protocol = address.protocol.replace("http", "ws");
     address.searchParams.set("cursor", this.#now.cursor);
     if (this.session !== null) {
-      const { ticket } = await this.call("POST", "v1/auth/ws-ticket", undefined, { signal: stopping });
+      const options = { signal: stopping, timeout: this.#pace.opening };
+      const { ticket } = await this.call("POST", "v1/auth/ws-ticket", undefined, options);
       address.searchParams.set("ticket", ticket);
     }
     const line = new Line(new WebSocket(address, "messenger.v1"), this.#pace, (frame) => this.#hear(frame, line, stopping));
@@ -480,7 +499,7 @@ export class Messenger {
       if (this.#mustSync) line.end(1000);
       if (this.status.phase !== "online") this.#tell("updating");
       if (this.#presence) line.say("presence", { status: this.#presence });
-      this.#wake();
+      this.#renew();
       return;
     }
     this.#inTurn(async () => {
