@@ -115,6 +115,7 @@ def test_on_a_terminal_a_line_is_for_people_and_cannot_steer_it(
         "new_password: planted-secret",
         "refresh_token=planted-secret",
         "GET /ws?token=planted-secret HTTP/1.1",
+        "GET http://127.0.0.1:8080/#link=planted-secret",
         "Cookie: planted-secret",
         "session_id=planted-secret",
         "with Bearer planted-secret inside",

@@ -79,7 +79,7 @@ def test_every_example_is_an_example_of_its_schema() -> None:
 
 
 def test_what_goes_out_has_no_room_for_more_and_what_comes_in_has() -> None:
-    incoming = {"Registration", "SignIn", "TokenForm", "Refresh", "PasswordChange", "ProfileChange"}
+    incoming = {"Registration", "SignIn", "LinkSignIn", "TokenForm", "Refresh", "PasswordChange", "ProfileChange"}
     incoming |= {"NewMessage", "NewText", "ReadMark", "NewSearch"}
     incoming |= {"ClassicRegistration", "ClassicSignIn", "ClassicNewMessage"}
     incoming |= {"NewChat", "NewGroup", "NewUserName", "ChatChange", "NewMembers", "NewRole"}

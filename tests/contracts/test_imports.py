@@ -133,6 +133,12 @@ ROOMS = (
         libraries=ALL,
         never=("sqlalchemy",),
     ),
+    # --- client: what others build on. It speaks the protocol and shares nothing with the server but its refusals.
+    Room(
+        ("messenger.client*",),
+        may=("messenger.errors", "messenger.client", "messenger.client.*"),
+        libraries=("aiohttp", "msgspec", "yarl"),
+    ),
     # --- run: starts processes, so it may know every part; requests are none of its business.
     Room(
         ("messenger.run.logging_setup*",),
@@ -244,6 +250,7 @@ def test_an_import_against_the_table_is_reported() -> None:
         ("messenger.apps.messages.handlers", "from messenger.log import replay"),
         ("messenger.apps.ws.connection", "from messenger.log.tail import Tail"),
         ("messenger.apps.ws.connection", "from messenger.apps.messages import commands"),
+        ("messenger.client.line", "from messenger.web import body"),
     ]
 
     found = complaints(planted, {"chats": ("auth",), "ws": ()})
@@ -270,6 +277,7 @@ def test_an_import_against_the_table_is_reported() -> None:
         "messenger.apps.messages.handlers imports messenger.log.replay",
         "messenger.apps.ws.connection imports messenger.log.tail",
         "messenger.apps.ws.connection imports messenger.apps.messages.commands",
+        "messenger.client.line imports messenger.web.body",
     ]
 
 

@@ -68,6 +68,7 @@ ROWS: dict[Operation, Row] = {
     ("GET", "/asyncapi.yml"): open_to_all(200),
     ("POST", "/login"): open_to_all(200, {"email": "erin", "password": PASSWORD}),
     ("POST", "/v1/auth/login"): open_to_all(200, {"login": "erin", "password": PASSWORD}),
+    ("POST", "/v1/auth/link"): open_to_all(401, {"token": "nobody's" + "0" * 35}),
     ("POST", "/v1/auth/register"): open_to_all(201, lambda stage: {"login": stage.new_name(), "password": PASSWORD}),
     ("POST", "/v1/auth/refresh"): open_to_all(401, {"refresh_token": "nobody's" + "0" * 35}),
     ("POST", "/v1/auth/logout"): Row(FOR_ONESELF, on_another_device=True),

@@ -96,7 +96,8 @@ def test_where_people_sign_in_is_counted_by_address(routes: Routes) -> None:
     places = {path for method, path, _ in routes if looked_up("login_address", f"{method} {path}", "limits.conf")}
 
     assert places == {
-        "/v1/auth/register", "/v1/auth/login", "/v1/auth/refresh", "/login", "/users/register", "/users/login",
+        "/v1/auth/register", "/v1/auth/login", "/v1/auth/link", "/v1/auth/refresh", "/login", "/users/register",
+        "/users/login",
     }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from messenger.apps.auth.middleware import COOKIE
 from messenger.apps.auth.schemas import (
     LONGEST_KEY,
     LONGEST_NAME,
+    LinkSignIn,
     PasswordChange,
     ProfileChange,
     Refresh,
@@ -48,6 +49,18 @@ async def register(request: web.Request) -> web.Response:
 async def login(request: web.Request) -> web.Response:
     wanted = await body.read(request, SignIn)
     signed_in = await _sign_in(request, wanted)
+    return await _with_cookie(request, signed_in, signed_in.as_answer())
+
+
+@routes.post("/v1/auth/link")
+@public
+async def login_by_link(request: web.Request) -> web.Response:
+    refuse_foreign_page(request)
+    wanted = await body.read(request, LinkSignIn)
+    browser = await request.app[COOKIE].open(request)
+    signed_in = await service.login_by_link(
+        request.app[AUTH], wanted.token, wanted.device, caller_of(request), browser=browser
+    )
     return await _with_cookie(request, signed_in, signed_in.as_answer())
 
 

@@ -47,9 +47,23 @@ class SignIn(msgspec.Struct, frozen=True):
 
     @property
     def device(self) -> Device:
-        flaws = label_flaws(self.client_id, "/client_id", LONGEST_CLIENT_ID)
-        refuse(flaws + label_flaws(self.device_name, "/device_name", LONGEST_NAME))
-        return Device(self.client_id or None, self.device_name or None)
+        return _device(self.client_id, self.device_name)
+
+
+class LinkSignIn(msgspec.Struct, frozen=True):
+    token: str
+    client_id: str | None = None
+    device_name: str | None = None
+
+    @property
+    def device(self) -> Device:
+        return _device(self.client_id, self.device_name)
+
+
+def _device(client_id: str | None, name: str | None) -> Device:
+    flaws = label_flaws(client_id, "/client_id", LONGEST_CLIENT_ID)
+    refuse(flaws + label_flaws(name, "/device_name", LONGEST_NAME))
+    return Device(client_id or None, name or None)
 
 
 class Refresh(msgspec.Struct, frozen=True):

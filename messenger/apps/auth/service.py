@@ -16,7 +16,8 @@ from messenger.apps.auth.limits import LoginAttempt, login_attempt
 from messenger.apps.auth.passwords import find_flaw
 from messenger.apps.auth.schemas import ProfileChange, Registration, SignIn, email_flaws, name_flaws, refuse
 from messenger.apps.auth.store import accounts as store
-from messenger.apps.auth.store import failures
+from messenger.apps.auth.store import failures, tokens
+from messenger.apps.auth.tokens import digest, new_opaque_token
 from messenger.apps.auth.values import Account, AuditEvent, Device, Profile, SessionFilter, SignedIn
 from messenger.db.database import Transaction
 from messenger.db.news import News
@@ -26,6 +27,7 @@ from messenger.errors import (
     Flaw,
     Forbidden,
     SessionRevoked,
+    TokenInvalid,
     TooManyRequests,
     UserAlreadyExists,
     UserNotFound,
@@ -88,15 +90,56 @@ async def login(
         if await _settle(tx, auth, attempt, account, caller, is_right=is_right) and account is not None:
             if newer is not None:
                 await store.replace_hash(tx, account, newer)
-            session_id, token, pair = await sessions.open_session(
-                tx, auth, account.user_id, device, caller, browser=browser
-            )
-            record(tx, AuditEvent.LOGIN, caller, user_id=account.user_id, session_id=session_id)
-            signed_in = SignedIn(account.user_id, account.name, token, pair)
+            signed_in = await _open(tx, auth, account.user_id, account.name, device, caller, browser=browser)
     if signed_in is None:
         raise BadPassword
     log.info("login user=%s", signed_in.user_id)
     return signed_in
+
+
+async def make_link(auth: AuthContext, user_id: UserId, ttl: float, caller: Caller) -> str:
+    """A token that signs this person in once, within so many seconds."""
+    token = new_opaque_token()
+    async with auth.db.transaction() as tx:
+        if not await tokens.add_link(tx, user_id, digest(token), ttl):
+            raise UserNotFound("Nobody can sign in to this account.")
+        record(tx, AuditEvent.LINK_MADE, caller, user_id=user_id)
+    return token
+
+
+async def login_by_link(
+    auth: AuthContext, token: str, device: Device, caller: Caller, *, browser: str | None = None
+) -> SignedIn:
+    attempt = login_attempt(token, caller.address)  # nobody is called so: what counts is the address
+    signed_in = None
+    async with auth.db.transaction() as tx:
+        await failures.lock_tries(tx, attempt)
+        await _refuse_limited(tx, auth, attempt)
+        found = await tokens.take_link(tx, digest(token))
+        if found is not None:
+            signed_in = await _open(tx, auth, *found, device, caller, browser=browser, how="by link")
+        else:
+            await _count_failure(tx, auth, attempt, None, caller)
+    if signed_in is None:
+        raise TokenInvalid
+    log.info("login by link user=%s", signed_in.user_id)
+    return signed_in
+
+
+async def _open(
+    tx: Transaction,
+    auth: AuthContext,
+    user_id: UserId,
+    name: str,
+    device: Device,
+    caller: Caller,
+    *,
+    browser: str | None,
+    how: str = "",
+) -> SignedIn:
+    session_id, token, pair = await sessions.open_session(tx, auth, user_id, device, caller, browser=browser)
+    record(tx, AuditEvent.LOGIN, caller, user_id=user_id, session_id=session_id, detail=how)
+    return SignedIn(user_id, name, token, pair)
 
 
 async def change_password(auth: AuthContext, me: Identity, current: str, new: str, caller: Caller) -> None:
@@ -133,12 +176,17 @@ async def _settle(
     await _refuse_limited(tx, auth, attempt)
     if is_right and account is not None and await store.lock_proven(tx, account, attempt):
         return True
-    user_id = account.user_id if account is not None else None
+    await _count_failure(tx, auth, attempt, account.user_id if account is not None else None, caller)
+    return False
+
+
+async def _count_failure(
+    tx: Transaction, auth: AuthContext, attempt: LoginAttempt, user_id: UserId | None, caller: Caller
+) -> None:
     await failures.add_failure(tx, attempt)
     record(tx, AuditEvent.LOGIN_FAILED, caller, user_id=user_id)
     if await failures.find_wait(tx, attempt, auth.bounds) is not None:
         record(tx, AuditEvent.LOGIN_LIMITED, caller, user_id=user_id)
-    return False
 
 
 async def _refuse_limited(tx: Transaction, auth: AuthContext, attempt: LoginAttempt) -> None:

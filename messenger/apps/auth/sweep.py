@@ -17,6 +17,7 @@ AT_ONCE = 1000
 async def sweep(db: Database) -> None:
     async with db.reading() as tx:
         await tokens.sweep_tickets(tx)
+        await tokens.sweep_links(tx)
         await failures.sweep_failures(tx)
         await tokens.sweep_refresh_tokens(tx)
         await sessions.sweep_sessions(tx, KEPT, AT_ONCE)

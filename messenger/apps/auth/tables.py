@@ -91,6 +91,17 @@ class Ticket(Table):
     expires_at: Mapped[datetime]
 
 
+class SignInLink(Table):
+    """Signs its person in once, soon, and in place of a password: a new one ends the links made before."""
+
+    __tablename__ = "sign_in_links"
+
+    token_hash: Mapped[Digest] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    made_at: Mapped[Moment]
+    expires_at: Mapped[datetime]
+
+
 class LoginFailure(Table):
     """One wrong password. The name is kept as a digest: people type passwords into the wrong field.
 

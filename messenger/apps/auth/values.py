@@ -17,6 +17,7 @@ class AuditEvent(StrEnum):
     LOGIN_FAILED = "login_failed"
     LOGIN_LIMITED = "login_limited"
     LOGOUT = "logout"
+    LINK_MADE = "link_made"
     REFRESH_REUSED = "refresh_reused"
     PASSWORD_CHANGED = "password_changed"
     SESSION_ENDED = "session_ended"

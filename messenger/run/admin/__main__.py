@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command("seed", "make demo people, chats and messages; what is there already stays as it is")
     _person(command("create-user", "register somebody; the password is asked for, or read from a pipe"))
+    _link(command("link", "print a link that signs a person in, once"))
     _sessions(command("sessions", "list or end the sessions of a person"))
     fsck = command("fsck", "recount everything and name what is damaged")
     fsck.add_argument("--fix", action="store_true", help="repair what can be derived from the rest")
@@ -97,6 +98,12 @@ def _person(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="the name to sign in with")
     parser.add_argument("--email")
     parser.add_argument("--password-file", type=Path, metavar="FILE", help="read the password from this file")
+
+
+def _link(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("person", metavar="NAME", help="name, e-mail or id")
+    parser.add_argument("--minutes", type=int, default=15, metavar="N", help="how long it is good; else 15")
+    parser.add_argument("--url", help="the page's address as people reach it; else that of a server on this machine")
 
 
 def _move(parser: argparse.ArgumentParser) -> None:

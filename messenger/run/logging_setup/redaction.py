@@ -8,7 +8,7 @@ HIDDEN = "[hidden]"
 SECRETS = re.compile(
     r"""(?ix)
     (?P<name> authorization | cookie | (?<![\w-]) [\w-]* password | passwd | session_id | (?<![\w-]) [\w-]* token
-            | ticket | secret[\w-]* )
+            | ticket | \#link | secret[\w-]* )
     (?P<link> ["']? \s* [:=] \s* ["']? (?: (?:session_id|bearer|basic) \s+ )? )
     [^\s"',;&)}\]]+
     """

@@ -153,7 +153,8 @@ async def test_no_foreign_page_signs_its_visitor_in(alice, cookie, server):
             by_form = await alice.asks("POST", "/login", data=form, headers=sent)
             by_json = await alice.post(LOGIN, {"user_name": "alice", "password": PASSWORD}, headers=sent)
             new = await alice.post("/v1/auth/register", {"user_name": "eve", "password": PASSWORD}, headers=sent)
-            for answer in (by_form, by_json, new):
+            link = await alice.post("/v1/auth/link", {"token": "x" * 43}, headers=sent)
+            for answer in (by_form, by_json, new, link):
                 assert answer.expecting(403).code == "csrf-failed"
                 assert "Set-Cookie" not in answer.headers
 

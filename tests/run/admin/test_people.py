@@ -80,3 +80,35 @@ async def test_a_session_that_is_not_theirs_ends_nothing(admin: Admin, alice: Pe
     (await alice.get("/v1/users/me")).expecting(200)
     (await bob.get("/v1/users/me")).expecting(200)
     assert "nobody called 'zoe'" in refusal(await admin("sessions", "list", "zoe"), 1)
+
+
+async def test_a_link_signs_its_person_in_once_whoever_made_them(admin: Admin, server: Server) -> None:
+    assert (await admin("seed", MODE="dev")).returncode == 0
+
+    done = await admin("link", "test1@test.com", "--minutes", "5", HOST="0.0.0.0", PORT="8123")
+    address, token = done.stdout.strip().split("#link=")
+    async with Person.stranger(server) as person:
+        answer = await person.post("/v1/auth/link", {"token": token})
+
+        assert (done.returncode, address) == (0, "http://127.0.0.1:8123/")
+        assert answer.expecting(200).json["user_name"] in done.stderr
+        assert (await person.post("/v1/auth/link", {"token": token})).expecting(401).code == "token-invalid"
+        by_name = await admin("link", answer.json["user_name"], "--url", "https://chat.example.org/chat/")
+        assert by_name.stdout.startswith("https://chat.example.org/chat/#link=")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["zoe"], 1, "nobody called 'zoe'"),
+        (["alice", "--minutes", "0"], 2, "is not within 1 to 1440"),
+        (["alice", "--minutes", "soon"], 2, "invalid int value"),
+        (["alice", "--url", "chat.example.org"], 2, "is not the address of a page"),
+        (["alice", "--url", "http://["], 2, "is not the address of a page"),
+        ([], 2, "NAME"),
+    ],
+)
+async def test_a_link_that_cannot_be_made_is_said_why(
+    admin: Admin, alice: Person, arguments: list[str], code: int, said: str
+) -> None:
+    assert said in refusal(await admin("link", *arguments), code)

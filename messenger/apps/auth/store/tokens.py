@@ -1,14 +1,14 @@
-"""Statements about what is shown instead of a password: refresh tokens, and tickets for sockets."""
+"""Statements about what is shown instead of a password: refresh tokens, tickets for sockets, links to sign in."""
 
 from datetime import timedelta
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import LargeBinary, delete, func, insert, literal, select, update
 
 from messenger.apps.auth.store.sessions import read_state, state_of
-from messenger.apps.auth.tables import RefreshToken, Session, Ticket
+from messenger.apps.auth.tables import RefreshToken, Session, SignInLink, Ticket, User
 from messenger.apps.auth.values import RefreshState, SessionState
 from messenger.db.database import Transaction
-from messenger.identity import SessionId
+from messenger.identity import SessionId, UserId
 
 
 async def add_refresh_token(tx: Transaction, session_id: SessionId, token_hash: bytes, ttl: float) -> float:
@@ -66,6 +66,44 @@ async def take_ticket(tx: Transaction, ticket_hash: bytes) -> SessionId | None:
     )
     row = (await tx.session.execute(statement)).one_or_none()
     return SessionId(row[0]) if row is not None and row[1] else None
+
+
+async def add_link(tx: Transaction, user_id: UserId, token_hash: bytes, ttl: float) -> bool:
+    """False: nobody can sign in to this account any more."""
+    of_account = select(literal(token_hash, LargeBinary), User.id, func.now() + timedelta(seconds=ttl)).where(
+        User.id == user_id, User.name_key.is_not(None)
+    )
+    statement = (
+        insert(SignInLink)
+        .from_select(["token_hash", "user_id", "expires_at"], of_account)
+        .returning(SignInLink.user_id)
+    )
+    return await tx.session.scalar(statement) is not None
+
+
+async def take_link(tx: Transaction, token_hash: bytes) -> tuple[UserId, str] | None:
+    """Whom the link signs in, with the account locked. The one request that deletes it has it, as with a ticket.
+
+    None: it is unknown, used or late, or since it was made the account was deleted or its password changed.
+    """
+    taken = (
+        delete(SignInLink)
+        .where(SignInLink.token_hash == token_hash)
+        .returning(SignInLink.user_id, SignInLink.made_at, SignInLink.expires_at)
+        .cte("taken")
+    )
+    statement = (
+        select(User.id, User.name)
+        .join(taken, taken.c.user_id == User.id)
+        .where(User.name_key.is_not(None), User.password_set_at <= taken.c.made_at, taken.c.expires_at > func.now())
+        .with_for_update(of=User, key_share=True)
+    )
+    row = (await tx.session.execute(statement)).one_or_none()
+    return None if row is None else (UserId(row[0]), row[1])
+
+
+async def sweep_links(tx: Transaction) -> None:
+    await tx.session.execute(delete(SignInLink).where(SignInLink.expires_at < func.now()))
 
 
 async def sweep_tickets(tx: Transaction) -> None:
