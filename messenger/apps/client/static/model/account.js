@@ -3,6 +3,7 @@
 import { Messenger, Problem } from "../messenger.js";
 import { Observed } from "../observed.js";
 import { preferences } from "./preferences.js";
+import { shelf } from "./shelf.js";
 
 /** The server's root, wherever a proxy has put it. */
 export const ROOT = new URL("./", document.baseURI).href;
@@ -37,9 +38,22 @@ export const account = new (class extends Observed {
       });
     }
     // The cookie is hidden from the page: it remembers that there is one, so that a stranger causes no refusal.
-    if (preferences.get(SIGNED_IN, false)) await this.#enter();
-    else this.leave(this.endedBy);
+    if (!preferences.get(SIGNED_IN, false)) return this.leave(this.endedBy);
+    await this.#remember();
+    await this.#enter();
   }
+
+  /** What was known at the last visit is shown until the server answers. */
+  async #remember() {
+    client.state = await shelf.state();
+    if (!client.state) return;
+    this.phase = "in";
+    this.onremember();
+    this.changed();
+  }
+
+  /** The state is here, old or new: what depends on who I am can begin. */
+  onremember = () => {};
 
   async signIn(name, password) {
     const who = name.includes("@") ? { email: name } : { user_name: name };
@@ -63,6 +77,8 @@ export const account = new (class extends Observed {
   async leave(reason) {
     preferences.set(SIGNED_IN, null);
     this.endedBy = reason;
+    client.state = null;
+    await shelf.clear();
     await this.#look();
     this.phase = "out";
     this.changed();

@@ -8,6 +8,7 @@ import { outbox } from "./outbox.js";
 import { nameOf, people } from "./people.js";
 import { place } from "./place.js";
 import { presence, typing } from "./presence.js";
+import { shelf } from "./shelf.js";
 import { timelines } from "./timeline.js";
 
 /** How the line to the server is. */
@@ -22,19 +23,27 @@ export const membership = new (class extends Observed {
 })();
 
 export function begin() {
-  client.onsync = (state) => {
-    people.learn(state.user.user_id, nameOf(state.user));
-    for (const chat of state.chats.values()) learn(chat);
-    timelines.clear();
+  account.onremember = () => {
+    people.learn(account.id, nameOf(account.user));
+    for (const chat of chats.list()) learn(chat);
     outbox.begin();
-    place.changed();
     chats.changed();
   };
+  client.onsync = () => {
+    timelines.clear();
+    account.onremember();
+    account.changed();
+    place.changed();
+  };
+  chats.watch(() => shelf.keepState(() => client.state));
   client.onstatus = ({ phase, retryAt, reason }) => {
     const wasOnline = line.phase === "online";
     line.phase = phase;
     line.retryAt = retryAt;
-    if (phase === "online" && !wasOnline) presence.tell();
+    if (phase === "online" && !wasOnline) {
+      presence.tell();
+      timelines.known(place.chatId)?.recover();
+    }
     if (phase === "ended" && account.phase === "in") {
       outbox.end();
       people.clear();

@@ -1,15 +1,15 @@
 /**
  * What was typed and is not yet stored by the server. It is kept by the browser, so a reload loses nothing, and every
  * try has the same key, so nothing is sent twice. Each tab sends what was typed in it; what a closed tab has left is
- * taken over by the next one that looks.
+ * taken over by another one.
  */
 
 import { Observed } from "../observed.js";
 import { account, client } from "./account.js";
+import { store } from "./storage.js";
 
-const DATABASE = "messenger";
-const STORE = "outbox";
 const TAB = newKey();
+const kept = store("outbox");
 
 /**
  * @typedef {{ client_id: string, user_id: string, chat_id: string, text: string, reply_to: string | null,
@@ -20,22 +20,34 @@ export const outbox = new (class extends Observed {
   /** @type {Map<string, Letter>} in the order of typing */
   #letters = new Map();
 
-  /** Letters of closed tabs are sent from here. */
+  /** Other tabs that had letters when this one looked. */
+  #others = new Set();
+
+  /** Letters of closed tabs are sent from here, and those of open ones as soon as they are closed. */
   async begin() {
     holdTab();
+    for (const { tab } of await kept.all()) {
+      if (tab === TAB || this.#others.has(tab)) continue;
+      this.#others.add(tab);
+      afterTab(tab, () => this.#takeOver(tab));
+    }
+  }
+
+  async #takeOver(tab) {
     const userId = account.id;
-    const kept = (await all()).filter((letter) => letter.user_id === userId && !this.#letters.has(letter.client_id));
-    for (const letter of kept.sort((a, b) => a.sent_at.localeCompare(b.sent_at))) {
-      if (!(await isClosed(letter.tab))) continue;
-      this.#letters.set(letter.client_id, { ...letter, tab: TAB });
-      await keep(this.#letters.get(letter.client_id));
-      if (!letter.failure) this.#send(letter);
+    const left = (await kept.all()).filter((letter) => letter.tab === tab && letter.user_id === userId);
+    for (const letter of left.sort((a, b) => a.sent_at.localeCompare(b.sent_at))) {
+      const mine = { ...letter, tab: TAB };
+      this.#letters.set(mine.client_id, mine);
+      await kept.put(mine);
+      if (!mine.failure) this.#send(mine);
     }
     this.changed();
   }
 
   end() {
     this.#letters.clear();
+    this.#others.clear();
     this.changed();
   }
 
@@ -55,7 +67,7 @@ export const outbox = new (class extends Observed {
     };
     this.#letters.set(letter.client_id, letter);
     this.changed();
-    await keep(letter);
+    await kept.put(letter);
     this.#send(letter);
   }
 
@@ -63,14 +75,14 @@ export const outbox = new (class extends Observed {
     const letter = this.#letters.get(clientId);
     letter.failure = null;
     this.changed();
-    await keep(letter);
+    await kept.put(letter);
     this.#send(letter);
   }
 
   async drop(clientId) {
     this.#letters.delete(clientId);
     this.changed();
-    await forget(clientId);
+    await kept.delete(clientId);
   }
 
   async #send({ client_id: clientId, chat_id: chatId, text, reply_to: replyTo }) {
@@ -82,7 +94,7 @@ export const outbox = new (class extends Observed {
       if (!letter) return;
       letter.failure = { code: error.code ?? "unavailable", detail: error.detail ?? error.message };
       this.changed();
-      await keep(letter);
+      await kept.put(letter);
     }
   }
 })();
@@ -100,42 +112,18 @@ function newKey() {
   return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+let isHeld = false;
+
 /** As long as this tab lives it holds a lock of its name. */
 function holdTab() {
-  navigator.locks?.request(`messenger.tab.${TAB}`, () => new Promise(() => {}));
+  if (!isHeld) navigator.locks?.request(lockOf(TAB), () => new Promise(() => {}));
+  isHeld = true;
 }
 
-async function isClosed(tab) {
-  if (tab === TAB || !navigator.locks) return true;
-  return navigator.locks.request(`messenger.tab.${tab}`, { ifAvailable: true }, (lock) => lock !== null);
+/** Now, if that tab is closed; else when it will be. Without locks a tab cannot be asked, and keys prevent doubles. */
+function afterTab(tab, act) {
+  if (navigator.locks) navigator.locks.request(lockOf(tab), act);
+  else act();
 }
 
-/** @type {Promise<IDBDatabase | null> | null} */
-let opening = null;
-
-/** Null where the browser keeps nothing for us: letters then live as long as the page. */
-function database() {
-  opening ??= new Promise((resolve) => {
-    const request = indexedDB.open(DATABASE, 1);
-    request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: "client_id" });
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => resolve(null);
-  });
-  return opening;
-}
-
-/** @param {IDBTransactionMode} mode @param {(store: IDBObjectStore) => IDBRequest} act @returns {Promise<any>} */
-async function inStore(mode, act) {
-  const opened = await database();
-  if (!opened) return null;
-  return new Promise((resolve) => {
-    const transaction = opened.transaction(STORE, mode, { durability: "strict" });
-    const request = act(transaction.objectStore(STORE));
-    transaction.oncomplete = () => resolve(request.result);
-    transaction.onabort = () => resolve(null); // no room: it lives as long as the page
-  });
-}
-
-const all = async () => (await inStore("readonly", (store) => store.getAll())) ?? [];
-const keep = (letter) => inStore("readwrite", (store) => store.put(letter));
-const forget = (clientId) => inStore("readwrite", (store) => store.delete(clientId));
+const lockOf = (tab) => `messenger.tab.${tab}`;

@@ -31,7 +31,6 @@ export const reading = new (class {
     } catch {
       // the next move tells it again
     }
-    chats.changed();
   }
 })();
 

@@ -3,10 +3,12 @@
  * What lies beyond is read page by page; what happens meanwhile is put in by `seq`.
  */
 
+import { Unreachable } from "../messenger.js";
 import { Observed } from "../observed.js";
 import { account, client } from "./account.js";
 import { chats } from "./chats.js";
 import { people } from "./people.js";
+import { shelf } from "./shelf.js";
 
 const PAGE = 100;
 
@@ -63,16 +65,31 @@ export class Timeline extends Observed {
       : `anchor=${where}&num_before=30&num_after=30`;
     const firstUnread = unread ? chat.read_seq + 1 : null;
     const page = await this.#read("open", anchor);
-    if (!page) return;
+    if (!page) return this.#remember();
     this.messages = page.messages;
     this.hasBefore = page.has_before;
     this.hasAfter = page.has_more;
     this.isOpen = true;
     this.readers = new Map(page.read_cursors.map((one) => [one.user_id, one.read_seq]));
     if (where === "unread") this.divider = firstUnread;
+    this.keep();
     this.#catchUp();
     const isHere = firstUnread !== null && this.messages.some((message) => message.seq >= firstUnread);
     this.aim(unread && isHere ? "divider" : where === "unread" || where === "end" ? "end" : where);
+  }
+
+  /** Without the server: what was here at the last visit. */
+  async #remember() {
+    if (this.isOpen || !(this.failure instanceof Unreachable)) return;
+    const tail = await shelf.tail(this.chatId);
+    if (!tail || this.isOpen) return;
+    Object.assign(this, { messages: tail.messages, readers: tail.readers, isOpen: true, hasBefore: true, hasAfter: false });
+    this.aim("end");
+  }
+
+  /** The server is there again. */
+  recover() {
+    if (this.failure) return this.open("unread");
   }
 
   aim(target) {
@@ -85,6 +102,11 @@ export class Timeline extends Observed {
   leaves(place) {
     this.#left = place;
     this.divider = null;
+    this.keep();
+  }
+
+  keep() {
+    if (this.isOpen && !this.hasAfter) shelf.keepTail(this.chatId, this.messages, this.readers);
   }
 
   /** Back at a chat that was open before: to what came meanwhile, or where one was. */
