@@ -2,6 +2,8 @@
 
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -61,6 +63,19 @@ def test_pytest_alone_measures_the_coverage_of_messenger() -> None:
 def test_make_test_measures_coverage_where_that_is_asked_for_and_changes_nothing_of_the_machine() -> None:
     assert "--no-cov" not in make("--dry-run", "test", "COVERAGE=1")
     assert "engines" not in make("--dry-run", "test")
+
+
+def test_an_installation_has_every_file_of_the_package(tmp_path: Path) -> None:
+    command = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+
+    here, built = ({path.relative_to(top) for path in files(top)} for top in (ROOT, tmp_path))
+    assert Path("messenger/apps/client/static/index.html") in here
+    assert here - built == set()
+
+
+def files(top: Path) -> Iterator[Path]:
+    return (path for path in (top / "messenger").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
 
 
 def test_every_push_is_checked_and_so_is_every_commit() -> None:

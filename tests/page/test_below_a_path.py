@@ -1,15 +1,17 @@
 """The page below a path, behind the lines of nginx that docs/operations.md gives for that."""
 
 import re
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from proof.lab.processes import ROOT, Program, clean_environment, free_port
+from proof.lab.processes import ROOT, Program, clean_environment, end_all, free_port, frozen
 from proof.lab.waiting import happens
 from tests.actors import PASSWORD, Person, Server
+from tests.deploy.conftest import Program as FindProgram
 from tests.deploy.conftest import program
 from tests.page.conftest import Visitors, comes_true
 
@@ -48,69 +50,88 @@ OPEN_SOCKET = """() => new Promise((tell) => {
 })"""
 
 
+class Site(Program):
+    """Somebody else's nginx, with the lines of the docs."""
+
+    def __init__(self, nginx: str, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/chat/"
+        self._command = [nginx, "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
+        [self._location] = re.findall(r"```nginx\n(.*?)```", (ROOT / "docs/operations.md").read_text(), re.DOTALL)
+
+    async def leads_to(self, server: str, status: int = 200) -> None:
+        """`status`: what is answered then."""
+        location = self._location.replace("http://127.0.0.1:8080/;", f"{server}/;")
+        assert location != self._location
+        (self.folder / "nginx.conf").write_text(CONF.format(port=self.port, location=location))
+        said = self.folder / "said"
+        if self.popen is None:
+            self.spawn(self._command, said, clean_environment())
+        else:
+            self.popen.send_signal(signal.SIGHUP)
+
+        async def answers() -> bool:
+            assert self.is_running, said.read_text()
+            try:
+                async with aiohttp.ClientSession() as http, http.get(f"{self.url}ping") as answer:
+                    return answer.status == status
+            except aiohttp.ClientError:
+                return False
+
+        await happens(answers, f"nginx answers {status}")
+
+
 @pytest.fixture
-async def url(server: Server, program, tmp_path: Path) -> AsyncIterator[str]:
-    [location] = re.findall(r"```nginx\n(.*?)```", (ROOT / "docs/operations.md").read_text(), re.DOTALL)
-    assert location.count("http://127.0.0.1:8080/;") == 1
-    location = location.replace("http://127.0.0.1:8080/;", f"{server.url}/;")
-    port = free_port()
-    (tmp_path / "nginx.conf").write_text(CONF.format(port=port, location=location))
-    nginx, said = Program(), tmp_path / "said"
-    command = [program("nginx"), "-p", str(tmp_path), "-c", "nginx.conf", "-e", "stderr"]
-    nginx.spawn(command, said, clean_environment())
-    url = f"http://127.0.0.1:{port}/chat/"
-
-    async def answers() -> bool:
-        assert nginx.is_running, said.read_text()
-        try:
-            async with aiohttp.ClientSession() as http, http.get(f"{url}ping") as answer:
-                return answer.status == 200
-        except aiohttp.ClientError:
-            return False
-
-    await happens(answers, "nginx")
-    yield url
-    for process in nginx.processes():
-        process.kill()
-    nginx.popen.wait()
+async def site(server: Server, program: FindProgram, tmp_path: Path) -> AsyncIterator[Site]:
+    site = Site(program("nginx"), tmp_path)
+    await site.leads_to(server.url)
+    yield site
+    end_all(site.processes())
+    assert site.popen is not None
+    site.popen.wait()
 
 
-async def test_it_opens_signs_in_and_hears(visitor: Visitors, url: str, alice: Person) -> None:
-    page = await visitor(url=url)
+async def test_it_opens_signs_in_and_hears_and_no_foreign_page_does(
+    visitor: Visitors, site: Site, alice: Person
+) -> None:
+    page = await visitor(url=site.url)
 
     assert await page.title() == "Messenger"
     scope = await page.evaluate("navigator.serviceWorker.ready.then((worker) => worker.scope)")
-    assert scope == url
+    assert scope == site.url
     assert await page.evaluate(SIGN_IN, {"login": alice.name, "password": PASSWORD}) == 200
     assert await page.evaluate(OPEN_SOCKET) == "hello"
+    [cookie] = await page.context.cookies()
+    foreign = {"Cookie": f"{cookie['name']}={cookie['value']}", "Origin": "http://127.0.0.1:1"}
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+            await http.ws_connect(f"{site.url}v1/ws", headers=foreign)
 
 
-async def test_it_is_kept_below_its_path(visitor: Visitors, url: str) -> None:
-    page = await visitor(url=url)
+@pytest.mark.long
+async def test_it_opens_where_the_server_is_silent(visitor: Visitors, site: Site) -> None:
+    page = await visitor(url=site.url)
     await comes_true(page, "navigator.serviceWorker.controller !== null")
+    visitor.expect("Failed to load resource")
 
-    await page.context.set_offline(True)
+    with frozen(site.processes()):
+        await page.reload()
+
+        assert await page.title() == "Messenger"
+
+
+async def test_it_opens_where_the_proxy_finds_no_server(visitor: Visitors, site: Site) -> None:
+    page = await visitor(url=site.url)
+    await comes_true(page, "navigator.serviceWorker.controller !== null")
+    visitor.expect("Failed to load resource")
+
+    await site.leads_to("http://127.0.0.1:1", 502)
     await page.reload()
 
     assert await page.title() == "Messenger"
 
 
-async def test_a_page_from_elsewhere_opens_no_socket_there(visitor: Visitors, url: str, alice: Person) -> None:
-    page = await visitor(url=url)
-    assert await page.evaluate(SIGN_IN, {"login": alice.name, "password": PASSWORD}) == 200
-    [cookie] = await page.context.cookies()
-    headers = {"Cookie": f"{cookie['name']}={cookie['value']}", "Origin": "http://127.0.0.1:1"}
-
-    async with aiohttp.ClientSession() as http:
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await http.ws_connect(f"{url}v1/ws", headers=headers)
-        own = {**headers, "Origin": url.removesuffix("/chat/")}
-        async with http.ws_connect(f"{url}v1/ws", headers=own) as socket:
-            assert (await socket.receive_json())["type"] == "hello"
-
-    assert refused.value.status == 403
-
-
-async def test_without_the_last_slash_it_is_found_too(url: str) -> None:
-    async with aiohttp.ClientSession() as http, http.get(url.removesuffix("/")) as answer:
-        assert (answer.status, str(answer.url)) == (200, url)
+async def test_without_the_last_slash_it_is_found_too(site: Site) -> None:
+    async with aiohttp.ClientSession() as http, http.get(site.url.removesuffix("/")) as answer:
+        assert (answer.status, str(answer.url)) == (200, site.url)

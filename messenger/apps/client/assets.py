@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -35,7 +36,7 @@ PAGE, WORKER, MANIFEST = "index.html", "sw.js", "manifest.webmanifest"
 TEMPLATES = frozenset({PAGE, WORKER, MANIFEST})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Asset:
     body: bytes
     suffix: str
@@ -45,7 +46,7 @@ class Asset:
     def media_type(self) -> str:
         return TYPES[self.suffix]
 
-    @property
+    @cached_property
     def tag(self) -> str:
         return hashlib.sha256(self.body).hexdigest()[:32]
 
@@ -55,7 +56,7 @@ class Asset:
         if not coding or self.suffix not in PACKED or len(self.body) < WORTH_PACKING:
             return self.body, ""
         if coding not in self.packed:
-            self.packed[coding] = await asyncio.to_thread(PACKERS[coding], self.body)  # it takes a tenth of a second
+            self.packed[coding] = await asyncio.to_thread(PACKERS[coding], self.body)  # it takes tenths of a second
         return self.packed[coding], coding
 
 

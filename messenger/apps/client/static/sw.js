@@ -6,6 +6,7 @@ const FILES = {files};
 const SCOPE = self.registration.scope;
 const PREFIX = `messenger ${SCOPE} `; // caches belong to the whole origin, which may have other pages like this one
 const CACHE = PREFIX + PLACE;
+const PATIENCE = 3000; // ms
 
 self.addEventListener("install", (event) => event.waitUntil(install()));
 self.addEventListener("activate", (event) => event.waitUntil(activate()));
@@ -34,14 +35,15 @@ async function activate() {
   for (const client of await self.clients.matchAll({ type: "window" })) client.postMessage({ type: "version", place: PLACE });
 }
 
-// A server that is away, or a proxy that says so, is no reason not to open.
+// A server that is away, or silent, or a proxy that says so, is no reason not to open.
 async function page(request) {
-  const answer = await fetch(request).catch(() => null);
+  const asked = fetch(request).catch(() => null);
+  const answer = await Promise.race([asked, new Promise((tell) => setTimeout(tell, PATIENCE, null))]);
   if (answer !== null && answer.status < 500) return answer;
   const kept = await (await caches.open(CACHE)).match("./");
-  return kept ?? answer ?? Response.error();
+  return kept ?? (await asked) ?? Response.error();
 }
 
 async function file(request) {
-  return (await caches.match(request)) ?? fetch(request);
+  return (await caches.match(request, { ignoreVary: true })) ?? fetch(request);
 }

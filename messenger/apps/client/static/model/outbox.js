@@ -9,6 +9,8 @@ import { account, client } from "./account.js";
 import { store } from "./storage.js";
 
 const TAB = newKey();
+/** A tab that holds its lock for so long is open: the one before a reload lets go of it sooner. */
+const STILL_OPEN = 500;
 const kept = store("outbox");
 
 /**
@@ -17,32 +19,39 @@ const kept = store("outbox");
  */
 
 export const outbox = new (class extends Observed {
-  /** @type {Map<string, Letter>} in the order of typing */
+  /** @type {Map<string, Letter>} */
   #letters = new Map();
 
   /** Other tabs that had letters when this one looked. */
   #others = new Set();
+  /** What closed tabs have left is sent before what is typed here. */
+  #begun = Promise.resolve();
 
   /** Letters of closed tabs are sent from here, and those of open ones as soon as they are closed. */
-  async begin() {
+  begin() {
     holdTab();
-    for (const { tab } of await kept.all()) {
-      if (tab === TAB || this.#others.has(tab)) continue;
+    this.#begun = this.#begin();
+  }
+
+  async #begin() {
+    const tabs = new Set((await kept.all()).map((letter) => letter.tab));
+    const takings = [...tabs].filter((tab) => tab !== TAB && !this.#others.has(tab)).map((tab) => {
       this.#others.add(tab);
-      afterTab(tab, () => this.#takeOver(tab));
-    }
+      return afterTab(tab, () => this.#takeOver(tab));
+    });
+    await Promise.race([Promise.all(takings), new Promise((resolve) => setTimeout(resolve, STILL_OPEN))]);
   }
 
   async #takeOver(tab) {
     const userId = account.id;
     const left = (await kept.all()).filter((letter) => letter.tab === tab && letter.user_id === userId);
-    for (const letter of left.sort((a, b) => a.sent_at.localeCompare(b.sent_at))) {
-      const mine = { ...letter, tab: TAB };
-      this.#letters.set(mine.client_id, mine);
-      await kept.put(mine);
-      if (!mine.failure) this.#send(mine);
-    }
+    const mine = left.map((letter) => ({ ...letter, tab: TAB })).sort((a, b) => a.sent_at.localeCompare(b.sent_at));
+    for (const letter of mine) this.#letters.set(letter.client_id, letter);
     this.changed();
+    for (const letter of mine) {
+      kept.put(letter);
+      if (!letter.failure) this.#send(letter);
+    }
   }
 
   end() {
@@ -52,7 +61,8 @@ export const outbox = new (class extends Observed {
   }
 
   of(chatId) {
-    return [...this.#letters.values()].filter((letter) => letter.chat_id === chatId);
+    return [...this.#letters.values()].filter((letter) => letter.chat_id === chatId)
+      .sort((a, b) => a.sent_at.localeCompare(b.sent_at));
   }
 
   /** How many wait, and how many the server has refused. */
@@ -67,7 +77,8 @@ export const outbox = new (class extends Observed {
     };
     this.#letters.set(letter.client_id, letter);
     this.changed();
-    await kept.put(letter);
+    kept.put(letter);
+    await this.#begun;
     this.#send(letter);
   }
 
@@ -122,8 +133,7 @@ function holdTab() {
 
 /** Now, if that tab is closed; else when it will be. Without locks a tab cannot be asked, and keys prevent doubles. */
 function afterTab(tab, act) {
-  if (navigator.locks) navigator.locks.request(lockOf(tab), act);
-  else act();
+  return navigator.locks ? navigator.locks.request(lockOf(tab), act) : act();
 }
 
 const lockOf = (tab) => `messenger.tab.${tab}`;
