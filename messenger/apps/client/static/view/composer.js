@@ -24,6 +24,7 @@ export function Composer({ chat, timeline }) {
   const [text, setText] = useState(() => drafts.of(account.id, chat.chat_id));
   const field = useRef(null);
   const [calling, setCalling] = useState(null);
+  const round = useRef(0);
   const subject = (editing ?? replyTo)?.message_id;
 
   useEffect(() => {
@@ -46,8 +47,10 @@ export function Composer({ chat, timeline }) {
 
   async function suggest(before) {
     const found = CALLING.exec(before);
+    const mine = (round.current += 1);
     if (!found || isDirect(chat)) return setCalling(null);
     const members = await membersOf(chat.chat_id);
+    if (mine !== round.current) return; // more was typed meanwhile
     const asked = found[1].toLocaleLowerCase();
     const fitting = members.filter(({ user_id: id, user_name: name }) => id !== account.id && name.toLocaleLowerCase().includes(asked));
     setCalling(fitting.length ? { length: found[1].length, people: fitting.slice(0, CALLS), at: 0 } : null);
@@ -145,9 +148,9 @@ function insert(field, words, write) {
 }
 
 /** Asked for at the first `@` of a chat. */
-let known = { chatId: "", members: [] };
+let known = { chatId: "", members: Promise.resolve([]) };
 
 async function membersOf(chatId) {
-  if (known.chatId !== chatId) known = { chatId, members: (await attempt(() => chats.members(chatId))) ?? [] };
-  return known.members;
+  if (known.chatId !== chatId) known = { chatId, members: attempt(() => chats.members(chatId)) };
+  return (await known.members) ?? [];
 }
