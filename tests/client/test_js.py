@@ -16,14 +16,11 @@ from proof.lab.proxy import Dropper, Mood, Proxy, to_port
 from tests.actors import PASSWORD, Person, Server
 from tests.apps.talk import says
 from tests.client.doings import Doings
-from tests.client.puppets import NODE, OLDEST, ClientError, Puppet, Stage
+from tests.client.puppets import MISSING, NODE, ClientError, Puppet, Stage
 from tests.conftest import SECRET_KEY
 from tests.sizes import sized
 
-pytestmark = [
-    pytest.mark.shared,
-    pytest.mark.skipif(NODE is None, reason=f"Node.js {OLDEST} or later is not installed"),
-]
+pytestmark = [pytest.mark.shared, pytest.mark.skipif(not NODE, reason=MISSING)]
 
 CUTS, SENDS = 5, 40
 HURRY = {"quiet": 200, "patience": 200, "doubt": 200, "shortestPause": 20, "longestPause": 100, "socketAgain": 200}
@@ -291,7 +288,7 @@ async def test_of_a_chat_with_too_much_news_the_end_is_read(
         assert (chat["last_message"]["text"], chat["unread"]) == ("4", 5)
 
 
-BURSTS, BURST = sized(160, least=16), 20
+BURSTS, BURST = sized(80, least=10), 20
 
 
 async def test_state_and_events_are_a_later_sync(

@@ -177,10 +177,10 @@ export class Messenger {
   #fetch;
   #WebSocket;
   #pace;
-  /** @type {AbortController | null} aborted by `stop`; null: it is not following */
-  #following = null;
-  /** @type {Promise<void>} */
-  #started = Promise.resolve();
+  /** Ends with `stop`, and another begins: nothing of one is done in the next, which may be another person's. */
+  #life = new AbortController();
+  /** @type {Promise<void> | null} null: it does not follow */
+  #started = null;
   /** @type {Line | null} while it can be spoken to */
   #line = null;
   /** Aborted when there is a line again: a send that hangs on a dead connection is better said there. */
@@ -188,7 +188,6 @@ export class Messenger {
   #mustSync = true;
   #refusedSockets = 0; // in a row, though HTTP worked
   #onlineSince = Infinity;
-  #isOver = false;
   /** What is applied comes one after the other, also when a chat must be loaded first. */
   #turn = Promise.resolve();
   /** @type {Map<string, Promise<unknown>>} the last send of each chat */
@@ -251,6 +250,7 @@ export class Messenger {
         signal: signal ? AbortSignal.any([signal, limit]) : limit,
       });
       text = await response.text();
+      signal?.throwIfAborted();
     } catch (error) {
       signal?.throwIfAborted();
       throw new Unreachable(`${method} ${path}: no answer`, { cause: error });
@@ -291,11 +291,10 @@ export class Messenger {
 
   /** Resolves after the first sync; then it goes on by itself, until `stop` or the end of the session. */
   start() {
-    if (this.#following === null) {
-      this.#following = new AbortController();
-      this.#isOver = false;
+    if (this.#started === null) {
+      const { signal } = this.#life;
+      this.state = null;
       this.#mustSync = true;
-      const { signal } = this.#following;
       this.#watchWindow(signal);
       this.#started = new Promise((resolve, reject) => void this.#run(signal, resolve).catch(reject));
       this.#started.catch(() => {}); // `onstatus` tells of it too
@@ -304,10 +303,9 @@ export class Messenger {
   }
 
   stop() {
-    this.#isOver = true;
-    this.#following?.abort();
-    this.#following = null;
-    this.#line?.end(1000);
+    this.#started = null;
+    this.#life.abort(new Unreachable("stopped"));
+    this.#life = new AbortController();
     this.#renew();
   }
 
@@ -335,31 +333,28 @@ export class Messenger {
    */
   send(chatId, text, { clientId = randomKey(), replyTo } = {}) {
     const frame = { chat_id: chatId, text, client_id: clientId, reply_to: replyTo ?? undefined };
-    const before = this.#outbox.get(chatId);
-    const sent = (before ?? Promise.resolve()).catch(() => {}).then(() => this.#deliver(frame));
+    const { signal } = this.#life;
+    const before = this.#outbox.get(chatId) ?? Promise.resolve();
+    const sent = before.catch(() => {}).then(() => this.#deliver(frame, signal));
     this.#outbox.set(chatId, sent);
     const forget = () => void (this.#outbox.get(chatId) === sent && this.#outbox.delete(chatId));
     sent.then(forget, forget);
     return sent;
   }
 
-  /** @param {{chat_id: string, client_id: string}} frame @returns {Promise<Message>} */
-  async #deliver(frame) {
+  /** @param {{chat_id: string, client_id: string}} frame @param {AbortSignal} life @returns {Promise<Message>} */
+  async #deliver(frame, life) {
     for (let failures = 1; ; failures++) {
+      life.throwIfAborted();
       try {
-        const { signal } = this.#lineless;
-        const message = await this.#ask("new_message", frame, { signal });
-        await this.#inTurn(() => this.#take({ type: "new_message", chat_id: message.chat_id, message, own: true }));
+        const message = await this.#ask("new_message", frame, { signal: this.#lineless.signal });
+        await this.#inTurn(() => this.#take({ type: "new_message", chat_id: message.chat_id, message, own: true }, life));
         return message;
       } catch (error) {
-        if (!mayPass(error) || this.#isOver) throw error;
+        if (!mayPass(error)) throw error;
         const earliest = Date.now() + 1000 * (retryAfter(error) ?? 0);
-        let pause = this.#pauseAfter(failures);
-        do {
-          await this.#pause(Math.max(pause, earliest - Date.now()));
-          pause = 0;
-        } while (Date.now() < earliest && !this.#isOver);
-        if (this.#isOver) throw error;
+        await this.#pause(Math.max(this.#pauseAfter(failures), earliest - Date.now()));
+        while (Date.now() < earliest && !life.aborted) await this.#pause(earliest - Date.now());
       }
     }
   }
@@ -423,21 +418,21 @@ export class Messenger {
 
   // --- following
 
-  /** @param {AbortSignal} stopping @param {() => void} synced */
-  async #run(stopping, synced) {
+  /** @param {AbortSignal} life @param {() => void} synced */
+  async #run(life, synced) {
     let failures = 0;
-    while (!stopping.aborted) {
+    while (!life.aborted) {
       /** @type {unknown} */
       let reason;
       try {
         this.#tell("connecting");
-        if (this.#mustSync) await this.#inTurn(() => this.#sync(stopping));
+        if (this.#mustSync) await this.#inTurn(() => this.#sync(life));
         synced();
-        reason = await this.#follow(stopping);
+        reason = await this.#follow(life);
       } catch (error) {
         reason = error;
       }
-      if (stopping.aborted) break;
+      if (life.aborted) break;
       if (isEnd(reason)) {
         this.#end(toTell(reason));
         throw reason;
@@ -453,44 +448,44 @@ export class Messenger {
     throw new Unreachable("stopped");
   }
 
-  /** Until the connection is lost. @param {AbortSignal} stopping @returns {Promise<Ending>} */
-  async #follow(stopping) {
+  /** Until the connection is lost. @param {AbortSignal} life @returns {Promise<Ending>} */
+  async #follow(life) {
     for (;;) {
       if (this.#WebSocket) {
-        const { wasReady, ending } = await this.#listen(this.#WebSocket, stopping);
-        if (wasReady || stopping.aborted) return ending;
-        await this.#poll(0, stopping); // is it the socket only?
+        const { wasReady, ending } = await this.#listen(this.#WebSocket, life);
+        if (wasReady || life.aborted) return ending;
+        await this.#poll(0, life); // is it the socket only?
         if (++this.#refusedSockets < 2) return ending;
       }
       const until = this.#WebSocket ? Date.now() + this.#pace.socketAgain : Infinity;
       do {
-        await this.#poll(this.status.phase === "online" ? this.#pace.poll : 0, stopping);
+        await this.#poll(this.status.phase === "online" ? this.#pace.poll : 0, life);
         this.#isOnline();
       } while (Date.now() < until);
     }
   }
 
-  /** @param {typeof globalThis.WebSocket} WebSocket @param {AbortSignal} stopping */
-  async #listen(WebSocket, stopping) {
+  /** @param {typeof globalThis.WebSocket} WebSocket @param {AbortSignal} life */
+  async #listen(WebSocket, life) {
     const address = new URL("v1/ws", this.url);
     address.protocol = address.protocol.replace("http", "ws");
     address.searchParams.set("cursor", this.#now.cursor);
     if (this.session !== null) {
-      const options = { signal: stopping, timeout: this.#pace.opening };
+      const options = { signal: life, timeout: this.#pace.opening };
       const { ticket } = await this.call("POST", "v1/auth/ws-ticket", undefined, options);
       address.searchParams.set("ticket", ticket);
     }
-    const line = new Line(new WebSocket(address, "messenger.v1"), this.#pace, (frame) => this.#hear(frame, line, stopping));
+    const line = new Line(new WebSocket(address, "messenger.v1"), this.#pace, (frame) => this.#hear(frame, line, life));
     const giveUp = () => line.end(1000);
-    stopping.addEventListener("abort", giveUp);
+    life.addEventListener("abort", giveUp);
     const ending = await line.ended;
-    stopping.removeEventListener("abort", giveUp);
+    life.removeEventListener("abort", giveUp);
     this.#line = null;
     return { wasReady: line.isReady, ending };
   }
 
-  /** @param {Event} frame @param {Line} line @param {AbortSignal} stopping */
-  #hear(frame, line, stopping) {
+  /** @param {Event} frame @param {Line} line @param {AbortSignal} life */
+  #hear(frame, line, life) {
     if (frame.type === "hello" || frame.type === "pong" || frame.type === "error") return;
     if (frame.type === "ready") {
       this.#line = line;
@@ -504,35 +499,35 @@ export class Messenger {
     }
     this.#inTurn(async () => {
       if (line.isOver) return; // one was not applied; the next line brings all of them again
-      if (frame.type !== "resumed") await this.#take(frame, stopping);
+      if (frame.type !== "resumed") await this.#take(frame, life);
       if (frame.type === "resumed" || frame.type === "resync") this.#isOnline();
     }).catch((error) => line.end(CLOSED_WITHOUT_CODE, String(error)));
   }
 
-  /** @param {number} wait seconds @param {AbortSignal} stopping */
-  async #poll(wait, stopping) {
+  /** @param {number} wait seconds @param {AbortSignal} life */
+  async #poll(wait, life) {
     const query = new URLSearchParams({ after: this.#now.cursor, wait: String(wait) });
     const timeout = 1000 * wait + this.#pace.patience;
-    const found = await this.call("GET", `v1/events?${query}`, undefined, { signal: stopping, timeout });
+    const found = await this.call("GET", `v1/events?${query}`, undefined, { signal: life, timeout });
     await this.#inTurn(async () => {
-      for (const event of found.events) await this.#take(event, stopping);
+      for (const event of found.events) await this.#take(event, life);
       if (!found.events.some((/** @type {Event} */ one) => one.type === "resync")) this.#now.cursor = found.cursor;
     });
   }
 
-  /** @param {Event} event @param {AbortSignal} [stopping] */
-  async #take(event, stopping) {
-    if (!this.state || this.#isOver) return;
-    if (event.type === "resync") return await this.#sync(stopping);
+  /** @param {Event} event @param {AbortSignal} life */
+  async #take(event, life) {
+    if (!this.state || life.aborted) return;
+    if (event.type === "resync") return await this.#sync(life);
     const place = event.type === "limited" ? undefined : event.cursor; // its cursor is mine
     if (place && position(place) <= position(this.state.cursor, event.log)) return; // heard already
     const needed = apply(this.state, event);
-    if (needed) await this.#load(needed.load, stopping);
+    if (needed) await this.#load(needed.load, life);
     if (place) this.state.cursor = moved(this.state.cursor, place, event.log);
     this.#report(() => this.onevent(event, this.#now));
   }
 
-  /** @param {AbortSignal} [signal] */
+  /** @param {AbortSignal} signal */
   async #sync(signal) {
     this.#tell("updating");
     const { user, chats, cursor } = await this.call("GET", "v1/sync", undefined, { signal });
@@ -541,7 +536,7 @@ export class Messenger {
     this.#report(() => this.onsync(this.#now));
   }
 
-  /** @param {string} chatId @param {AbortSignal} [signal] */
+  /** @param {string} chatId @param {AbortSignal} signal */
   async #load(chatId, signal) {
     try {
       this.#now.chats.set(chatId, await this.call("GET", `v1/chats/${chatId}`, undefined, { signal }));
