@@ -26,7 +26,7 @@ const OWN = {
         constructor(...address) {
           super(...address);
           client.socket = this;
-          this.addEventListener("open", () => say({ who, opened: true }));
+          this.addEventListener("message", ({ data }) => data.startsWith('{"type":"resumed"') && say({ who, live: true }));
         }
       },
     });

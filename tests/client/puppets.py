@@ -126,7 +126,7 @@ class Puppet:
         self.events: list[Json] = []
         self.statuses: list[Json] = []
         self.syncs = 0
-        self.opened = False  # a socket, once
+        self.has_socket = False  # live, once
         self._stage = stage
         self._news = asyncio.Condition()
 
@@ -172,8 +172,8 @@ class Puppet:
                 self.events.append(told["event"])
             elif "status" in told:
                 self.statuses.append(told["status"])
-            elif "opened" in told:
-                self.opened = True
+            elif "live" in told:
+                self.has_socket = True
             else:
                 self.syncs += 1
             self._news.notify_all()

@@ -65,6 +65,7 @@ async def test_what_is_said_comes_once_and_what_i_say_comes_as_mine(stage: Stage
         assert heard["message"] == {name: value for name, value in said.items() if name != "client_id"}
         assert (answer["seq"], answer["reply_to"]) == (2, said["message_id"])
         assert hers.said[1]["text"] == "pizza!"
+        await his.gets("online")
         await his.does("typing", lunch)
         await hers.hears("typing", user_id=bob.user_id)
 
@@ -208,10 +209,11 @@ async def test_where_no_socket_comes_through_it_polls_and_takes_the_socket_when_
         await hers.hears("new_message")
         await hers.does("send", lunch, "pizza!")
         assert await texts(bob, lunch) == ["pizza?", "pizza!"]
-        assert not hers.opened
+        assert not hers.has_socket
 
         proxy.is_dropping = False
-        await hers.until(lambda: hers.opened, "socket")
+        await hers.until(lambda: hers.has_socket, "socket")
+        await his.gets("online")
         await his.does("typing", lunch)
         await hers.hears("typing")
         assert [one["phase"] for one in hers.statuses].count("online") == 1  # nothing of it was felt

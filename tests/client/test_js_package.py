@@ -29,7 +29,7 @@ const client = new Messenger({ url: "http://127.0.0.1/" });
 client.onevent = (event, state) => {
   const chat: Chat | undefined = state.chats.get(event.chat_id ?? "");
   const unread: number = chat?.unread ?? 0;
-  if (unread > 0) client.send("1", `${unread}`).then(({ seq }) => seq.toFixed());
+  if (event.type === "new_message" && unread > 0) client.send("1", event.message.text).then(({ seq }) => seq.toFixed());
 };
 // @ts-expect-error: a text is no number
 client.send("1", 2);
