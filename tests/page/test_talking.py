@@ -207,7 +207,7 @@ async def test_a_search_is_narrowed_by_who_said_it_and_when(three: tuple[Reader,
     await expect(hits).to_have_count(2)
     await ann.chooses_in(ann.side.get_by_role("combobox", name="From"), ann.name)
     await expect(hits).to_have_count(1)
-    await ann.follows_the_hit("letter from Ann")
+    await ann.follows_the_hit("A letter from Ann")
 
     await ann.side.get_by_label("Until").fill("2001-01-01")
     await expect(ann.side.get_by_text("Nothing was found")).to_be_visible()
