@@ -82,6 +82,7 @@ lint: $(STAMP_DEV)  ## Style, types, contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/openapi-spec-validator --subschema-errors all swagger.yml
+	@clients/js/check-types
 
 format: $(STAMP_DEV)  ## Let ruff arrange the code
 	@$(BIN)/ruff check --fix .
@@ -91,4 +92,4 @@ migrate: $(STAMP)  ## Bring the schema up to date
 	@$(BIN)/messenger-db upgrade head
 
 clean:  ## Remove what can be made again; data stays
-	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info clients/js/node_modules

@@ -68,11 +68,13 @@ class Inbox:
         """The first that nobody has dealt with, once there is one."""
         if not str(self._place):
             self.begin(await self._line.now())
-        while not self._heard:
-            # Nothing is waiting, so the place is behind all that was heard, wherever the line begins anew.
-            found = map(read_event, await self._line.hear(str(self._place)))
-            self._heard.extend(event for event in found if not self._place.has_passed(event))
-        return self._heard[0]
+        while True:
+            while self._heard and self._place.has_passed(self._heard[0]):
+                self._heard.popleft()
+            if self._heard:
+                return self._heard[0]
+            # Nothing is waiting, so the place is behind all that was heard: the line may begin anew from there.
+            self._heard.extend(map(read_event, await self._line.hear(str(self._place))))
 
     def done(self, event: Event) -> None:
         """With the first one, unless all began anew meanwhile."""

@@ -17,6 +17,7 @@ class Doings:
         self._devices = devices
         self._people = list({person.user_id: person for person, _ in devices}.values())
         self._chats: list[str] = []
+        self._openers: dict[str, Person] = {}
         self._messages: list[tuple[str, str]] = []  # chat and message
         self._names = iter(f"name {number}" for number in range(1_000_000))
         often: list[Callable[[], Awaitable[None]]] = [self.speak, self.read, self.speak_by_rest]
@@ -75,6 +76,7 @@ class Doings:
             answer = await person.post("/v1/groups", {"name": next(self._names), "participant_user_ids": others})
         if self._is_done(answer):
             self._chats.append(answer.json["chat_id"])
+            self._openers[self._chats[-1]] = person
 
     async def talk(self) -> None:
         """Also with oneself."""
@@ -88,16 +90,29 @@ class Doings:
         self._is_done(await person.joins(self._chat(), name))
 
     async def add(self) -> None:
-        self._is_done(await self._person().invites(self._chat(), self._person()))
+        actor, chat = self._may()
+        self._is_done(await actor.invites(chat, self._person()))
 
     async def leave(self) -> None:
         self._is_done(await self._person().leaves(self._chat()))
 
     async def remove(self) -> None:
-        self._is_done(await self._person().removes(self._chat(), self._person()))
+        actor, chat = self._may()
+        self._is_done(await actor.removes(chat, self._person()))
+
+    async def role(self) -> None:
+        actor, chat = self._may()
+        role = self._choice.choice(("owner", "admin", "member"))
+        self._is_done(await actor.makes(chat, self._person(), role))
 
     async def rename_chat(self) -> None:
-        self._is_done(await self._person().changes(self._chat(), name=next(self._names)))
+        actor, chat = self._may()
+        self._is_done(await actor.changes(chat, name=next(self._names)))
+
+    async def delete_chat(self) -> None:
+        actor, chat = self._may()
+        if self._choice.random() < 0.3:
+            self._is_done(await actor.deletes(chat))
 
     async def rename_myself(self) -> None:
         person = self._person()
@@ -109,19 +124,17 @@ class Doings:
         until = self._choice.choice((None, f"20{self._choice.randrange(50, 99)}-01-01T00:00:00Z"))
         self._is_done(await self._person().changes(self._chat(), muted_until=until))
 
-    async def role(self) -> None:
-        role = self._choice.choice(("owner", "admin", "member"))
-        self._is_done(await self._person().makes(self._chat(), self._person(), role))
-
-    async def delete_chat(self) -> None:
-        if self._choice.random() < 0.5:
-            self._is_done(await self._person().deletes(self._chat()))
-
     def _person(self) -> Person:
         return self._choice.choice(self._people)
 
     def _chat(self) -> str:
         return self._choice.choice(self._chats[-6:])
+
+    def _may(self) -> tuple[Person, str]:
+        """Mostly somebody who may do it there."""
+        chat = self._chat()
+        opener = self._openers.get(chat)
+        return (opener if opener is not None and self._choice.random() < 0.7 else self._person()), chat
 
     async def _on_a_message(self, verb: str, *words: str) -> None:
         if not self._messages:

@@ -2,7 +2,7 @@
 // for what was heard meanwhile.
 import { createInterface } from "node:readline";
 
-const { Messenger } = await import(process.argv[2]);
+const { apply, Messenger } = await import(process.argv[2]);
 const clients = new Map();
 
 function say(line) {
@@ -26,7 +26,7 @@ const OWN = {
         constructor(...address) {
           super(...address);
           client.socket = this;
-          this.addEventListener("open", () => say({ who, opened: true }));
+          this.addEventListener("message", ({ data }) => data.startsWith('{"type":"resumed"') && say({ who, live: true }));
         }
       },
     });
@@ -41,6 +41,12 @@ const OWN = {
     const client = clients.get(who);
     client.lost = client.state.cursor = cursor;
     client.state.chats.delete(chat);
+  },
+  /** What the rule alone makes of a state. */
+  rule(who, state, events) {
+    const chats = new Map(state.chats.map((chat) => [chat.chat_id, chat]));
+    const needed = events.map((event) => apply({ ...state, chats }, event));
+    return { chats: [...chats.values()], needed };
   },
   cut: (who) => clients.get(who).socket.close(3000),
 };

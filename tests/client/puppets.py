@@ -14,25 +14,29 @@ from typing import Any
 from tests.actors import Person
 from tests.sockets import SOON
 
-LIBRARY = Path(__file__).parents[2] / "messenger/apps/client/static/messenger.js"
+ROOT = Path(__file__).parents[2]
+LIBRARY = ROOT / "messenger/apps/client/static/messenger.js"
 PUPPET = Path(__file__).with_name("puppet.mjs")
-OLDEST = 20  # has sockets, behind a switch
+OLDEST, WITH_SOCKETS = 20, 22  # before, they are behind a switch
 LINE = 1 << 24
 
 Json = dict[str, Any]
 
 
-def node() -> str | None:
-    """Where Node is, if it is new enough."""
+def find_node() -> tuple[str, ...]:
+    """The command to run Node by; nothing where it is missing or too old."""
     path = shutil.which("node")
     if path is None:
-        return None
+        return ()
     said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
     found = re.match(r"v(\d+)\.", said)
-    return path if found is not None and int(found[1]) >= OLDEST else None
+    if found is None or int(found[1]) < OLDEST:
+        return ()
+    return (path,) if int(found[1]) >= WITH_SOCKETS else (path, "--experimental-websocket", "--no-warnings")
 
 
-NODE = node()
+NODE = find_node()
+MISSING = f"Node.js {OLDEST} or later is not installed"
 
 
 class ClientError(Exception):
@@ -59,11 +63,9 @@ class Stage:
     @classmethod
     @asynccontextmanager
     async def opened(cls) -> AsyncIterator["Stage"]:
-        assert NODE is not None
-        process = await asyncio.create_subprocess_exec(
-            NODE, "--experimental-websocket", "--no-warnings", str(PUPPET), LIBRARY.as_uri(),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LINE,
-        )  # fmt: skip
+        pipe = asyncio.subprocess.PIPE
+        command = (*NODE, str(PUPPET), LIBRARY.as_uri())
+        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=LINE)
         stage = cls(process)
         try:
             yield stage
@@ -124,7 +126,7 @@ class Puppet:
         self.events: list[Json] = []
         self.statuses: list[Json] = []
         self.syncs = 0
-        self.opened = False  # a socket, once
+        self.has_socket = False  # live, once
         self._stage = stage
         self._news = asyncio.Condition()
 
@@ -170,8 +172,8 @@ class Puppet:
                 self.events.append(told["event"])
             elif "status" in told:
                 self.statuses.append(told["status"])
-            elif "opened" in told:
-                self.opened = True
+            elif "live" in told:
+                self.has_socket = True
             else:
                 self.syncs += 1
             self._news.notify_all()

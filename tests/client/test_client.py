@@ -24,6 +24,7 @@ from messenger.client import (
     Unreachable,
 )
 from messenger.client.events import KINDS, Limited, read_event
+from messenger.client.inbox import Place
 from messenger.client.problems import refusal
 from messenger.identity import Caller, UserId
 from proof.lab.processes import free_port
@@ -177,13 +178,14 @@ async def test_an_event_that_was_not_dealt_with_is_told_again(alice: Person, bob
         await client.sync()
         for word in ("one", "two", "three"):
             await says(alice, chat, word)
-        async for event in client.events():
-            assert isinstance(event, NewMessage)
-            if event.message.text == "two":
-                break
-        again = await anext(client.events())
+        async with asyncio.timeout(20):
+            async for event in client.events():
+                assert isinstance(event, NewMessage)
+                if event.message.text == "two":
+                    break
+            again = await anext(client.events())
 
-    async with client_of(bob, cursor_file=str(file)) as client:
+    async with client_of(bob, cursor_file=str(file)) as client, asyncio.timeout(20):
         events = client.events()
         told = [(await anext(events)).message.text for _ in range(2)]
 
@@ -332,6 +334,41 @@ async def test_more_than_can_be_told_is_limited(alice: Person, bob: Person, sql:
         assert (limited.chat_id, limited.from_seq, limited.to_seq) == (chat, 1, 5001)
         await says(alice, chat, "now")
         assert (await heard(events, NewMessage)).message.text == "now"
+
+
+def test_a_place_is_behind_what_was_heard_in_each_log_and_anew_after_a_resync() -> None:
+    def said(cursor: str, log: int = 0) -> UnknownEvent:
+        return UnknownEvent(fields={}, cursor=cursor, log=log)
+
+    place = Place("a.10")
+    for event, has_passed in [
+        (said("a.9"), True),
+        (said("a.11"), False),
+        (said("a.11"), True),
+        (said("c.3", 1), False),
+        (said("c.3", 1), True),
+        (Limited(chat_id="1", from_seq=1, to_seq=2, cursor="a.2"), False),
+        (Typing(chat_id="1", user_id="2"), False),
+        (Resync(reason="why", cursor="b.5"), False),
+        (said("b.6"), False),
+    ]:
+        assert place.has_passed(event) is has_passed, event
+        if not has_passed:
+            place.move(event)
+    assert str(place) == "b.6,c.3"
+
+
+class TestLimits:
+    @pytest.fixture
+    def settings(self) -> dict[str, str]:
+        return {"THROTTLE_SEND": "burst=3,rate=3/s"}
+
+    async def test_who_is_too_fast_waits_as_told_and_loses_neither_words_nor_their_order(self, alice: Person) -> None:
+        chat = await alice.opens_chat("notes")
+        async with client_of(alice) as client:
+            sent = await asyncio.gather(*(client.send(chat, f"word {number}") for number in range(6)))
+
+        assert [(message.seq, message.text) for message in sent] == [(n + 1, f"word {n}") for n in range(6)]
 
 
 def test_every_event_of_the_contract_is_read_and_others_are_kept_as_they_are() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,11 @@ from proof.lab.proxy import Dropper, Mood, Proxy, to_port
 from tests.actors import PASSWORD, Person, Server
 from tests.apps.talk import says
 from tests.client.doings import Doings
-from tests.client.puppets import NODE, OLDEST, ClientError, Puppet, Stage
+from tests.client.puppets import MISSING, NODE, ClientError, Puppet, Stage
 from tests.conftest import SECRET_KEY
 from tests.sizes import sized
 
-pytestmark = [
-    pytest.mark.shared,
-    pytest.mark.skipif(NODE is None, reason=f"Node.js {OLDEST} or later is not installed"),
-]
+pytestmark = [pytest.mark.shared, pytest.mark.skipif(not NODE, reason=MISSING)]
 
 CUTS, SENDS = 5, 40
 HURRY = {"quiet": 200, "patience": 200, "doubt": 200, "shortestPause": 20, "longestPause": 100, "socketAgain": 200}
@@ -68,6 +65,7 @@ async def test_what_is_said_comes_once_and_what_i_say_comes_as_mine(stage: Stage
         assert heard["message"] == {name: value for name, value in said.items() if name != "client_id"}
         assert (answer["seq"], answer["reply_to"]) == (2, said["message_id"])
         assert hers.said[1]["text"] == "pizza!"
+        await his.gets("online")
         await his.does("typing", lunch)
         await hers.hears("typing", user_id=bob.user_id)
 
@@ -211,10 +209,11 @@ async def test_where_no_socket_comes_through_it_polls_and_takes_the_socket_when_
         await hers.hears("new_message")
         await hers.does("send", lunch, "pizza!")
         assert await texts(bob, lunch) == ["pizza?", "pizza!"]
-        assert not hers.opened
+        assert not hers.has_socket
 
         proxy.is_dropping = False
-        await hers.until(lambda: hers.opened, "socket")
+        await hers.until(lambda: hers.has_socket, "socket")
+        await his.gets("online")
         await his.does("typing", lunch)
         await hers.hears("typing")
         assert [one["phase"] for one in hers.statuses].count("online") == 1  # nothing of it was felt
@@ -291,7 +290,36 @@ async def test_of_a_chat_with_too_much_news_the_end_is_read(
         assert (chat["last_message"]["text"], chat["unread"]) == ("4", 5)
 
 
-BURSTS, BURST = sized(160, least=16), 20
+async def test_sends_that_come_too_fast_are_stored_later_in_their_order(
+    stage: Stage, start: Callable[..., Awaitable[Server]], alice: Person
+) -> None:
+    server = await start(THROTTLE_SEND="burst=1,rate=2/s")
+    diary = await alice.opens_chat("diary")
+    for socket in (True, False):
+        async with stage.plays_for(alice, server.url, socket=socket, pace=HURRY) as device:
+            await device.gets("online")
+            await asyncio.gather(*(device.does("send", diary, f"{number}") for number in range(2)))
+
+    assert await texts(alice, diary) == ["0", "1"] * 2
+
+
+async def test_an_ack_may_be_ahead_of_the_events(stage: Stage, alice: Person, bob: Person) -> None:
+    lunch = await alice.opens_chat("lunch", [bob])
+    before = (await alice.get("/v1/sync")).json
+    async with alice.connects() as hers, stage.plays(alice.server.url) as puppet:
+        earlier = await says(bob, lunch, "pizza?")
+        (await alice.changes(lunch, name="late lunch")).expecting(200)
+        ack = {"type": "new_message", "chat_id": lunch, "own": True, "message": await says(alice, lunch, "pizza!")}
+        events = [await hers.hears(kind) for kind in ("new_message", "chat_changed")]
+        made = await puppet.does("rule", before, [ack, *events])
+
+    chat = made["chats"][0]
+    assert chat["last_message"]["text"] == "pizza!" != earlier["text"]
+    assert (chat["head_seq"], chat["read_seq"], chat["unread"], chat["name"]) == (2, 2, 0, "late lunch")
+    assert made["needed"] == [None] * 3
+
+
+BURSTS, BURST = sized(80, least=10), 20
 
 
 async def test_state_and_events_are_a_later_sync(
@@ -314,16 +342,22 @@ async def test_state_and_events_are_a_later_sync(
                 device = choice.choice(devices[::2])
                 await asyncio.gather(doings.speak(device), device[1].does("cut"), *(doings.any() for _ in range(8)))
 
-            about = f"burst {burst} of seed {seed}"
-            for person in people:
-                (await person.asks("PATCH", "/v1/users/me", {"about": about})).expecting(200)
-            for person, device in devices:
-                await device.until(lambda device=device: has_heard(device, about), about)
-                state, sync = await device.does("state"), (await person.get("/v1/sync")).expecting(200).json
-                assert by_id(state["chats"]) == by_id(sync["chats"]), about
-                assert state["user"] == sync["user"], about
+            await agree(devices, f"burst {burst} of seed {seed}")
+        (await mallory.asks("DELETE", "/v1/users/me")).expecting(204)
+        await agree(devices[:4], f"seed {seed}, without mallory")
     with capsys.disabled():
         print(f"\n{doings.done} of {doings.tried} doings were allowed")
+
+
+async def agree(devices: Sequence[tuple[Person, Puppet]], about: str) -> None:
+    """What every device has made of the events is what the server shows."""
+    for person in {person.user_id: person for person, _ in devices}.values():
+        (await person.asks("PATCH", "/v1/users/me", {"about": about})).expecting(200)
+    for person, device in devices:
+        await device.until(lambda device=device: has_heard(device, about), about)
+        state, sync = await device.does("state"), (await person.get("/v1/sync")).expecting(200).json
+        assert by_id(state["chats"]) == by_id(sync["chats"]), about
+        assert state["user"] == sync["user"], about
 
 
 def has_heard(device: Puppet, about: str) -> bool:

@@ -29,19 +29,29 @@ pytestmark = pytest.mark.shared
 
 KILLS = sized(5, least=1)
 
+LISTENER = """
+import asyncio, sys
+from messenger.client import Client, NewMessage
+
+async def listen(url, session_id):
+    async with Client(url, session_id=session_id, cursor_file="cursor") as client:
+        async for event in client.events():
+            if isinstance(event, NewMessage):
+                print(event.message.text, flush=True)
+
+asyncio.run(listen(*sys.argv[1:]))
+"""
 BOT = re.search(r"```python\n(.+?)```", (ROOT / "docs/clients.md").read_text(), re.DOTALL)
 
 
 @pytest.fixture
-async def two(dsn: str, tmp_path: Path) -> AsyncIterator[tuple[Process, Process]]:
-    """Processes on one database."""
-    first, second = (Process(tmp_path, {"DATABASE_URL": dsn}).start() for _ in range(2))
+async def process(dsn: str, tmp_path: Path) -> AsyncIterator[Process]:
+    """Beside `server`, on the same database."""
+    process = Process(tmp_path, {"DATABASE_URL": dsn}).start()
     try:
-        await asyncio.gather(first.ready(), second.ready())
-        yield first, second
+        yield await process.ready()
     finally:
-        first.kill()
-        second.kill()
+        process.kill()
 
 
 @asynccontextmanager
@@ -64,34 +74,32 @@ async def words_of(events: Events, many: int) -> list[str]:
 
 
 async def test_a_server_killed_in_the_middle_costs_no_message_and_no_event(
-    impatient: None, two: tuple[Process, Process]
+    impatient: None, process: Process, server: Server, alice: Person, bob: Person
 ) -> None:
-    killed, other = two
-    async with Client(killed.url) as alice, Client(killed.url) as bob, Client(other.url) as carol:
-        for client, name in ((alice, "anna"), (bob, "boris"), (carol, "clara")):
-            await client.register(name, PASSWORD)
-            await client.login(name, PASSWORD)
-        people = [person["user_id"] for person in (await alice.call("GET", "v1/users"))["users"]]
-        made = await alice.call("POST", "v1/chats", {"chat_name": "lunch", "member_ids": people})
-        chat = made["chat_id"]
-        for client in (alice, bob, carol):
+    chat = await alice.opens_chat("lunch", members=[bob])
+    words = [f"word {number}" for number in range(30 * (KILLS + 1))]
+    async with (
+        client_of(alice, process.url) as sender,
+        client_of(bob, process.url) as here,
+        client_of(bob, server.url) as there,
+    ):
+        for client in (sender, here, there):
             await client.sync()
-        words = [f"word {number}" for number in range(30 * (KILLS + 1))]
-        hearing = [asyncio.create_task(words_of(client.events(), len(words))) for client in (alice, bob, carol)]
+        hearing = [asyncio.create_task(words_of(client.events(), len(words))) for client in (sender, here, there)]
         sends = []
         for number, word in enumerate(words):
-            sends.append(asyncio.create_task(alice.send(chat, word)))
+            sends.append(asyncio.create_task(sender.send(chat, word)))
             await asyncio.sleep(0.002)
             if number in range(20, 30 * KILLS, 30):
                 await happens(partial(_is_over, sends[number - 5]), "some of them are through")
-                killed.kill()
-                killed.start()
+                process.kill()
+                process.start()
 
         sent = await asyncio.gather(*sends)
 
         assert [message.seq for message in sent] == list(range(1, len(words) + 1))
         assert await asyncio.gather(*hearing) == [words] * 3
-        assert [message.text for message in await carol.history(chat, limit=100)] == words
+        assert [message.text for message in await there.history(chat, limit=1000)] == words
 
 
 async def _is_over(task: "asyncio.Task[object]") -> bool:
@@ -230,6 +238,45 @@ async def test_too_many_missed_is_told_and_followed_by_what_comes(alice: Person,
     assert [type(event) for event in found] == [Resync, NewMessage]
 
 
+async def test_a_listener_killed_in_the_middle_hears_nothing_twice_but_what_it_had_in_hand(
+    server: Server, alice: Person, bob: Person, tmp_path: Path
+) -> None:
+    (tmp_path / "listener.py").write_text(LISTENER)
+    chat = await alice.opens_chat("lunch", members=[bob])
+    words = [f"word {number}" for number in range(120)]
+    arguments = ("listener.py", server.url, bob.credentials["session_id"])
+    runs: list[list[str]] = []
+    listener = begin(tmp_path, *arguments)
+    try:
+        await happens(partial(_exists, tmp_path / "cursor"), "it listens")
+        for number, word in enumerate(words):
+            await says(alice, chat, word)
+            if number in {40, 80}:
+                await happens(partial(_has_printed, tmp_path, sum(map(len, runs)) + 3), "it hears some of them")
+                listener.kill()
+                listener.wait()
+                runs.append(printed(tmp_path)[sum(map(len, runs)) :])
+                listener = begin(tmp_path, *arguments)
+        await happens(partial(_has_printed, tmp_path, words[-1]), "it hears the last one")
+    finally:
+        listener.kill()
+        listener.wait()
+    runs.append(printed(tmp_path)[sum(map(len, runs)) :])
+
+    heard = runs[0]
+    for run in runs[1:]:
+        heard += run[1:] if run[0] == heard[-1] else run
+    assert heard == words
+
+
+async def _has_printed(folder: Path, what: int | str) -> bool:
+    return what in printed(folder) if isinstance(what, str) else len(printed(folder)) >= what
+
+
+def printed(folder: Path) -> list[str]:
+    return (folder / "said").read_text().splitlines()
+
+
 async def test_the_bot_of_the_docs_answers_everything_once_however_often_it_is_killed(
     server: Server, alice: Person, bob: Person, tmp_path: Path
 ) -> None:
@@ -237,7 +284,8 @@ async def test_the_bot_of_the_docs_answers_everything_once_however_often_it_is_k
     (tmp_path / "echo.py").write_text(BOT[1])
     chat = await alice.opens_chat("lunch", members=[bob])
     words = [f"word {number}" for number in range(15)]
-    echo = begin(tmp_path, server)
+    arguments = ("echo.py", server.url, "bob", PASSWORD)
+    echo = begin(tmp_path, *arguments)
     try:
         await happens(partial(_exists, tmp_path / "echo.cursor"), "the bot listens")
         for number, word in enumerate(words):
@@ -247,7 +295,7 @@ async def test_the_bot_of_the_docs_answers_everything_once_however_often_it_is_k
                 echo.kill()
                 echo.wait()
                 await says(alice, chat, word + " again")
-                echo = begin(tmp_path, server)
+                echo = begin(tmp_path, *arguments)
         expected = sorted([*words, "word 4 again", "word 9 again"])
         await happens(partial(_has_said, alice, chat, len(expected)), "the bot has answered all")
         echoes = await texts_of(alice, chat, bob)
@@ -261,10 +309,10 @@ async def test_the_bot_of_the_docs_answers_everything_once_however_often_it_is_k
     assert len([line for line in BOT[1].splitlines() if line.strip()]) <= 15
 
 
-def begin(folder: Path, server: Server) -> "subprocess.Popen[bytes]":
+def begin(folder: Path, *arguments: str) -> "subprocess.Popen[bytes]":
     with (folder / "said").open("ab") as said:
         return subprocess.Popen(
-            [sys.executable, "echo.py", server.url, "bob", PASSWORD],
+            [sys.executable, *arguments],
             cwd=folder,
             env={**clean_environment(), "PYTHONPATH": str(ROOT)},
             stdout=said,

@@ -1,14 +1,17 @@
 """deploy/nginx by itself: what it says and where it sends, held against the code of the servers behind it."""
 
 import re
+import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from messenger.app import create_app
+from messenger.apps.client import handlers
+from messenger.apps.client.assets import STATIC
 from messenger.errors import catalogue
 from messenger.settings import Config
 from messenger.web.access import action_of, is_stream
@@ -19,6 +22,7 @@ from tests.actors import Server
 from tests.deploy.conftest import Program
 from tests.deploy.tls import write_certificate
 
+Start = Callable[..., Awaitable[Server]]
 Routes = list[tuple[str, str, object]]
 
 NGINX = (FILES / "nginx.conf").read_text()
@@ -189,26 +193,51 @@ class TestNames:
         await happens(lambda: answers(200), "it found the server")
 
 
-@pytest.mark.parametrize("coding", ["br", "gzip"])
-async def test_a_file_of_the_page_is_packed_once(tmp_path: Path, server: Server, program: Program, coding: str) -> None:
-    program("nginx")
-    nginx = Nginx(tmp_path, [f"127.0.0.1:{server.port}"]).start()
+class TestThePage:
+    @pytest.fixture
+    async def newer(self, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+        """A server of another version than `server`."""
+        files = shutil.copytree(STATIC, tmp_path / "static")
+        (files / "new.js").write_text("export {};")
+        monkeypatch.setattr(handlers, "STATIC", files)
+        return await start()
 
-    async def fetched(coding: str) -> tuple[str | None, bytes]:
-        async with http.get(f"{nginx.url}/sw.js", headers={"Accept-Encoding": coding}) as answer:
-            return answer.headers.get("Content-Encoding"), await answer.read()
+    @pytest.fixture
+    async def nginx(self, tmp_path: Path, server: Server, newer: Server, program: Program) -> AsyncIterator[Nginx]:
+        program("nginx")
+        nginx = Nginx(tmp_path, [f"127.0.0.1:{server.port}", f"127.0.0.1:{newer.port}"]).start()
 
-    async def answers() -> bool:
-        assert nginx.is_running, nginx.said
-        try:
-            return bool(await fetched("identity"))
-        except aiohttp.ClientError:
-            return False
+        async def answers() -> bool:
+            assert nginx.is_running, nginx.said
+            try:
+                return bool(await fetched(nginx, "/ping"))
+            except aiohttp.ClientError:
+                return False
 
-    try:
-        async with aiohttp.ClientSession() as http:
-            await happens(answers, "nginx")
-            _, plain = await fetched("identity")
-            assert await fetched(coding) == (coding, plain)
-    finally:
+        await happens(answers, "nginx")
+        yield nginx
         nginx.kill()
+
+    @pytest.mark.parametrize("coding", ["br", "gzip"])
+    async def test_a_file_is_packed_once(self, nginx: Nginx, coding: str) -> None:
+        plain = {await fetched(nginx, "/sw.js") for _ in range(4)}
+        packed = {await fetched(nginx, "/sw.js", coding) for _ in range(4)}
+
+        assert packed == {(200, coding, body) for _, _, body in plain}
+
+    async def test_each_version_finds_its_files_while_servers_are_replaced(
+        self, nginx: Nginx, server: Server, newer: Server
+    ) -> None:
+        for one in (server, newer):
+            version = one.runner.app[handlers.ASSETS]().version
+
+            found = [(await fetched(nginx, f"/static/{version}/app.js"))[0] for _ in range(4)]
+
+            assert found == [200] * 4
+        assert (await fetched(nginx, "/static/0/app.js"))[0] == 404
+
+
+async def fetched(nginx: Nginx, path: str, coding: str = "identity") -> tuple[int, str | None, bytes]:
+    headers = {"Accept-Encoding": coding}
+    async with aiohttp.ClientSession() as http, http.get(nginx.url + path, headers=headers) as answer:
+        return answer.status, answer.headers.get("Content-Encoding"), await answer.read()

@@ -16,7 +16,8 @@ from proof.lab.waiting import happens
 from tests.actors import Server
 
 HERE = Path(__file__).parent
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+NAMES = ("chromium", "chromium-browser", "google-chrome", MAC)
 # Where a browser is, or `required`: then its absence is no reason to skip. On a machine that says CI it never is.
 SETTING = "MESSENGER_BROWSER"
 MISSING = f"no browser: apt-get install chromium, or name a Chromium in {SETTING}"

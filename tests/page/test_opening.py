@@ -23,7 +23,7 @@ async def test_it_opens_without_a_complaint(visitor: Visitors) -> None:
     assert await page.title() == "Messenger"
     answer = await page.reload()
     assert answer is not None
-    assert "trusted-types messenger" in (answer.headers["content-security-policy"])
+    assert "trusted-types messenger" in answer.headers["content-security-policy"]
 
 
 async def test_its_files_are_kept_so_that_it_opens_without_a_server(visitor: Visitors) -> None:
@@ -77,7 +77,7 @@ async def test_whatever_the_browser_complains_of_is_heard(visitor: Visitors) -> 
         await page.evaluate(f"() => {{ {deed} }}")
 
         await happens(is_heard, complaint)
-    visitor.expect("")
+    visitor.expect("")  # all of it
 
 
 @pytest.mark.parametrize(

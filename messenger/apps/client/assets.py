@@ -34,6 +34,8 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {"br": brotli.compress, "gzip": g
 # They have addresses of their own and name those of the others; what stands for these is put in when they are read.
 PAGE, WORKER, MANIFEST = "index.html", "sw.js", "manifest.webmanifest"
 TEMPLATES = frozenset({PAGE, WORKER, MANIFEST})
+# All modules are fetched at once, not one after another as their imports are read.
+PRELOAD = '<link rel="modulepreload" href="{}">'
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Assets:
         others = [f"{place}/{name}" for name in bodies if name not in TEMPLATES]
         for name in TEMPLATES & bodies.keys():
             text = bodies[name].decode().replace("{static}", place).replace("{files}", json.dumps(others))
+            text = text.replace("{modules}", "\n".join(map(PRELOAD.format, filter(_is_module, others))))
             bodies[name] = text.encode()
         return cls(version, {name: Asset(body, found[name].suffix) for name, body in bodies.items()})
 
@@ -99,6 +102,10 @@ def reader(folder: Path, *, changing: bool) -> Callable[[], Assets]:
         return kept
 
     return read
+
+
+def _is_module(path: str) -> bool:
+    return path.endswith(".js")
 
 
 def _stamps(folder: Path) -> dict[Path, int]:

@@ -2,7 +2,7 @@
 
 import { html, render } from "./vendor/preact.js";
 import { account } from "./model/account.js";
-import * as desk from "./model/desk.js";
+import { begin, line } from "./model/desk.js";
 import { notices } from "./model/notices.js";
 import { place } from "./model/place.js";
 import { preferences } from "./model/preferences.js";
@@ -13,7 +13,7 @@ import { language } from "./words.js";
 
 preferences.begin();
 language.begin();
-desk.begin();
+begin();
 account.begin();
 place.begin();
 notices.begin();
@@ -23,14 +23,16 @@ keepShell();
 
 /** The page's own files come from the browser's cache; a new version is told, never mixed in. */
 async function keepShell() {
-  if (!navigator.serviceWorker) return;
+  const { serviceWorker } = navigator;
+  if (!serviceWorker) return;
+  serviceWorker.onmessage = ({ data }) => {
+    stage.hasNewVersion = !import.meta.url.includes(data.place);
+    stage.changed();
+  };
   const address = new URL("sw.js", document.baseURI).href;
   // The one place where an address of code is made.
   const policy = globalThis.trustedTypes?.createPolicy("messenger", { createScriptURL: (url) => url });
-  const hadOne = Boolean(navigator.serviceWorker.controller);
-  navigator.serviceWorker.addEventListener("controllerchange", () => {
-    stage.hasNewVersion = hadOne;
-    stage.changed();
-  });
-  await navigator.serviceWorker.register(policy ? policy.createScriptURL(address) : address).catch(() => {});
+  const known = await serviceWorker.register(policy ? policy.createScriptURL(address) : address).catch(() => null);
+  // A server that has come back may be a newer one.
+  if (known) line.watch(() => line.phase === "online" && known.update().catch(() => {}));
 }

@@ -22,10 +22,38 @@
  *   creator_id: string | null, created_at: string, member_count: number, head_seq: number, role: Role,
  *   last_message: LastMessage | null, read_seq: number, read_by_all_seq: number, unread: number,
  *   muted_until: string | null, peer_id?: string}} Chat A chat as I see it; `peer_id` is in direct chats only.
+ * @typedef {Pick<Chat, "chat_id" | "kind" | "join" | "creator_id" | "created_at" | "member_count" | "head_seq">
+ *   & {name: string | null}} KnownChat A chat as it is for everybody in it; a direct chat has no such name.
+ * @typedef {{user_id: string, user_name: string, role: Role | null}} Person Without a role they are not in the chat.
  * @typedef {{user: User, chats: Map<string, Chat>, cursor: string}} State
  *
- * @typedef {{type: string, cursor?: string, log?: number, chat_id?: string} & Record<string, any>} Event As asyncapi.yml
- *   has them. My own sends come as `{type: "new_message", chat_id, message, own: true}`, without a cursor.
+ * As asyncapi.yml has them. Events that are kept have a cursor; my own sends come without one, as `own`.
+ * @typedef {{cursor?: string, log?: number, chat_id?: string} & (
+ *   {type: "new_message", chat_id: string, message: Message, own?: true} |
+ *   {type: "message_edited" | "message_deleted", chat_id: string, actor_id: string, message: Message} |
+ *   {type: "reaction", chat_id: string, message_id: string, user_id: string, emoji: string, action: "added" | "removed",
+ *     reactions: Reaction[]} |
+ *   {type: "message_read", chat_id: string,
+ *     reads: {user_id: string, from_seq: number, to_seq: number, message_id: string}[]} |
+ *   {type: "message_read_by_all", chat_id: string, from_seq: number, to_seq: number, message_id: string} |
+ *   {type: "member_added" | "member_removed", chat_id: string, user_id: string, actor_id: string | null,
+ *     member: Person, member_count: number} |
+ *   {type: "member_changed", chat_id: string, user_id: string, actor_id: string | null, member: Person} |
+ *   {type: "chat_created" | "chat_changed", chat_id: string, chat: KnownChat} |
+ *   {type: "chat_deleted", chat_id: string, actor_id: string | null} |
+ *   {type: "chat_muted", chat_id: string, muted_until: string | null} |
+ *   {type: "user_changed", user: User} |
+ *   {type: "search_progress" | "search_finished", task_id: string, status: "IN_PROCESS" | "SUCCESS" | "FAILED",
+ *     progress: number} |
+ *   {type: "session_revoked", session_id: string} |
+ *   {type: "limited", chat_id: string, from_seq: number, to_seq: number} |
+ *   {type: "typing", chat_id: string, user_id: string} |
+ *   {type: "presence", chat_id: string, user_id: string, status: "online" | "away" | "offline"}
+ * )} Event
+ * @typedef {{type: "hello"} | {type: "pong"} | {type: "ready", resumed: boolean} | {type: "resumed"} | {type: "resync"}} Sign
+ *   How the line is.
+ * @typedef {{type: "ack", ref: string, result: any} | {type: "error", ref?: string, error: Refusal}} Answer
+ *
  * @typedef {"connecting" | "updating" | "online" | "offline" | "ended"} Phase
  * @typedef {{phase: Phase, retryAt: number | null, reason: Problem | number | null}} Status `retryAt`: milliseconds since
  *   the epoch; `reason`: a refusal or a close code.
@@ -61,50 +89,56 @@ export class Unreachable extends Error {
  * @returns {{load: string} | null} the chat that must be read anew: its event does not say all that it is for me
  */
 export function apply(state, event) {
-  const { type, chat_id = "" } = event;
-  const isMine = event.user_id === state.user.user_id;
-  if (type === "user_changed") state.user = event.user;
-  else if (type === "limited" || (type === "member_added" && isMine)) return { load: chat_id };
-  else if (type === "chat_deleted" || (type === "member_removed" && isMine)) state.chats.delete(chat_id);
-  else {
-    const chat = state.chats.get(chat_id);
-    const changes = chat && changesOf(chat, event, state.user.user_id);
-    if (changes) {
-      const changed = { ...chat, ...changes };
-      changed.unread = Math.max(0, changed.head_seq - changed.read_seq);
-      state.chats.set(chat_id, changed);
-    }
+  const { chat_id = "" } = event;
+  const me = state.user.user_id;
+  switch (event.type) {
+    case "user_changed":
+      state.user = event.user;
+      return null;
+    case "limited":
+      return { load: chat_id };
+    case "chat_deleted":
+      state.chats.delete(chat_id);
+      return null;
+    case "member_added":
+      if (event.user_id === me) return { load: chat_id };
+      break;
+    case "member_removed":
+      if (event.user_id === me) state.chats.delete(chat_id);
+  }
+  const chat = state.chats.get(chat_id);
+  const changes = chat && changesOf(chat, event, me);
+  if (changes) {
+    const changed = { ...chat, ...changes };
+    changed.unread = Math.max(0, changed.head_seq - changed.read_seq);
+    state.chats.set(chat_id, changed);
   }
   return null;
 }
 
-/**
- * @param {Chat} chat
- * @param {Event} event
- * @param {string} me
- * @returns {Partial<Chat> | null}
- */
+/** @param {Chat} chat @param {Event} event @param {string} me @returns {Partial<Chat> | null} */
 function changesOf(chat, event, me) {
-  const { message } = event;
   const last = chat.last_message;
   switch (event.type) {
-    case "new_message": // an ack of mine may be ahead of the events: nothing goes back
+    case "new_message": {
+      const { message } = event; // an ack of mine may be ahead of the events: nothing goes back
       return {
         head_seq: Math.max(chat.head_seq, message.seq),
         read_seq: message.sender_id === me ? Math.max(chat.read_seq, message.seq) : chat.read_seq,
         last_message: message.seq > (last?.seq ?? 0) ? asLast(message) : last,
       };
+    }
     case "message_edited":
     case "message_deleted":
-      return message.message_id === last?.message_id ? { last_message: asLast(message) } : null;
+      return event.message.message_id === last?.message_id ? { last_message: asLast(event.message) } : null;
     case "message_read": {
-      const mine = event.reads.find((/** @type {any} */ one) => one.user_id === me);
+      const mine = event.reads.find((one) => one.user_id === me);
       return mine ? { read_seq: Math.max(chat.read_seq, mine.to_seq) } : null;
     }
     case "message_read_by_all":
       return { read_by_all_seq: Math.max(chat.read_by_all_seq, event.to_seq) };
     case "chat_created":
-    case "chat_changed": // a direct chat has no name that would be the same for both
+    case "chat_changed":
       return { ...event.chat, name: event.chat.name ?? chat.name, head_seq: Math.max(chat.head_seq, event.chat.head_seq) };
     case "chat_muted":
       return { muted_until: event.muted_until };
@@ -112,8 +146,8 @@ function changesOf(chat, event, me) {
     case "member_changed":
     case "member_removed":
       return {
-        member_count: event.member_count ?? chat.member_count,
-        role: event.user_id === me ? event.member.role : chat.role,
+        member_count: "member_count" in event ? event.member_count : chat.member_count,
+        role: (event.user_id === me && event.member.role) || chat.role,
         name: event.user_id === chat.peer_id ? event.member.user_name : chat.name,
         last_message: last && event.user_id === last.sender_id ? { ...last, sender_name: event.member.user_name } : last,
       };
@@ -177,10 +211,10 @@ export class Messenger {
   #fetch;
   #WebSocket;
   #pace;
-  /** @type {AbortController | null} aborted by `stop`; null: it is not following */
-  #following = null;
-  /** @type {Promise<void>} */
-  #started = Promise.resolve();
+  /** Ends with `stop`, and another begins: nothing of one is done in the next, which may be another person's. */
+  #life = new AbortController();
+  /** @type {Promise<void> | null} null: it does not follow */
+  #started = null;
   /** @type {Line | null} while it can be spoken to */
   #line = null;
   /** Aborted when there is a line again: a send that hangs on a dead connection is better said there. */
@@ -188,7 +222,6 @@ export class Messenger {
   #mustSync = true;
   #refusedSockets = 0; // in a row, though HTTP worked
   #onlineSince = Infinity;
-  #isOver = false;
   /** What is applied comes one after the other, also when a chat must be loaded first. */
   #turn = Promise.resolve();
   /** @type {Map<string, Promise<unknown>>} the last send of each chat */
@@ -202,7 +235,7 @@ export class Messenger {
 
   /**
    * @param {object} options
-   * @param {string | URL} options.url the server's root, with a slash at its end
+   * @param {string | URL} options.url the server's root
    * @param {string | null} [options.session] a session_id, sent in the header; "": the one that `login` will bring; null:
    *   the cookie speaks, as in a browser
    * @param {typeof globalThis.fetch} [options.fetch]
@@ -218,7 +251,7 @@ export class Messenger {
     socket = true,
     pace = {},
   }) {
-    this.url = String(url);
+    this.url = String(url).replace(/\/*$/, "/");
     this.session = session;
     this.#fetch = /** @type {typeof globalThis.fetch} */ ((...request) => fetch(...request));
     this.#WebSocket = socket ? WebSocket : undefined;
@@ -251,6 +284,7 @@ export class Messenger {
         signal: signal ? AbortSignal.any([signal, limit]) : limit,
       });
       text = await response.text();
+      signal?.throwIfAborted();
     } catch (error) {
       signal?.throwIfAborted();
       throw new Unreachable(`${method} ${path}: no answer`, { cause: error });
@@ -291,11 +325,10 @@ export class Messenger {
 
   /** Resolves after the first sync; then it goes on by itself, until `stop` or the end of the session. */
   start() {
-    if (this.#following === null) {
-      this.#following = new AbortController();
-      this.#isOver = false;
+    if (this.#started === null) {
+      const { signal } = this.#life;
+      this.state = null;
       this.#mustSync = true;
-      const { signal } = this.#following;
       this.#watchWindow(signal);
       this.#started = new Promise((resolve, reject) => void this.#run(signal, resolve).catch(reject));
       this.#started.catch(() => {}); // `onstatus` tells of it too
@@ -304,10 +337,9 @@ export class Messenger {
   }
 
   stop() {
-    this.#isOver = true;
-    this.#following?.abort();
-    this.#following = null;
-    this.#line?.end(1000);
+    this.#started = null;
+    this.#life.abort(new Unreachable("stopped"));
+    this.#life = new AbortController();
     this.#renew();
   }
 
@@ -335,31 +367,28 @@ export class Messenger {
    */
   send(chatId, text, { clientId = randomKey(), replyTo } = {}) {
     const frame = { chat_id: chatId, text, client_id: clientId, reply_to: replyTo ?? undefined };
-    const before = this.#outbox.get(chatId);
-    const sent = (before ?? Promise.resolve()).catch(() => {}).then(() => this.#deliver(frame));
+    const { signal } = this.#life;
+    const before = this.#outbox.get(chatId) ?? Promise.resolve();
+    const sent = before.catch(() => {}).then(() => this.#deliver(frame, signal));
     this.#outbox.set(chatId, sent);
     const forget = () => void (this.#outbox.get(chatId) === sent && this.#outbox.delete(chatId));
     sent.then(forget, forget);
     return sent;
   }
 
-  /** @param {{chat_id: string, client_id: string}} frame @returns {Promise<Message>} */
-  async #deliver(frame) {
+  /** @param {{chat_id: string, client_id: string}} frame @param {AbortSignal} life @returns {Promise<Message>} */
+  async #deliver(frame, life) {
     for (let failures = 1; ; failures++) {
+      life.throwIfAborted();
       try {
-        const { signal } = this.#lineless;
-        const message = await this.#ask("new_message", frame, { signal });
-        await this.#inTurn(() => this.#take({ type: "new_message", chat_id: message.chat_id, message, own: true }));
+        const message = await this.#ask("new_message", frame, { signal: this.#lineless.signal });
+        await this.#inTurn(() => this.#take({ type: "new_message", chat_id: message.chat_id, message, own: true }, life));
         return message;
       } catch (error) {
-        if (!mayPass(error) || this.#isOver) throw error;
+        if (!mayPass(error)) throw error;
         const earliest = Date.now() + 1000 * (retryAfter(error) ?? 0);
-        let pause = this.#pauseAfter(failures);
-        do {
-          await this.#pause(Math.max(pause, earliest - Date.now()));
-          pause = 0;
-        } while (Date.now() < earliest && !this.#isOver);
-        if (this.#isOver) throw error;
+        await this.#pause(Math.max(this.#pauseAfter(failures), earliest - Date.now()));
+        while (Date.now() < earliest && !life.aborted) await this.#pause(earliest - Date.now());
       }
     }
   }
@@ -427,21 +456,21 @@ export class Messenger {
 
   // --- following
 
-  /** @param {AbortSignal} stopping @param {() => void} synced */
-  async #run(stopping, synced) {
+  /** @param {AbortSignal} life @param {() => void} synced */
+  async #run(life, synced) {
     let failures = 0;
-    while (!stopping.aborted) {
+    while (!life.aborted) {
       /** @type {unknown} */
       let reason;
       try {
         this.#tell("connecting");
-        if (this.#mustSync) await this.#inTurn(() => this.#sync(stopping));
+        if (this.#mustSync) await this.#inTurn(() => this.#sync(life));
         synced();
-        reason = await this.#follow(stopping);
+        reason = await this.#follow(life);
       } catch (error) {
         reason = error;
       }
-      if (stopping.aborted) break;
+      if (life.aborted) break;
       if (isEnd(reason)) {
         this.#end(toTell(reason));
         throw reason;
@@ -457,86 +486,84 @@ export class Messenger {
     throw new Unreachable("stopped");
   }
 
-  /** Until the connection is lost. @param {AbortSignal} stopping @returns {Promise<Ending>} */
-  async #follow(stopping) {
+  /** Until the connection is lost. @param {AbortSignal} life @returns {Promise<Ending>} */
+  async #follow(life) {
     for (;;) {
       if (this.#WebSocket) {
-        const { wasReady, ending } = await this.#listen(this.#WebSocket, stopping);
-        if (wasReady || stopping.aborted) return ending;
-        await this.#poll(0, stopping); // is it the socket only?
+        const { wasReady, ending } = await this.#listen(this.#WebSocket, life);
+        if (wasReady || life.aborted) return ending;
+        await this.#poll(0, life); // is it the socket only?
         if (++this.#refusedSockets < 2) return ending;
       }
       const until = this.#WebSocket ? Date.now() + this.#pace.socketAgain : Infinity;
       do {
-        await this.#poll(this.status.phase === "online" ? this.#pace.poll : 0, stopping);
-        this.#isOnline();
+        await this.#poll(this.status.phase === "online" ? this.#pace.poll : 0, life);
+        this.#cameOnline();
       } while (Date.now() < until);
     }
   }
 
-  /** @param {typeof globalThis.WebSocket} WebSocket @param {AbortSignal} stopping */
-  async #listen(WebSocket, stopping) {
+  /** @param {typeof globalThis.WebSocket} WebSocket @param {AbortSignal} life */
+  async #listen(WebSocket, life) {
     const address = new URL("v1/ws", this.url);
     address.protocol = address.protocol.replace("http", "ws");
     address.searchParams.set("cursor", this.#now.cursor);
     if (this.session !== null) {
-      const options = { signal: stopping, timeout: this.#pace.opening };
+      const options = { signal: life, timeout: this.#pace.opening };
       const { ticket } = await this.call("POST", "v1/auth/ws-ticket", undefined, options);
       address.searchParams.set("ticket", ticket);
     }
-    const line = new Line(new WebSocket(address, "messenger.v1"), this.#pace, (frame) => this.#hear(frame, line, stopping));
+    const line = new Line(new WebSocket(address, "messenger.v1"), this.#pace, (frame) => this.#hear(frame, line, life));
     const giveUp = () => line.end(1000);
-    stopping.addEventListener("abort", giveUp);
+    life.addEventListener("abort", giveUp);
     const ending = await line.ended;
-    stopping.removeEventListener("abort", giveUp);
+    life.removeEventListener("abort", giveUp);
     this.#line = null;
     return { wasReady: line.isReady, ending };
   }
 
-  /** @param {Event} frame @param {Line} line @param {AbortSignal} stopping */
-  #hear(frame, line, stopping) {
-    if (frame.type === "hello" || frame.type === "pong" || frame.type === "error") return;
+  /** @param {Event | Sign} frame @param {Line} line @param {AbortSignal} life */
+  #hear(frame, line, life) {
     if (frame.type === "ready") {
-      this.#line = line;
       this.#refusedSockets = 0;
-      this.#mustSync = !frame.resumed; // false: it does not know my cursor
-      if (this.#mustSync) line.end(1000);
+      this.#mustSync = !frame.resumed; // false: it cannot read my cursor
+      if (this.#mustSync) return line.end(1000);
+      this.#line = line;
       if (this.status.phase !== "online") this.#tell("updating");
       if (this.#presence) line.say("presence", { status: this.#presence });
-      this.#renew();
-      return;
+      return this.#renew();
     }
+    if (frame.type === "hello" || frame.type === "pong") return;
     this.#inTurn(async () => {
-      if (line.isOver) return; // one was not applied; the next line brings all of them again
-      if (frame.type !== "resumed") await this.#take(frame, stopping);
-      if (frame.type === "resumed" || frame.type === "resync") this.#isOnline();
+      if (!line.isOver) await this.#take(frame, life); // else one was not applied: the next line brings all of them again
     }).catch((error) => line.end(CLOSED_WITHOUT_CODE, String(error)));
   }
 
-  /** @param {number} wait seconds @param {AbortSignal} stopping */
-  async #poll(wait, stopping) {
+  /** @param {number} wait seconds @param {AbortSignal} life */
+  async #poll(wait, life) {
     const query = new URLSearchParams({ after: this.#now.cursor, wait: String(wait) });
     const timeout = 1000 * wait + this.#pace.patience;
-    const found = await this.call("GET", `v1/events?${query}`, undefined, { signal: stopping, timeout });
+    const found = await this.call("GET", `v1/events?${query}`, undefined, { signal: life, timeout });
     await this.#inTurn(async () => {
-      for (const event of found.events) await this.#take(event, stopping);
-      if (!found.events.some((/** @type {Event} */ one) => one.type === "resync")) this.#now.cursor = found.cursor;
+      for (const event of found.events) await this.#take(event, life);
+      if (!found.events.some((/** @type {Event | Sign} */ one) => one.type === "resync")) this.#now.cursor = found.cursor;
     });
   }
 
-  /** @param {Event} event @param {AbortSignal} [stopping] */
-  async #take(event, stopping) {
-    if (!this.state || this.#isOver) return;
-    if (event.type === "resync") return await this.#sync(stopping);
+  /** @param {Event | {type: "resumed"} | {type: "resync"}} event @param {AbortSignal} life */
+  async #take(event, life) {
+    if (!this.state || life.aborted) return;
+    if (event.type === "resync") return await this.#sync(life).then(() => this.#cameOnline());
+    if (event.type === "resumed") return this.#cameOnline();
     const place = event.type === "limited" ? undefined : event.cursor; // its cursor is mine
     if (place && position(place) <= position(this.state.cursor, event.log)) return; // heard already
     const needed = apply(this.state, event);
-    if (needed) await this.#load(needed.load, stopping);
+    if (needed) await this.#load(needed.load, life);
     if (place) this.state.cursor = moved(this.state.cursor, place, event.log);
     this.#report(() => this.onevent(event, this.#now));
   }
 
-  /** @param {AbortSignal} [signal] */
+  /** @param {AbortSignal} signal */
   async #sync(signal) {
     this.#tell("updating");
     const { user, chats, cursor } = await this.call("GET", "v1/sync", undefined, { signal });
@@ -545,7 +572,7 @@ export class Messenger {
     this.#report(() => this.onsync(this.#now));
   }
 
-  /** @param {string} chatId @param {AbortSignal} [signal] */
+  /** @param {string} chatId @param {AbortSignal} signal */
   async #load(chatId, signal) {
     try {
       this.#now.chats.set(chatId, await this.call("GET", `v1/chats/${chatId}`, undefined, { signal }));
@@ -567,7 +594,7 @@ export class Messenger {
     return done;
   }
 
-  #isOnline() {
+  #cameOnline() {
     if (this.status.phase === "online") return;
     this.#onlineSince = Date.now();
     this.#tell("online");
@@ -652,7 +679,7 @@ class Line {
   /** @type {Map<string, {resolve: (result: any) => void, reject: (error: Error) => void, timer: ReturnType<typeof setTimeout>}>} */
   #asked = new Map();
 
-  /** @param {WebSocket} socket @param {typeof PACE} pace @param {(frame: Event) => void} hear */
+  /** @param {WebSocket} socket @param {typeof PACE} pace @param {(frame: Event | Sign) => void} hear */
   constructor(socket, pace, hear) {
     this.ended = new Promise((resolve) => (this.#ended = resolve));
     this.#socket = socket;
@@ -662,8 +689,8 @@ class Line {
       const frame = JSON.parse(data);
       this.isReady ||= frame.type === "ready";
       if (this.isReady) this.#lives();
-      if (frame.ref === undefined) hear(frame);
-      else this.#settle(frame);
+      if (frame.type === "ack" || frame.type === "error") this.#settle(frame);
+      else hear(frame);
     };
     socket.onerror = () => this.end(CLOSED_WITHOUT_CODE);
     socket.onclose = ({ code, reason }) => this.end(code, reason);
@@ -677,6 +704,7 @@ class Line {
   /** @param {string} verb @param {Record<string, unknown>} fields @returns {Promise<any>} */
   ask(verb, fields) {
     return new Promise((resolve, reject) => {
+      if (this.isOver) return reject(new Unreachable("the socket has ended"));
       const ref = String(++this.#refs);
       const giveUp = () => void (this.#asked.delete(ref) && reject(new Unreachable(`${verb}: no answer`)));
       const timer = setTimeout(() => {
@@ -689,12 +717,12 @@ class Line {
     });
   }
 
-  /** @param {Event} frame an ack or an error */
+  /** @param {Answer} frame */
   #settle(frame) {
-    const one = this.#asked.get(frame.ref);
-    if (!one) return;
+    const one = this.#asked.get(frame.ref ?? "");
+    if (!one) return; // what has no ref asked for nothing
     clearTimeout(one.timer);
-    this.#asked.delete(frame.ref);
+    this.#asked.delete(/** @type {string} */ (frame.ref));
     if (frame.type === "ack") one.resolve(frame.result);
     else one.reject(new Problem(frame.error));
   }

@@ -19,11 +19,11 @@ self.addEventListener("fetch", (event) => {
 });
 
 async function install() {
-  const cache = await caches.open(CACHE);
-  await cache.addAll(FILES);
   const answer = await fetch("./", { cache: "no-store" });
   // While servers are replaced one by one the page may be of another version: then the browser tries again later.
   if (!answer.ok || !(await answer.clone().text()).includes(PLACE)) throw new Error("The page is of another version.");
+  const cache = await caches.open(CACHE);
+  await cache.addAll(FILES);
   await cache.put("./", answer);
   await self.skipWaiting();
 }

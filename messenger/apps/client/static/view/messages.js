@@ -14,8 +14,8 @@ import { Letter, Message } from "./message.js";
 import { Icon } from "./icons.js";
 import { actOn } from "./message-menu.js";
 
-const ROWS = 150;
-const STEP = 30;
+const ROWS = 120;
+const STEP = 20;
 /** How near an end more is put there, in pixels. */
 const NEAR = 1_200;
 const AT_END = 24;
