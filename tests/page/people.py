@@ -9,7 +9,7 @@ from playwright.async_api import Locator, Page, expect
 from tests.actors import PASSWORD
 
 # On a busy machine; how soon people see each other's doings is measured, not asserted.
-WITHIN = 5_000
+WITHIN = 10_000
 MANY = 60  # more stops than there are on a page
 
 
@@ -39,6 +39,7 @@ class Reader:
         """Instead of what is there."""
         await self.goes_into(field)
         await self.page.keyboard.press("Control+a")
+        await self.page.keyboard.press("Delete")
         await self.page.keyboard.type(words)
 
     async def asks_what_can_be_done_with(self, message: Locator) -> None:
@@ -130,10 +131,6 @@ class Reader:
         await self.presses(self.button(self.name, self.side))
         await self.is_at("My notes")
 
-    async def looks_away(self) -> None:
-        await self.page.keyboard.press("Escape")
-        await expect(self.composer).not_to_be_visible()
-
     async def makes_a_group(self, name: str, *people: "Reader") -> None:
         await self.presses(self.button("New chat"))
         for one in people:
@@ -180,6 +177,24 @@ class Reader:
         for text in texts:
             await self.page.keyboard.type(text)
             await self.page.keyboard.press("Enter")
+
+    async def pastes(self, *texts: str, sending: bool = True) -> None:
+        await self.goes_into(self.composer)
+        for text in texts:
+            await self.page.keyboard.insert_text(text)
+            if sending:
+                await self.page.keyboard.press("Enter")
+
+    async def calls_herself(self, name: str, *, about: str = "") -> None:
+        await self.opens_from_the_menu("My profile")
+        await self.writes_into(self.dialog.get_by_label("Name", exact=True), name)
+        await self.writes_into(self.dialog.get_by_label("About me"), about)
+        await self.confirms("Save")
+
+    async def renames_the_group(self, name: str) -> None:
+        await self.presses(self.button("Rename", self.details))
+        await self.writes_into(self.dialog.get_by_label("Group name"), name)
+        await self.confirms("Save")
 
     async def sees(self, text: str) -> None:
         await expect(self.message(text)).to_be_visible()
@@ -280,34 +295,34 @@ class Typist(Reader):
         await self.page.keyboard.type(option)
 
     async def asks_what_can_be_done_with(self, message: Locator) -> None:
-        await self._goes_to(message)
+        await self.goes_to(message)
         await self.page.keyboard.press("Enter")
 
     async def edits(self, text: str, words: str) -> None:
-        await self._goes_to(self.message(text))
+        await self.goes_to(self.message(text))
         await self.page.keyboard.press("e")
         await self.writes_into(self.composer, words)
         await self.page.keyboard.press("Enter")
 
     async def deletes(self, text: str) -> None:
-        await self._goes_to(self.message(text))
+        await self.goes_to(self.message(text))
         await self.page.keyboard.press("Delete")
         await self.confirms("Delete")
 
     async def reacts(self, text: str, emoji: str) -> None:
-        await self._goes_to(self.message(text))
+        await self.goes_to(self.message(text))
         await self.page.keyboard.press("+")
         await self.presses(self.dialog.get_by_role("button", name=emoji).first)
 
     async def replies(self, text: str, words: str) -> None:
-        await self._goes_to(self.message(text))
+        await self.goes_to(self.message(text))
         await self.page.keyboard.press("r")
         await expect(self.composer).to_be_focused()
         await self.page.keyboard.type(words)
         await self.page.keyboard.press("Enter")
 
     async def jumps_to_what_is_quoted(self, text: str, quoted: str) -> None:
-        await self._goes_to(self.message(text))
+        await self.goes_to(self.message(text))
         await self.page.keyboard.press("q")
         await self.is_on(quoted)
 
@@ -317,7 +332,7 @@ class Typist(Reader):
         key = "ArrowDown" if await self.page.get_by_role("menu").count() else "Tab"
         await self._presses_until(what, key)
 
-    async def _goes_to(self, message: Locator) -> None:
+    async def goes_to(self, message: Locator) -> None:
         await expect(message).to_be_visible()
         await self._presses_until(self.page.locator(".message"), "F6")
         await self._presses_until(message, "ArrowUp")
