@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, WebError, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request, WebError, async_playwright
 
 from proof.lab.waiting import happens
 from tests.actors import Server
@@ -100,7 +100,7 @@ class Visitors:
         )
         self.contexts.append(context)
         await self._watch(context, urlsplit(url).netloc)
-        await context.tracing.start(screenshots=True, snapshots=True)
+        await context.tracing.start(snapshots=True)
         page = await context.new_page()
         await page.goto(url + fragment)
         return page
@@ -122,6 +122,11 @@ class Visitors:
         def crash(error: WebError) -> None:
             self.complaints.append(f"page: {error.error.stack or error.error.message}")
 
+        async def ask(dialog: Dialog) -> None:
+            self.complaints.append(f"dialog: {dialog.message}")
+            await dialog.dismiss()
+
+        context.on("dialog", ask)
         context.on("console", hear)
         context.on("weberror", crash)
         context.on("request", see)

@@ -197,7 +197,7 @@ function reactionPath({ chat_id, message_id, emoji }) {
 }
 
 export class Messenger {
-  /** Before `start` null; then as `GET /v1/sync` would show it. @type {State | null} */
+  /** Null, or what its user has kept; after the first sync as `GET /v1/sync` would show it. @type {State | null} */
   state = null;
   /** After the first sync and each later one: what was loaded beside the state may be out of date. @param {State} state */
   onsync = (state) => {};
@@ -327,7 +327,6 @@ export class Messenger {
   start() {
     if (this.#started === null) {
       const { signal } = this.#life;
-      this.state = null;
       this.#mustSync = true;
       this.#watchWindow(signal);
       this.#started = new Promise((resolve, reject) => void this.#run(signal, resolve).catch(reject));

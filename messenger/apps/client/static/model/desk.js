@@ -48,7 +48,7 @@ export function begin() {
       outbox.end();
       people.clear();
       timelines.clear();
-      account.leave(reason);
+      account.leave(typeof reason === "number" ? { code: "session-ended" } : reason); // a socket does not say why
     }
     line.changed();
   };
@@ -100,7 +100,7 @@ const hears = {
 };
 
 function membersChanged({ type, chat_id: chatId, user_id: userId }) {
-  if (type === "member_removed" && userId === account.id) leaves(chatId);
+  if (type === "member_removed" && userId === account.id) return leaves(chatId);
   membership.chatId = chatId;
   membership.changed();
 }

@@ -13,6 +13,7 @@ export const KEYS = [
   { where: "message", name: "next", keys: ["j", "ArrowDown"] },
   { where: "message", name: "previous", keys: ["k", "ArrowUp"] },
   { where: "message", name: "reply", keys: ["r"] },
+  { where: "message", name: "quoted", keys: ["q"] },
   { where: "message", name: "edit", keys: ["e"] },
   { where: "message", name: "react", keys: ["+"] },
   { where: "message", name: "copy", keys: ["c"] },

@@ -3,6 +3,7 @@
 import { client } from "../model/account.js";
 import { may } from "../model/chats.js";
 import { keyOf } from "../model/keys.js";
+import { place, toMessage } from "../model/place.js";
 import { stage } from "../model/stage.js";
 import { say } from "../words.js";
 import { menuAt } from "./menu.js";
@@ -16,6 +17,7 @@ export function messageMenu({ chat, timeline, message }) {
     reactTo: acts.react && ((emoji) => react(message, emoji)),
     items: [
       acts.reply && { icon: "reply", label: say("message.reply"), act: acts.reply },
+      acts.quoted && { icon: "up", label: say("message.quoted"), act: acts.quoted },
       acts.edit && { icon: "edit", label: say("message.edit"), act: acts.edit },
       acts.copy && { icon: "copy", label: say("message.copy"), act: acts.copy },
       acts.readers && { icon: "check", label: say("tick.who"), act: acts.readers },
@@ -29,6 +31,7 @@ function actions({ chat, timeline, message }) {
   return {
     react: () => stage.ask("emoji", { choose: (emoji) => react(message, emoji) }),
     reply: () => stage.compose(chat.chat_id, { replyTo: message }),
+    quoted: message.reply_to && (() => place.go(toMessage(chat.chat_id, message.reply_to))),
     copy: () => attempt(async () => {
       await navigator.clipboard.writeText(message.text);
       stage.tell(say("message.copied"));

@@ -37,7 +37,7 @@ function SearchField() {
   return html`<div class="search-field" role="search">
     <${Icon} name="search" size=${16} />
     <input id="search" type="search" value=${search.query} placeholder=${say("search.placeholder")} aria-label=${say("search.placeholder")}
-      autocomplete="off" spellcheck="false" maxlength="256" onFocus=${() => search.open()} onInput=${(event) => search.ask(event.target.value)}
+      autocomplete="off" spellcheck="false" maxlength="256" onClick=${() => search.open()} onInput=${(event) => search.ask(event.target.value)}
       onKeyDown=${(event) => {
         if (event.key === "Escape") { event.stopPropagation(); search.close(); event.target.blur(); }
         if (event.key === "ArrowDown") { event.preventDefault(); document.querySelector(".sidebar .scroll a, .sidebar .scroll button")?.focus(); }
