@@ -37,7 +37,7 @@
  *   {type: "reaction", chat_id: string, message_id: string, user_id: string, emoji: string,
  *     action: "added" | "removed", reactions: Reaction[]} |
  *   {type: "message_read", chat_id: string,
- *     reads: {user_id: string, from_seq: number, to_seq: number, message_id: string}[]} |
+ *     reads: {user_id: string, to_seq: number, from_seq?: number, message_id?: string}[], own?: true} |
  *   {type: "message_read_by_all", chat_id: string, from_seq: number, to_seq: number, message_id: string} |
  *   {type: "member_added" | "member_removed", chat_id: string, user_id: string, actor_id: string | null,
  *     member: Person, member_count: number} |
@@ -211,7 +211,7 @@ function reactionPath({ chat_id, message_id, emoji }) {
 }
 
 export class Messenger {
-  /** Before `start` null; then as `GET /v1/sync` would show it. @type {State | null} */
+  /** Before `start` null, or what was kept since; then as `GET /v1/sync` would show it. @type {State | null} */
   state = null;
   /** After each sync, the first too: what was loaded beside the state may be out of date. @param {State} state */
   onsync = (state) => {};
@@ -329,6 +329,7 @@ export class Messenger {
   /** @param {any} answer */
   #keep(answer) {
     if (this.session !== null) this.session = answer.session_id;
+    this.state = null; // it may have been somebody else's
     return answer;
   }
 
@@ -342,7 +343,6 @@ export class Messenger {
   start() {
     if (this.#started === null) {
       const { signal } = this.#life;
-      this.state = null;
       this.#mustSync = true;
       this.#watchWindow(signal);
       this.#started = new Promise((resolve, reject) => void this.#run(signal, resolve).catch(reject));
@@ -564,8 +564,8 @@ export class Messenger {
     });
   }
 
-  /** @param {Event | Turn} event @param {AbortSignal} life */
-  async #take(event, life) {
+  /** @param {Event | Turn} event @param {AbortSignal} [life] */
+  async #take(event, life = this.#life.signal) {
     if (!this.state || life.aborted) return;
     if (event.type === "resync") return await this.#sync(life).then(() => this.#cameOnline());
     if (event.type === "resumed") return this.#cameOnline();
