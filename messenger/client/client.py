@@ -54,6 +54,7 @@ class Client:
         for task in sending:
             task.cancel()
         await asyncio.gather(*sending, return_exceptions=True)
+        await self._inbox.close()
         await self._line.close()
         await self._rest.close()
 
