@@ -18,7 +18,7 @@ PAYLOADS = [
     '<a href="javascript:alert(5)">click me</a>',
     "javascript:alert(6)",
     "data:text/html,<script>alert(7)</script>",
-    "https://example.invalid/\"onmouseover=\"alert(8)",
+    'https://example.invalid/"onmouseover="alert(8)',
     "https://example.invalid/<script>alert(9)</script>",
     "<iframe srcdoc='<script>alert(10)</script>'></iframe>",
     "<style>* { display: none }</style>",
@@ -69,6 +69,7 @@ TELL_NOTIFICATIONS = """
         }
     };
 """
+
 
 async def shows(place: Locator, text: str) -> None:
     """Exactly that, as its textContent."""
