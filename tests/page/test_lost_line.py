@@ -13,7 +13,7 @@ from proof.lab.processes import Process
 from proof.lab.proxy import Mood, Proxy, to_port
 from tests.actors import Server
 from tests.page.conftest import Visitors, comes_true
-from tests.page.people import WITHIN, Reader
+from tests.page.people import Reader
 
 pytestmark = pytest.mark.shared
 
@@ -142,8 +142,10 @@ async def test_what_is_refused_keeps_its_words(visitor: Visitors, proxy: Proxy) 
     proxy.mood = Mood.OPEN
     proxy.cut()
 
-    refused = ann.page.get_by_role("listitem").filter(has_text="Too late")
+    refused = ann.chat.get_by_role("listitem").filter(has_text="Too late")
     await expect(refused).to_contain_text("There is no such chat, or you are not in it any more", timeout=LATER * 1000)
+    await expect(ann.side.get_by_role("link").filter(has_text="Not sent")).to_contain_text("Too late")
     await expect(ann.button("Try again", refused)).to_be_visible()
     await ann.presses(ann.button("Delete", refused))
-    await expect(refused).to_have_count(0, timeout=WITHIN)
+    await expect(refused).to_have_count(0)
+    await expect(ann.side.get_by_role("link")).to_have_count(0)

@@ -147,7 +147,7 @@ async def test_names_titles_and_notifications(visitor: Visitors) -> None:
     await ben.opens("Team")
     await ben.opens_the_details()
     await ben.opens_notes()
-    group, direct = (ben.side.get_by_role("link").nth(place) for place in (0, 1))
+    group, direct = (ben.side.get_by_role("link").nth(place) for place in (0, 2))
 
     for name in SOME:
         await ann.calls_herself(name, about=name)
