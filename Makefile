@@ -7,7 +7,7 @@ STAMP_DEV := $(VENV)/.installed-dev
 STAMP_HA := $(VENV)/.installed-ha
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-dev run-prod venv test test-long tests-html-coverage-report check-deploy fuzz bench torture docs lint format migrate clean
+.PHONY: help run run-dev run-prod venv test test-long tests-html-coverage-report check-deploy fuzz bench torture screenshots docs lint format migrate clean
 
 help:  ## Show the commands
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-28s %s\n", $$1, $$2}' Makefile
@@ -73,6 +73,9 @@ torture: $(STAMP_DEV) $(if $(CLUSTER),$(STAMP_HA))  ## Kill, stop, cut and swall
 
 bench: $(STAMP_DEV)  ## Measure the server for ten minutes; PEERS=1 beside socket.io and FastAPI; BENCH="S1 --rounds 1" for a part
 	@$(BIN)/python -m proof.bench $(if $(PEERS),--peers) $(BENCH)
+
+screenshots: $(STAMP_DEV)  ## Take the pictures of README anew, in Chromium
+	@$(BIN)/python -m proof.pictures
 
 docs: $(STAMP)  ## Write docs/settings.md and deploy/.env.example anew
 	@$(BIN)/python -m messenger.run.documents

@@ -54,6 +54,7 @@ class Client:
         for task in sending:
             task.cancel()
         await asyncio.gather(*sending, return_exceptions=True)
+        await self._inbox.close()
         await self._line.close()
         await self._rest.close()
 
@@ -91,6 +92,7 @@ class Client:
     async def _signed_in(self, path: str, wanted: dict[str, Any]) -> SignedIn:
         found = msgspec.convert(await self.call("POST", path, wanted), SignedIn)
         self._rest.session_id = found.session_id
+        await self._line.close()  # it was another session's
         return found
 
     # --- what happens
@@ -125,11 +127,9 @@ class Client:
         self, chat_id: str, *, limit: int = 50, before: str | None = None, after: str | None = None
     ) -> list[Message]:
         """The newest messages, or those next to a message; ascending."""
-        asked: dict[str, Any] = {"limit": limit, "read_cursors": "false"}
-        asked |= {"before": before} if before is not None else {"after": after} if after is not None else {}
-        if before is None and after is None:
-            asked["anchor"] = "newest"
-        answer = await self.call("GET", f"{_messages(chat_id)}?{urlencode(asked)}")
+        place = {"before": before} if before else {"after": after} if after else {"anchor": "newest"}
+        asked = urlencode({"limit": limit, "read_cursors": "false", **place})
+        answer = await self.call("GET", f"{_messages(chat_id)}?{asked}")
         return msgspec.convert(answer["messages"], list[Message])
 
     async def send(

@@ -1,9 +1,10 @@
 """The events that were heard and not yet dealt with, and the place in the log up to which they were."""
 
+import asyncio
 import os
 from collections import deque
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from messenger.client.events import Event, Limited, Resync, read_event
 from messenger.client.line import Line
@@ -63,18 +64,30 @@ class Inbox:
         self._file = file
         self._place = Place(file.read() if file is not None else "")
         self._heard: deque[Event] = deque()
+        self._hearing: asyncio.Task[list[dict[str, Any]]] | None = None
 
     async def first(self) -> Event:
         """The first that nobody has dealt with, once there is one."""
-        if not str(self._place):
-            self.begin(await self._line.now())
         while True:
             while self._heard and self._place.has_passed(self._heard[0]):
                 self._heard.popleft()
             if self._heard:
                 return self._heard[0]
-            # Nothing is waiting, so the place is behind all that was heard: the line may begin anew from there.
-            self._heard.extend(map(read_event, await self._line.hear(str(self._place))))
+            hearing = self._hearing = self._hearing or asyncio.create_task(self._hear())
+            await asyncio.wait([hearing])  # who is cancelled here leaves it to the next one who asks
+            self._hearing = None
+            self._heard.extend(map(read_event, hearing.result()))
+
+    async def _hear(self) -> list[dict[str, Any]]:
+        """Nothing is waiting, so the place is behind all that was heard: the line may begin anew from there."""
+        if not str(self._place):
+            self.begin(await self._line.now())
+        return await self._line.hear(str(self._place))
+
+    async def close(self) -> None:
+        if self._hearing is not None:
+            self._hearing.cancel()
+            await asyncio.gather(self._hearing, return_exceptions=True)
 
     def done(self, event: Event) -> None:
         """With the first one, unless all began anew meanwhile."""

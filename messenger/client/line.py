@@ -40,7 +40,7 @@ class Line:
         return str(answer["cursor"])
 
     async def hear(self, cursor: str) -> list[dict[str, Any]]:
-        """The next events after the cursor, once there are any. May be cancelled and called again: nothing is lost."""
+        """The next events after the cursor, once there are any."""
         while True:
             await asyncio.sleep(max(0.0, self._not_before - _time()))
             try:

@@ -16,6 +16,10 @@ async def client_of(person: Person, url: str = "", **options: str) -> AsyncItera
         yield client
 
 
+async def has_socket(client: Client) -> bool:
+    return client._line._socket is not None
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits are as in earnest, and shorter."""

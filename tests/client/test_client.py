@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -28,9 +29,10 @@ from messenger.client.inbox import Place
 from messenger.client.problems import refusal
 from messenger.identity import Caller, UserId
 from proof.lab.processes import free_port
+from proof.lab.waiting import happens
 from tests.actors import PASSWORD, Person, Server
 from tests.apps.talk import fill, says
-from tests.client.conftest import client_of
+from tests.client.conftest import client_of, has_socket
 from tests.frames import FRAMES
 
 pytestmark = pytest.mark.shared
@@ -294,6 +296,18 @@ async def test_the_end_of_the_session_ends_the_events(alice: Person, bob: Person
     async with Client(alice.server.url) as nobody:
         with pytest.raises(errors.AuthFailed):
             await anext(nobody.events())
+
+
+async def test_who_signs_in_as_another_hears_what_is_the_others(server: Server, alice: Person, bob: Person) -> None:
+    of_bob = await bob.opens_chat("notes")
+    async with client_of(alice) as client:
+        await client.sync()
+        hearing = asyncio.create_task(heard(client.events(), NewMessage))
+        await happens(partial(has_socket, client), "a socket is open")
+        await client.login("bob", PASSWORD)
+        await client.send(of_bob, "to myself")
+
+        assert (await hearing).chat_id == of_bob
 
 
 async def to_the_end(events):

@@ -103,6 +103,30 @@ async def test_a_refusal_is_a_problem_with_its_code(stage: Stage, alice: Person,
             assert (empty.value.code, empty.value.errors[0]["pointer"]) == ("bad-parameters", "/user_name")
 
 
+REFUSED = {
+    "half \ud800": "bad-parameters",
+    "zero \0": "bad-parameters",
+    "x" * 5_000: "bad-parameters",
+    "ы" * 50_000: "too-large",
+}
+
+
+@pytest.mark.parametrize(("text", "code"), REFUSED.items(), ids=("half a character", "a zero", "long", "too long"))
+async def test_words_that_no_frame_can_carry_are_refused_and_hold_nothing_up(
+    stage: Stage, alice: Person, text: str, code: str
+) -> None:
+    diary = await alice.opens_chat("diary")
+    async with stage.plays_for(alice) as device:
+        await device.gets("online")
+        refused, stored = device.does("send", diary, text), device.does("send", diary, "dear diary")
+
+        with pytest.raises(ClientError) as refusal:
+            await refused
+        assert refusal.value.code == code
+        assert (await stored)["seq"] == 1
+        assert device.phase == "online"
+
+
 async def test_an_account_is_made_and_its_session_is_kept_until_it_signs_out(stage: Stage, server: Server) -> None:
     who = {"user_name": "dora", "password": PASSWORD}
     async with stage.plays(server.url) as device:

@@ -21,7 +21,7 @@ from proof.lab.proxy import Dropper, Mood, Proxy, to_port
 from proof.lab.waiting import happens, running
 from tests.actors import PASSWORD, Person, Server
 from tests.apps.talk import says
-from tests.client.conftest import client_of
+from tests.client.conftest import client_of, has_socket
 from tests.conftest import configured
 from tests.sizes import sized
 
@@ -187,17 +187,13 @@ async def test_where_sockets_do_not_come_through_it_polls_and_later_tries_again(
         proxy.cut()
         client._line._polls_until = 0.0
         hearing = asyncio.create_task(words_of(events, 1))
-        await happens(partial(_has_socket, client), "a socket is open")
+        await happens(partial(has_socket, client), "a socket is open")
         await says(alice, chat, "by socket")
         assert await hearing == ["by socket"]
 
 
 async def _is_polling(client: Client) -> bool:
     return client._line._polls_until > 0
-
-
-async def _has_socket(client: Client) -> bool:
-    return client._line._socket is not None
 
 
 async def test_a_server_that_stops_says_when_to_come_back(
@@ -209,7 +205,7 @@ async def test_a_server_that_stops_says_when_to_come_back(
     async with Server.running(make_runner(create_app(configured(tmp_path, {}), dsn))) as stopping:
         client = await Client(stopping.url, session_id=alice.credentials["session_id"]).__aenter__()
         hearing = asyncio.create_task(anext(client.events()))
-        await happens(partial(_has_socket, client), "a socket is open")
+        await happens(partial(has_socket, client), "a socket is open")
     await happens(partial(_has_waited, waits), "the client was told to wait")
     hearing.cancel()
     await client.__aexit__(None, None, None)

@@ -1,5 +1,5 @@
 /**
- * The client of a messenger server: state that stays true, sends that are stored once. No dependencies; browsers, Node 20.
+ * The client of a messenger server: state that stays true, sends that are stored once. For browsers and Node 20.
  *
  * It begins with `GET /v1/sync`, follows the events by a socket, or by long-poll where sockets do not come through, and
  * goes on from its cursor after every loss. The protocol: docs/protocol.md.
@@ -7,7 +7,8 @@
 
 /**
  * What is said of a refusal (RFC 9457).
- * @typedef {{code: string, status: number, title?: string, detail?: string, errors?: Flaw[], retry_after?: number}} Refusal
+ * @typedef {{code: string, status: number, title?: string, detail?: string, errors?: Flaw[],
+ *   retry_after?: number}} Refusal
  * @typedef {{pointer: string, detail: string}} Flaw
  *
  * @typedef {{user_id: string, user_name: string, email: string | null, display_name: string, about: string,
@@ -15,8 +16,10 @@
  * @typedef {{emoji: string, user_ids: string[]}} Reaction
  * @typedef {{message_id: string, id: string, chat_id: string, seq: number, sender_id: string, sender_name: string,
  *   text: string, sent_at: string, edited_at: string | null, deleted: boolean, reply_to: string | null,
- *   reactions: Reaction[], is_read: boolean, client_id?: string | null}} Message `client_id` is told to its sender only.
- * @typedef {Pick<Message, "message_id" | "seq" | "sender_id" | "sender_name" | "text" | "sent_at" | "deleted">} LastMessage
+ *   reactions: Reaction[], is_read: boolean, client_id?: string | null}} Message
+ *   Its `client_id` is told to the sender only.
+ * @typedef {Pick<Message, "message_id" | "seq" | "sender_id" | "sender_name" | "text" | "sent_at" | "deleted">}
+ *   LastMessage
  * @typedef {"owner" | "admin" | "member"} Role
  * @typedef {{chat_id: string, kind: "chat" | "group" | "direct", name: string, join: "open" | "invite",
  *   creator_id: string | null, created_at: string, member_count: number, head_seq: number, role: Role,
@@ -31,10 +34,10 @@
  * @typedef {{cursor?: string, log?: number, chat_id?: string} & (
  *   {type: "new_message", chat_id: string, message: Message, own?: true} |
  *   {type: "message_edited" | "message_deleted", chat_id: string, actor_id: string, message: Message} |
- *   {type: "reaction", chat_id: string, message_id: string, user_id: string, emoji: string, action: "added" | "removed",
- *     reactions: Reaction[]} |
+ *   {type: "reaction", chat_id: string, message_id: string, user_id: string, emoji: string,
+ *     action: "added" | "removed", reactions: Reaction[]} |
  *   {type: "message_read", chat_id: string,
- *     reads: {user_id: string, from_seq: number, to_seq: number, message_id: string}[]} |
+ *     reads: {user_id: string, to_seq: number, from_seq?: number, message_id?: string}[], own?: true} |
  *   {type: "message_read_by_all", chat_id: string, from_seq: number, to_seq: number, message_id: string} |
  *   {type: "member_added" | "member_removed", chat_id: string, user_id: string, actor_id: string | null,
  *     member: Person, member_count: number} |
@@ -50,14 +53,18 @@
  *   {type: "typing", chat_id: string, user_id: string} |
  *   {type: "presence", chat_id: string, user_id: string, status: "online" | "away" | "offline"}
  * )} Event
- * @typedef {{type: "hello"} | {type: "pong"} | {type: "ready", resumed: boolean} | {type: "resumed"} | {type: "resync"}} Sign
- *   How the line is.
+ *
+ * How the line is.
+ * @typedef {{type: "resumed"} | {type: "resync"}} Turn
+ * @typedef {{type: "hello"} | {type: "pong"} | {type: "ready", resumed: boolean} | Turn} Sign
  * @typedef {{type: "ack", ref: string, result: any} | {type: "error", ref?: string, error: Refusal}} Answer
  *
  * @typedef {"connecting" | "updating" | "online" | "offline" | "ended"} Phase
- * @typedef {{phase: Phase, retryAt: number | null, reason: Problem | number | null}} Status `retryAt`: milliseconds since
- *   the epoch; `reason`: a refusal or a close code.
+ * @typedef {{phase: Phase, retryAt: number | null, reason: Problem | number | null}} Status
+ *   `retryAt`: milliseconds since the epoch; `reason`: a refusal, or the code that a socket was closed with.
  * @typedef {{code: number, reason: string}} Ending Why a socket is closed.
+ * @typedef {{resolve: (result: any) => void, reject: (error: Error) => void,
+ *   timer: ReturnType<typeof setTimeout>}} Asked
  */
 
 /** The server said no: nothing was done, unless `status` is 500 or more: then it is unknown. */
@@ -139,7 +146,11 @@ function changesOf(chat, event, me) {
       return { read_by_all_seq: Math.max(chat.read_by_all_seq, event.to_seq) };
     case "chat_created":
     case "chat_changed":
-      return { ...event.chat, name: event.chat.name ?? chat.name, head_seq: Math.max(chat.head_seq, event.chat.head_seq) };
+      return {
+        ...event.chat,
+        name: event.chat.name ?? chat.name,
+        head_seq: Math.max(chat.head_seq, event.chat.head_seq),
+      };
     case "chat_muted":
       return { muted_until: event.muted_until };
     case "member_added":
@@ -149,7 +160,7 @@ function changesOf(chat, event, me) {
         member_count: "member_count" in event ? event.member_count : chat.member_count,
         role: (event.user_id === me && event.member.role) || chat.role,
         name: event.user_id === chat.peer_id ? event.member.user_name : chat.name,
-        last_message: last && event.user_id === last.sender_id ? { ...last, sender_name: event.member.user_name } : last,
+        last_message: last?.sender_id === event.user_id ? { ...last, sender_name: event.member.user_name } : last,
       };
     default:
       return null;
@@ -165,7 +176,7 @@ function asLast({ message_id, seq, sender_id, sender_name, text, sent_at, delete
 const PACE = {
   quiet: 25_000, // without a frame: then the line is asked whether it lives
   patience: 8_000, // for the answer to that
-  opening: 10_000, // from the address to `ready`
+  opening: 10_000, // for what the line waits for: a ticket, `ready`, a chat that must be loaded
   doubt: 5_000, // without an answer to a frame: then too
   answer: 30_000, // without an answer to a request or a frame: it is not waited for any longer
   shortestPause: 500, // between tries; the first one is made at once
@@ -181,7 +192,10 @@ const DRAINING = 4004;
 const SESSION_ENDED = 4502;
 const CLOSED_WITHOUT_CODE = 1006;
 
-/** How the verbs of the socket are said over HTTP: method, path, body. @type {Record<string, (f: any) => [string, string, any?]>} */
+/**
+ * How the verbs of the socket are said over HTTP: method, path, body.
+ * @type {Record<string, (frame: any) => [string, string, unknown?]>}
+ */
 const OVER_HTTP = {
   new_message: ({ chat_id, ...message }) => ["POST", `v1/chats/${chat_id}/messages`, message],
   edit_message: ({ chat_id, message_id, text }) => ["PATCH", `v1/chats/${chat_id}/messages/${message_id}`, { text }],
@@ -197,9 +211,9 @@ function reactionPath({ chat_id, message_id, emoji }) {
 }
 
 export class Messenger {
-  /** Null, or what its user has kept; after the first sync as `GET /v1/sync` would show it. @type {State | null} */
+  /** Before `start` null, or what was kept since; then as `GET /v1/sync` would show it. @type {State | null} */
   state = null;
-  /** After the first sync and each later one: what was loaded beside the state may be out of date. @param {State} state */
+  /** After each sync, the first too: what was loaded beside the state may be out of date. @param {State} state */
   onsync = (state) => {};
   /** After an event was applied; also typing, presence, searches. @param {Event} event @param {State} state */
   onevent = (event, state) => {};
@@ -236,8 +250,8 @@ export class Messenger {
   /**
    * @param {object} options
    * @param {string | URL} options.url the server's root
-   * @param {string | null} [options.session] a session_id, sent in the header; "": the one that `login` will bring; null:
-   *   the cookie speaks, as in a browser
+   * @param {string | null} [options.session] a session_id, sent in the header; "": the one that `login` will bring;
+   *   null: the cookie speaks, as in a browser
    * @param {typeof globalThis.fetch} [options.fetch]
    * @param {typeof globalThis.WebSocket} [options.WebSocket]
    * @param {boolean} [options.socket] false: long-poll only
@@ -292,8 +306,9 @@ export class Messenger {
     const answer = parsed(text);
     if (response.ok && answer !== undefined) return answer;
     if (answer?.code) throw new Problem(answer, Number(response.headers.get("Retry-After")) || null);
-    if (response.ok || response.status >= 500) throw new Unreachable(`${method} ${path}: HTTP ${response.status} of a proxy`);
-    throw new Problem({ code: `http-${response.status}`, status: response.status, detail: `HTTP ${response.status}` });
+    const { status } = response; // of a proxy
+    if (status < 300 || status >= 500) throw new Unreachable(`${method} ${path}: HTTP ${status}`);
+    throw new Problem({ code: `http-${status}`, status, detail: `HTTP ${status}` });
   }
 
   /** @param {Record<string, unknown>} account */
@@ -314,6 +329,7 @@ export class Messenger {
   /** @param {any} answer */
   #keep(answer) {
     if (this.session !== null) this.session = answer.session_id;
+    this.state = null; // it may have been somebody else's
     return answer;
   }
 
@@ -357,8 +373,8 @@ export class Messenger {
   // --- saying
 
   /**
-   * Stored once, whatever happens on the way, and after the earlier sends to this chat. Rejects with the Problem when it
-   * is refused for good.
+   * Stored once, whatever happens on the way, and after the earlier sends to this chat. Rejects with the Problem when
+   * it is refused for good.
    * @param {string} chatId
    * @param {string} text
    * @param {{clientId?: string, replyTo?: string | null}} [options]
@@ -381,12 +397,13 @@ export class Messenger {
       life.throwIfAborted();
       try {
         const message = await this.#ask("new_message", frame, { signal: this.#lineless.signal });
-        await this.#inTurn(() => this.#take({ type: "new_message", chat_id: message.chat_id, message, own: true }, life));
+        const { chat_id } = message;
+        await this.#inTurn(() => this.#take({ type: "new_message", chat_id, message, own: true }, life));
         return message;
       } catch (error) {
         if (!mayPass(error)) throw error;
         const earliest = Date.now() + 1000 * (retryAfter(error) ?? 0);
-        await this.#pause(Math.max(this.#pauseAfter(failures), earliest - Date.now()));
+        await this.#pause(this.#pauseAfter(failures));
         while (Date.now() < earliest && !life.aborted) await this.#pause(earliest - Date.now());
       }
     }
@@ -441,14 +458,14 @@ export class Messenger {
   }
 
   /**
-   * By the socket when there is one.
+   * By the socket when there is one, unless the socket would end over it.
    * @param {string} verb
    * @param {Record<string, unknown>} fields
    * @param {{signal?: AbortSignal}} [options]
    * @returns {Promise<any>}
    */
   async #ask(verb, fields, options) {
-    if (this.#line) return await this.#line.ask(verb, fields);
+    if (this.#line && isFit(fields)) return await this.#line.ask(verb, fields);
     const [method, path, body] = OVER_HTTP[verb](fields);
     return await this.call(method, path, body, options);
   }
@@ -534,7 +551,8 @@ export class Messenger {
     }
     if (frame.type === "hello" || frame.type === "pong") return;
     this.#inTurn(async () => {
-      if (!line.isOver) await this.#take(frame, life); // else one was not applied: the next line brings all of them again
+      if (line.isOver) return; // perhaps one could not be applied: the next line brings it and all after it again
+      await this.#take(frame, life);
     }).catch((error) => line.end(CLOSED_WITHOUT_CODE, String(error)));
   }
 
@@ -545,12 +563,13 @@ export class Messenger {
     const found = await this.call("GET", `v1/events?${query}`, undefined, { signal: life, timeout });
     await this.#inTurn(async () => {
       for (const event of found.events) await this.#take(event, life);
-      if (!found.events.some((/** @type {Event | Sign} */ one) => one.type === "resync")) this.#now.cursor = found.cursor;
+      const hasSynced = found.events.some((/** @type {Event | Sign} */ one) => one.type === "resync");
+      if (!hasSynced) this.#now.cursor = found.cursor;
     });
   }
 
-  /** @param {Event | {type: "resumed"} | {type: "resync"}} event @param {AbortSignal} life */
-  async #take(event, life) {
+  /** @param {Event | Turn} event @param {AbortSignal} [life] */
+  async #take(event, life = this.#life.signal) {
     if (!this.state || life.aborted) return;
     if (event.type === "resync") return await this.#sync(life).then(() => this.#cameOnline());
     if (event.type === "resumed") return this.#cameOnline();
@@ -573,8 +592,9 @@ export class Messenger {
 
   /** @param {string} chatId @param {AbortSignal} signal */
   async #load(chatId, signal) {
+    const options = { signal, timeout: this.#pace.opening }; // all events wait for it
     try {
-      this.#now.chats.set(chatId, await this.call("GET", `v1/chats/${chatId}`, undefined, { signal }));
+      this.#now.chats.set(chatId, await this.call("GET", `v1/chats/${chatId}`, undefined, options));
     } catch (error) {
       if (!(error instanceof Problem && error.status === 404)) throw error;
       this.#now.chats.delete(chatId); // I am out again
@@ -638,7 +658,7 @@ export class Messenger {
 
   // --- waiting
 
-  /** The first retry at once, later ones with chance, so that many clients do not come together. @param {number} failures */
+  /** The first retry at once, later ones by chance, so that clients do not come together. @param {number} failures */
   #pauseAfter(failures) {
     const { shortestPause, longestPause } = this.#pace;
     return failures < 2 ? 0 : Math.random() * Math.min(longestPause, shortestPause * 2 ** (failures - 2));
@@ -675,7 +695,7 @@ class Line {
   #isAsking = true;
   #timer;
   #refs = 0;
-  /** @type {Map<string, {resolve: (result: any) => void, reject: (error: Error) => void, timer: ReturnType<typeof setTimeout>}>} */
+  /** @type {Map<string, Asked>} */
   #asked = new Map();
 
   /** @param {WebSocket} socket @param {typeof PACE} pace @param {(frame: Event | Sign) => void} hear */
@@ -746,7 +766,7 @@ class Line {
     this.isOver = true;
     clearTimeout(this.#timer);
     this.#socket.onmessage = this.#socket.onclose = null;
-    this.#socket.onerror = () => {};
+    this.#socket.onerror = () => {}; // some libraries throw what nobody hears
     this.#socket.close();
     for (const { reject, timer } of this.#asked.values()) {
       clearTimeout(timer);
@@ -803,6 +823,16 @@ function toTell(reason) {
 /** @param {unknown} reason @returns {number | null} */
 function codeOf(reason) {
   return reason instanceof Error ? null : /** @type {Ending} */ (reason).code;
+}
+
+/**
+ * A frame of more than 64 KiB would close the socket, one with a zero or with half a character would not be answered:
+ * over HTTP they are refused in words. Of UTF-16 a unit is three bytes at most.
+ * @param {Record<string, unknown>} fields
+ */
+function isFit(fields) {
+  const words = JSON.stringify(fields);
+  return words.length < 20_000 && !/\\u(0000|d)/.test(words);
 }
 
 /** @param {string} text @returns {any} undefined: it is no JSON */

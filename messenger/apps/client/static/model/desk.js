@@ -35,7 +35,7 @@ export function begin() {
     account.changed();
     place.changed();
   };
-  chats.watch(() => shelf.keepState(() => client.state));
+  chats.watch(() => client.state && shelf.keepState(client.state));
   client.onstatus = ({ phase, retryAt, reason }) => {
     const wasOnline = line.phase === "online";
     line.phase = phase;

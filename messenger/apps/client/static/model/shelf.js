@@ -12,6 +12,7 @@ const PAUSE = 1_000;
 
 const kept = store("shelf");
 let timer = 0;
+let latest = null;
 
 export const shelf = {
   /** @returns {Promise<{ user: any, chats: Map<string, any>, cursor: string } | null>} */
@@ -19,13 +20,10 @@ export const shelf = {
     return (await kept.get(STATE))?.state ?? null;
   },
 
-  /** Soon, and once for many changes. @param {() => any} state */
+  /** Once for many changes, and at the latest when the page is left. @param {any} state */
   keepState(state) {
-    if (timer) return;
-    timer = setTimeout(() => {
-      timer = 0;
-      if (state()) kept.put({ key: STATE, state: state() });
-    }, PAUSE);
+    latest = state;
+    timer ||= setTimeout(write, PAUSE);
   },
 
   async tail(chatId) {
@@ -39,8 +37,15 @@ export const shelf = {
   },
 
   clear() {
-    clearTimeout(timer);
-    timer = 0;
+    latest = null;
     return kept.clear();
   },
 };
+
+function write() {
+  clearTimeout(timer);
+  timer = 0;
+  if (latest) kept.put({ key: STATE, state: latest });
+}
+
+addEventListener("pagehide", write);

@@ -7,16 +7,18 @@ const MARKS = /(https?:\/\/[^\s<>"']*[^\s<>"'.,;:!?)\]}])|(?<=^|[\s(])(@[\p{L}\p
 export function Words({ text, me = "" }) {
   const parts = [];
   let end = 0;
-  for (const found of text.matchAll(MARKS)) {
-    const [whole, address, called] = found;
-    if (found.index > end) parts.push(text.slice(end, found.index));
+  for (const { 0: whole, 1: address, index } of text.matchAll(MARKS)) {
+    if (index > end) parts.push(text.slice(end, index));
+    end = index + whole.length;
     if (address) {
       parts.push(html`<a href=${address} target="_blank" rel="noopener noreferrer nofollow">${address}</a>`);
-    } else {
-      const isMe = called.slice(1).toLocaleLowerCase() === me.toLocaleLowerCase();
-      parts.push(html`<span class=${isMe ? "called me" : "called"}>${called}</span>`);
+      continue;
     }
-    end = found.index + whole.length;
+    // A name may have more than one word; of mine it is known how many.
+    const asMe = text.slice(index, index + 1 + me.length);
+    const isMe = me !== "" && asMe.toLocaleLowerCase() === `@${me}`.toLocaleLowerCase();
+    if (isMe) end = Math.max(end, index + asMe.length);
+    parts.push(html`<span class=${isMe ? "called me" : "called"}>${text.slice(index, end)}</span>`);
   }
   parts.push(text.slice(end));
   return parts;

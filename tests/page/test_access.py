@@ -1,0 +1,98 @@
+"""Nothing of the page bars anybody: axe finds no fault in any state, and nothing is wider than a narrow screen."""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Page
+
+from proof.pictures.scene import Scene, build
+from proof.pictures.states import STATES, State, sign_in
+from tests.actors import Server
+from tests.page.conftest import Visitors
+
+RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]}}
+DESK, PHONE, NARROW = (1280, 800), (390, 844), (320, 640)
+
+
+RIGHT_END = """
+    Math.max(...[document.documentElement, ...document.querySelectorAll(".sidebar, .chat, .messages, .info, .menu")]
+        .map((box) => box.getBoundingClientRect().left + Math.max(box.scrollWidth, box.clientWidth)))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    theme: str
+    locale: str
+    size: tuple[int, int]
+
+    def __str__(self) -> str:
+        return f"{self.theme} {self.locale} {self.size[0]}"
+
+
+LOOKS = [Look(*one) for one in product(("light", "dark"), ("en-GB", "ru-RU"), (DESK, PHONE))]
+# Each state in one look, so that all states and all looks are seen; at night all states in all looks.
+SHORT = [(look, STATES[number :: len(LOOKS)]) for number, look in enumerate(LOOKS)]
+WHOLE = [(look, STATES) for look in LOOKS]
+
+
+@pytest.fixture
+async def scene(server: Server) -> Scene:
+    return await build(server)
+
+
+async def faults(page: Page) -> list[str]:
+    found: Any = await Axe().run(page, options=RULES)
+    return [
+        f"{fault['id']}: {fault['help']}: {node['html'][:200]}"
+        for fault in found.response["violations"]
+        for node in fault["nodes"]
+    ]
+
+
+async def lead(page: Page, url: str, state: State, scene: Scene, *, is_signed_in: bool) -> None:
+    await page.goto("about:blank")
+    await page.goto(f"{url}/")
+    if state.is_signed_in and not is_signed_in:
+        await sign_in(page, scene)
+    await state.lead(page, scene)
+
+
+@pytest.mark.parametrize(
+    ("look", "states"),
+    [*SHORT, *(pytest.param(*one, marks=pytest.mark.long) for one in WHOLE)],
+    ids=[*(f"{look}" for look, _ in SHORT), *(f"all {look}" for look, _ in WHOLE)],
+)
+async def test_no_state_has_a_fault(
+    visitor: Visitors, server: Server, scene: Scene, look: Look, states: tuple[State, ...]
+) -> None:
+    page = await visitor(theme=look.theme, locale=look.locale, size=look.size)
+    visitor.expect("ERR_INTERNET_DISCONNECTED")
+    visitor.expect("429")
+    found = {}
+    is_signed_in = False
+    for state in sorted(states, key=lambda one: (one.is_signed_in, one.name == "waiting")):
+        await lead(page, server.url, state, scene, is_signed_in=is_signed_in)
+        is_signed_in = is_signed_in or state.is_signed_in
+        if some := await faults(page):
+            found[state.name] = some
+
+    assert found == {}
+
+
+async def test_nothing_is_wider_than_a_narrow_screen(visitor: Visitors, server: Server, scene: Scene) -> None:
+    page = await visitor(size=NARROW, locale="ru-RU")
+    visitor.expect("ERR_INTERNET_DISCONNECTED")
+    wide = {}
+    is_signed_in = False
+    for state in sorted(STATES, key=lambda one: (one.is_signed_in, one.name == "waiting")):
+        await lead(page, server.url, state, scene, is_signed_in=is_signed_in)
+        is_signed_in = is_signed_in or state.is_signed_in
+        width = await page.evaluate(RIGHT_END)
+        if width > NARROW[0]:
+            wide[state.name] = width
+
+    assert wide == {}
