@@ -18,7 +18,7 @@ PAYLOADS = [
     '<a href="javascript:alert(5)">click me</a>',
     "javascript:alert(6)",
     "data:text/html,<script>alert(7)</script>",
-    "https://example.invalid/\"onmouseover=\"alert(8)",
+    'https://example.invalid/"onmouseover="alert(8)',
     "https://example.invalid/<script>alert(9)</script>",
     "<iframe srcdoc='<script>alert(10)</script>'></iframe>",
     "<style>* { display: none }</style>",
@@ -69,6 +69,7 @@ TELL_NOTIFICATIONS = """
         }
     };
 """
+
 
 async def shows(place: Locator, text: str) -> None:
     """Exactly that, as its textContent."""
@@ -161,6 +162,7 @@ async def test_names_titles_and_notifications(visitor: Visitors) -> None:
         await ben.presses(group)
         await shows(ben.chat.locator(".chat-title-name"), name)
         await shows(ben.page.locator(".author").last, name)
+        await ben.says("Who is that?")
         await shows(ben.details.locator(".info-name"), name)
         await shows(ben.details.locator(".member-name").first, name)
         await expect(ben.page.locator(FOREIGN)).to_have_count(0)
