@@ -14,6 +14,7 @@ from tests.actors import PASSWORD, Person, Server
 from tests.deploy.conftest import Program as FindProgram
 from tests.deploy.conftest import program
 from tests.page.conftest import Visitors, comes_true
+from tests.page.people import Reader
 
 pytestmark = pytest.mark.shared
 
@@ -107,6 +108,21 @@ async def test_it_opens_signs_in_and_hears_and_no_foreign_page_does(
     async with aiohttp.ClientSession() as http:
         with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
             await http.ws_connect(f"{site.url}v1/ws", headers=foreign)
+
+
+async def test_people_talk_there(visitor: Visitors, site: Site) -> None:
+    ann, ben = [await Reader(await visitor(url=site.url), name).registers() for name in ("ann", "ben")]
+
+    await ann.finds(ben.name)
+    await ann.says("Is it far?")
+    await ben.opens(ann.name)
+    await ben.says("Just one path away")
+
+    await ann.sees("Just one path away")
+    await ann.sees_the_tick("Is it far?", "read")
+    await ann.opens_the_page_again()
+    await ann.sees("Just one path away")
+    assert ann.page.url.startswith(f"{site.url}#chat/")
 
 
 @pytest.mark.long

@@ -13,7 +13,7 @@ from proof.lab.processes import Process
 from proof.lab.proxy import Mood, Proxy, to_port
 from tests.actors import Server
 from tests.page.conftest import Visitors, comes_true
-from tests.page.people import WITHIN, Reader
+from tests.page.people import Reader
 
 pytestmark = pytest.mark.shared
 
@@ -109,19 +109,25 @@ async def test_a_line_that_is_silent_is_noticed(visitor: Visitors, proxy: Proxy)
     await ben.opens(ann.name)
     await ann.says("Do you hear me?")
     await ann.sees_the_tick("Do you hear me?", "read")
+    tab = Reader(await ann.page.context.new_page(), ann.name)
+    await tab.page.goto(f"{proxy.url}/")
+    await tab.opens(ben.name)
 
     proxy.mood = Mood.SILENT
     await ben.says("I do")
     await ann.page.clock.run_for((QUIET + 1) * 1000)
     await expect(banner(ann)).not_to_be_visible()
     await ann.page.clock.run_for((PATIENCE + 1) * 1000)
-    await expect(banner(ann)).to_be_visible()
+    for one in (ann, tab):
+        await expect(banner(one)).to_be_visible()
 
     proxy.mood = Mood.OPEN
     proxy.cut(only_lossy=True)
     await ann.page.clock.run_for(QUIET * 1000)
-    await expect(ann.message("I do")).to_be_visible(timeout=LATER * 1000)
-    await expect(banner(ann)).not_to_be_visible()
+    for one in (ann, tab):
+        await expect(one.message("I do")).to_be_visible(timeout=LATER * 1000)
+        await expect(banner(one)).not_to_be_visible()
+    assert await list_of(ann) == await list_of(tab)
 
 
 async def test_what_is_refused_keeps_its_words(visitor: Visitors, proxy: Proxy) -> None:
@@ -142,8 +148,10 @@ async def test_what_is_refused_keeps_its_words(visitor: Visitors, proxy: Proxy) 
     proxy.mood = Mood.OPEN
     proxy.cut()
 
-    refused = ann.page.get_by_role("listitem").filter(has_text="Too late")
+    refused = ann.chat.get_by_role("listitem").filter(has_text="Too late")
     await expect(refused).to_contain_text("There is no such chat, or you are not in it any more", timeout=LATER * 1000)
+    await expect(ann.side.get_by_role("link").filter(has_text="Not sent")).to_contain_text("Too late")
     await expect(ann.button("Try again", refused)).to_be_visible()
     await ann.presses(ann.button("Delete", refused))
-    await expect(refused).to_have_count(0, timeout=WITHIN)
+    await expect(refused).to_have_count(0)
+    await expect(ann.side.get_by_role("link")).to_have_count(0)

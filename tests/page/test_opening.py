@@ -1,16 +1,24 @@
 """The page opens: everything of it is there, nothing breaks its policy, and its files are kept for the next time."""
 
+import re
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from playwright.async_api import expect
 
 from messenger.apps.client import handlers
 from messenger.apps.client.assets import STATIC, Assets
+from proof.lab.proxy import Dropper, Proxy, to_port
 from proof.lab.waiting import happens
 from tests.actors import Server
 from tests.page.conftest import SETTING, Visitors, comes_true, find_browser
+from tests.page.people import Reader
+
+# Compressed, without the pictures of an installed page; and requests of a reload.
+BYTES, REQUESTS = 150_000, 5
+REQUEST = re.compile(rb"^((?:GET|POST|PUT|PATCH|DELETE) \S+) HTTP/1.1\r$", re.MULTILINE)
 
 Start = Callable[..., Awaitable[Server]]
 
@@ -37,6 +45,59 @@ async def test_its_files_are_kept_so_that_it_opens_without_a_server(visitor: Vis
     asked = await page.evaluate("fetch('client.json').then(() => 'answered', () => 'nobody')")
     assert asked == "nobody"
     visitor.expect("ERR_INTERNET_DISCONNECTED")
+
+
+class Meter(Dropper):
+    """Counts what passes; one for all connections."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.bytes = 0
+
+    def forth(self, data: bytes, dropping: bool) -> tuple[bytes, bytes]:
+        self.asked += [asked.decode() for asked in REQUEST.findall(data)]
+        return data, b""
+
+    def back(self, data: bytes, dropping: bool) -> bytes:
+        self.bytes += len(data)
+        return data
+
+
+@pytest.fixture
+def meter() -> Meter:
+    return Meter()
+
+
+@pytest.fixture
+async def metered(server: Server, meter: Meter) -> AsyncIterator[str]:
+    """The page's address, where all that passes is counted."""
+    proxy = await Proxy(to_port(server.port), lambda: meter).start()
+    yield f"{proxy.url}/"
+    await proxy.close()
+
+
+async def test_it_is_small_and_asks_little(visitor: Visitors, metered: str, meter: Meter) -> None:
+    page = await visitor(url=metered)
+    await comes_true(page, "navigator.serviceWorker.controller !== null")
+    pictures = sum(path.stat().st_size for path in STATIC.glob("icons/*.png"))
+    assert meter.bytes - pictures < BYTES, meter.asked
+    print(f"first visit: {meter.bytes - pictures} bytes, {len(meter.asked)} requests")
+    ann = await Reader(page, "ann").registers()
+    ben = await Reader(await visitor(), "ben").registers()
+    await ben.finds(ann.name)
+
+    meter.asked.clear()
+    await ann.opens_the_page_again()
+    await ben.says("One", "Two", "Three")
+    await expect(ann.row(ben.name).get_by_label("3 unread")).to_be_visible()
+    print(f"reload: {meter.asked}")
+    assert len(meter.asked) <= REQUESTS, meter.asked
+
+    meter.asked.clear()
+    await ann.opens(ben.name)
+    await ben.sees_the_tick("Three", "read")
+    asked = [one.partition("?")[0] for one in meter.asked]
+    assert [one for one in asked if one != "GET /sw.js"] == ["GET /v1/chats/1/messages"]  # the browser looks for news
 
 
 @pytest.mark.alone

@@ -148,7 +148,7 @@ async def test_names_titles_and_notifications(visitor: Visitors) -> None:
     await ben.opens("Team")
     await ben.opens_the_details()
     await ben.opens_notes()
-    group, direct = (ben.side.get_by_role("link").nth(place) for place in (0, 1))
+    group, direct = (ben.side.get_by_role("link").nth(place) for place in (0, 2))
 
     for name in SOME:
         await ann.calls_herself(name, about=name)
@@ -162,6 +162,7 @@ async def test_names_titles_and_notifications(visitor: Visitors) -> None:
         await ben.presses(group)
         await shows(ben.chat.locator(".chat-title-name"), name)
         await shows(ben.page.locator(".author").last, name)
+        await ben.says("Who is that?")
         await shows(ben.details.locator(".info-name"), name)
         await shows(ben.details.locator(".member-name").first, name)
         await expect(ben.page.locator(FOREIGN)).to_have_count(0)

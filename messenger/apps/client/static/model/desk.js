@@ -107,5 +107,6 @@ function membersChanged({ type, chat_id: chatId, user_id: userId }) {
 
 function leaves(chatId) {
   timelines.forget(chatId);
-  if (place.chatId === chatId) place.replace("#");
+  // What was said there too late is shown where it was said.
+  if (place.chatId === chatId && !outbox.of(chatId).length) place.replace("#");
 }

@@ -6,7 +6,7 @@
 
 import { Observed } from "../observed.js";
 import { account, client } from "./account.js";
-import { store } from "./storage.js";
+import { journal, store } from "./storage.js";
 
 const TAB = newKey();
 /** A tab that holds its lock for so long is open: the one before a reload lets go of it sooner. */
@@ -34,6 +34,7 @@ export const outbox = new (class extends Observed {
   }
 
   async #begin() {
+    await Promise.all(journal.all().map(keep));
     const tabs = new Set((await kept.all()).map((letter) => letter.tab));
     const takings = [...tabs].filter((tab) => tab !== TAB && !this.#others.has(tab)).map((tab) => {
       this.#others.add(tab);
@@ -49,7 +50,7 @@ export const outbox = new (class extends Observed {
     for (const letter of mine) this.#letters.set(letter.client_id, letter);
     this.changed();
     for (const letter of mine) {
-      kept.put(letter);
+      keep(letter);
       if (!letter.failure) this.#send(letter);
     }
   }
@@ -65,6 +66,11 @@ export const outbox = new (class extends Observed {
       .sort((a, b) => a.sent_at.localeCompare(b.sent_at));
   }
 
+  /** Chats that something is kept for. @returns {string[]} */
+  chatIds() {
+    return [...new Set([...this.#letters.values()].map((letter) => letter.chat_id))];
+  }
+
   /** How many wait, and how many the server has refused. */
   get waiting() {
     return [...this.#letters.values()].filter((letter) => !letter.failure).length;
@@ -77,7 +83,7 @@ export const outbox = new (class extends Observed {
     };
     this.#letters.set(letter.client_id, letter);
     this.changed();
-    kept.put(letter);
+    keep(letter);
     await this.#begun;
     this.#send(letter);
   }
@@ -86,7 +92,7 @@ export const outbox = new (class extends Observed {
     const letter = this.#letters.get(clientId);
     letter.failure = null;
     this.changed();
-    await kept.put(letter);
+    await keep(letter);
     this.#send(letter);
   }
 
@@ -105,10 +111,17 @@ export const outbox = new (class extends Observed {
       if (!letter) return;
       letter.failure = { code: error.code ?? "unavailable", detail: error.detail ?? error.message };
       this.changed();
-      await kept.put(letter);
+      await keep(letter);
     }
   }
 })();
+
+/** @param {Letter} letter */
+async function keep(letter) {
+  journal.put(letter.client_id, letter);
+  await kept.put(letter);
+  journal.delete(letter.client_id);
+}
 
 let last = 0;
 

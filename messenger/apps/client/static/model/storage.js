@@ -40,3 +40,30 @@ export function store(name) {
     clear: () => run("readwrite", (kept) => kept.clear()),
   };
 }
+
+const PLACE = "messenger-journal.";
+
+/** What is on its way into the database: a reload does not wait for that. It is small, and there at once. */
+export const journal = {
+  all() {
+    try {
+      return Object.keys(localStorage).filter((key) => key.startsWith(PLACE)).map((key) => JSON.parse(localStorage[key]));
+    } catch {
+      return [];
+    }
+  },
+  put(key, value) {
+    try {
+      localStorage.setItem(PLACE + key, JSON.stringify(value));
+    } catch {
+      // full, or forbidden: then only the database keeps it
+    }
+  },
+  delete(key) {
+    try {
+      localStorage.removeItem(PLACE + key);
+    } catch {
+      // nothing was put there
+    }
+  },
+};

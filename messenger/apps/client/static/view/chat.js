@@ -3,6 +3,7 @@
 import { html, useEffect } from "../vendor/preact.js";
 import { account } from "../model/account.js";
 import { chats, isDirect, isNotes, nameOfChat } from "../model/chats.js";
+import { outbox } from "../model/outbox.js";
 import { people } from "../model/people.js";
 import { place } from "../model/place.js";
 import { presence, typing } from "../model/presence.js";
@@ -12,6 +13,7 @@ import { useObserved } from "../observed.js";
 import { language, say } from "../words.js";
 import { Composer } from "./composer.js";
 import { Icon } from "./icons.js";
+import { Letter } from "./message.js";
 import { Messages } from "./messages.js";
 import { Avatar, Button, Empty, Skeleton, sentence } from "./parts.js";
 import { search } from "./search.js";
@@ -22,8 +24,16 @@ export function Chat() {
   const { chatId, messageId, visit } = place;
   const chat = chatId && chats.get(chatId);
   if (!chatId) return html`<main class="chat none" aria-label=${say("app.name")}><${Empty} icon="group" text=${say("chat.choose")} /></main>`;
-  if (!chat) return html`<main class="chat none" aria-label=${say("app.name")}><${Empty} icon="alert" text=${say("chat.missing")} action=${say("back")} onAction=${() => place.go("#")} /></main>`;
+  if (!chat) return html`<main class="chat none" aria-label=${say("app.name")}><${Empty} icon="alert" text=${say("chat.missing")} action=${say("back")} onAction=${() => place.go("#")} /><${Unsent} chatId=${chatId} /></main>`;
   return html`<${OpenChat} key=${chatId} chat=${chat} messageId=${messageId} visit=${visit} />`;
+}
+
+/** What was said too late keeps its words. */
+function Unsent({ chatId }) {
+  useObserved(outbox);
+  const letters = outbox.of(chatId);
+  return letters.length > 0 && html`<ol class="message-list" role="list" aria-label=${say("chat.messages")}>
+    ${letters.map((letter) => html`<${Letter} key=${letter.client_id} letter=${letter} timeline=${timelines.of(chatId)} isFirst isLast isTabStop />`)}</ol>`;
 }
 
 function OpenChat({ chat, messageId, visit }) {

@@ -68,12 +68,14 @@ export function Line() {
 function ChatList() {
   useObserved(chats, place, language, preferences, typing, people, outbox);
   const list = chats.list();
-  if (!list.length) {
+  const gone = outbox.chatIds().filter((chatId) => !chats.get(chatId));
+  if (!list.length && !gone.length) {
     return html`<${Empty} icon="group" text=${say("chats.none")} action=${say("chats.findPeople")}
       onAction=${() => document.getElementById("search").focus()} />`;
   }
   return html`<ul class="scroll chats" role="list" onKeyDown=${walkRows}>
     ${list.map((chat) => html`<${ChatRow} key=${chat.chat_id} chat=${chat} isHere=${chat.chat_id === place.chatId} />`)}
+    ${gone.map((chatId) => html`<${GoneRow} key=${chatId} chatId=${chatId} />`)}
   </ul>`;
 }
 
@@ -95,6 +97,14 @@ function ChatRow({ chat, isHere }) {
       ${chat.unread > 0 && html`<span class=${isMuted(chat) ? "badge muted" : "badge"} aria-label=${say("chats.unread", { count: chat.unread })}>${chat.unread > 999 ? "999+" : chat.unread}</span>`}
     </a>
   </li>`;
+}
+
+/** A chat that I am not in any more, as long as something is kept that was said to it too late. */
+function GoneRow({ chatId }) {
+  return html`<li><a class="row-link chat-row" href=${toChat(chatId)} aria-current=${chatId === place.chatId ? "page" : undefined}>
+    <${Avatar} id=${chatId} name="" icon="alert" />
+    <span class="chat-row-name cut">${say("chats.gone")}</span>
+    <span class="chat-row-last cut">${outbox.of(chatId).at(-1).text}</span></a></li>`;
 }
 
 function LastLine({ chat }) {

@@ -22,6 +22,7 @@ export const english = {
   "chat.unmute": "Unmute",
   "chat.unread": "Unread messages",
   "chats.findPeople": "Find people",
+  "chats.gone": "Not sent",
   "chats.new": "New chat",
   "chats.none": "No chats yet. Find somebody by name and write to them",
   "chats.start": "Write",

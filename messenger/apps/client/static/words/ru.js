@@ -22,6 +22,7 @@ export const russian = {
   "chat.unmute": "Включить уведомления",
   "chat.unread": "Непрочитанные сообщения",
   "chats.findPeople": "Найти людей",
+  "chats.gone": "Не отправлено",
   "chats.new": "Новый чат",
   "chats.none": "Чатов пока нет. Найдите человека по имени и напишите ему",
   "chats.start": "Написать",
