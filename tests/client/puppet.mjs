@@ -9,7 +9,7 @@ function say(line) {
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 
-/** The next poll goes on from the cursor that it was told to forget to. */
+/** The next poll goes on from where `forget` sent it. */
 function overridden(address, client) {
   if (!client.lost || !address.searchParams.has("after")) return address;
   address.searchParams.set("after", client.lost);
