@@ -26,7 +26,10 @@ const OWN = {
         constructor(...address) {
           super(...address);
           client.socket = this;
-          this.addEventListener("message", ({ data }) => data.startsWith('{"type":"resumed"') && say({ who, live: true }));
+          this.addEventListener("message", ({ data }) => {
+            const { type } = JSON.parse(data);
+            if (type === "resumed" || type === "pong") say({ who, sign: type });
+          });
         }
       },
     });

@@ -126,7 +126,7 @@ class Puppet:
         self.events: list[Json] = []
         self.statuses: list[Json] = []
         self.syncs = 0
-        self.has_socket = False  # has had a live one
+        self.signs: list[str] = []  # of its sockets: `resumed` and `pong`
         self._stage = stage
         self._news = asyncio.Condition()
 
@@ -176,8 +176,8 @@ class Puppet:
                 self.events.append(told["event"])
             elif "status" in told:
                 self.statuses.append(told["status"])
-            elif "live" in told:
-                self.has_socket = True
+            elif "sign" in told:
+                self.signs.append(told["sign"])
             else:
                 self.syncs += 1
             self._news.notify_all()

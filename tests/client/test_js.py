@@ -210,6 +210,14 @@ async def test_a_line_that_went_silent_is_noticed_and_nothing_is_missed(
         assert [one["text"] for one in hers.said] == ["pizza?", "pizza!"]
 
 
+async def test_a_line_that_is_only_quiet_is_kept(stage: Stage, alice: Person) -> None:
+    async with stage.plays_for(alice, pace={"quiet": 50}) as device:
+        await device.until(lambda: device.signs.count("pong") > 2, "answers")
+
+        assert device.signs[0] == "resumed"
+        assert [status["phase"] for status in device.statuses] == ["connecting", "updating", "online"]
+
+
 async def test_a_send_without_an_answer_asks_whether_the_line_lives(stage: Stage, proxy: Proxy, alice: Person) -> None:
     diary = await alice.opens_chat("diary")
     async with stage.plays_for(alice, proxy.url, pace={**IMPATIENT, "quiet": 600_000}) as device:
@@ -238,10 +246,10 @@ async def test_where_no_socket_comes_through_it_polls_and_takes_the_socket_when_
         await hers.hears("new_message")
         await hers.does("send", lunch, "pizza!")
         assert await texts(bob, lunch) == ["pizza?", "pizza!"]
-        assert not hers.has_socket
+        assert hers.signs == []
 
         proxy.is_dropping = False
-        await hers.until(lambda: hers.has_socket, "socket")
+        await hers.until(lambda: "resumed" in hers.signs, "socket")
         await his.gets("online")
         await his.does("typing", lunch)
         await hers.hears("typing")
