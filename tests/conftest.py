@@ -26,7 +26,8 @@ from messenger.db.schema import upgrade
 from messenger.log import appender
 from messenger.settings import Config, read
 from messenger.web.server import make_runner
-from tests import frames
+from proof.lab.processes import Process
+from tests import commands, frames
 from tests.actors import Person, Server
 
 FOLDER = "MESSENGER_TEST_FOLDER"  # made by the first process, shared with its xdist workers through the environment
@@ -177,6 +178,10 @@ async def sql(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 
 # A machine that runs the tests is busy, and PostgreSQL forks for every connection: a second may be too short there.
 driver.CONNECT_TIMEOUT = liveness.PATIENCE = appender.PATIENCE = 5.0
+
+
+# A server is there in a third of the time; that it starts in earnest is for tests/test_commands.py to show.
+Process.spawn = commands.spawn_forked  # type: ignore[method-assign]
 
 
 @pytest.fixture
