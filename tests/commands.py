@@ -18,7 +18,7 @@ from pkgutil import iter_modules
 from threading import Lock
 
 from messenger import apps
-from messenger.run.api import main as serves
+from messenger.run import api, consumer
 from proof.lab.processes import Program
 
 Main = Callable[[Sequence[str]], object]
@@ -27,7 +27,7 @@ Done = subprocess.CompletedProcess[str]
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60.0
 WRITING = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-SERVER = [sys.executable, "-m", "messenger"]
+SERVERS: dict[str, Main] = {"messenger": api.main, "messenger.run.consumer": consumer.main}
 FORKING = multiprocessing.get_context("forkserver")
 FORKING.set_forkserver_preload(
     [
@@ -104,9 +104,10 @@ def spawn_forked(
     self: Program, command: Sequence[str], printed: Path, environment: dict[str, str], folder: Path | None = None
 ) -> None:
     """How the servers of a test begin; another program is run as it is."""
-    if list(command) != SERVER or folder is None:
+    main = SERVERS.get(command[-1])
+    if main is None or folder is None or list(command) != [sys.executable, "-m", command[-1]]:
         return SPAWN(self, command, printed, environment, folder)
-    self.popen = Forked(serves, [], folder, environment, [Path(os.devnull), printed, printed])  # type: ignore[assignment]
+    self.popen = Forked(main, [], folder, environment, [Path(os.devnull), printed, printed])  # type: ignore[assignment]
 
 
 SPAWN = Program.spawn

@@ -28,7 +28,7 @@ from messenger.db.private.binaries import choose
 from messenger.run import serve
 from messenger.run.api import main
 from messenger.settings import read
-from tests.commands import ROOT, SERVER, Done, Forked, forked, in_earnest
+from tests.commands import ROOT, Done, Forked, forked, in_earnest
 
 PATIENCE = 30.0
 
@@ -121,7 +121,7 @@ def starts(tmp_path: Path) -> Iterator[Starts]:
             process = Forked(main, arguments, tmp_path, own, [Path(os.ttyname(theirs))] * 3)
         else:
             process = subprocess.Popen(
-                [*SERVER, *arguments],
+                [sys.executable, "-m", "messenger", *arguments],
                 cwd=tmp_path,
                 env=own,
                 stdin=theirs,
