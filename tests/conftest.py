@@ -48,17 +48,29 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * (os.cpu_count() or 1)
 
 
-# Files that start processes take the longest: they come first, so that no worker ends alone with one of them.
+# What takes the longest comes first, so that no worker ends alone with one of them.
 SLOW = tuple(
     f"tests/{place}"
     for place in (
-        "faults/",
+        "apps/search/test_rabbit.py",
         "test_commands.py",
-        "deploy/",
-        "db/",
-        "run/",
+        "faults/",
+        "db/private/",
+        "apps/throttling/",
+        "apps/health/test_helpers.py",
         "contracts/test_fuzz.py",
         "contracts/test_toggles.py",
+        "deploy/",
+        "run/",
+        "web/test_kept.py",
+        "contracts/test_rights.py",
+        "apps/chats/test_rights.py",
+        "proof/",
+        "apps/search/",
+        "apps/messages/",
+        "db/",
+        "apps/ws/",
+        "contracts/test_without_database.py",
     )
 )
 
@@ -66,8 +78,9 @@ SLOW = tuple(
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     sizes = Counter(item.path for item in items)
 
-    def place(item: pytest.Item) -> tuple[bool, int]:
-        return not item.nodeid.startswith(SLOW), -sizes[item.path]
+    def place(item: pytest.Item) -> tuple[int, int]:
+        ranks = (rank for rank, start in enumerate(SLOW) if item.nodeid.startswith(start))
+        return next(ranks, len(SLOW)), -sizes[item.path]
 
     items.sort(key=place)
 
