@@ -7,6 +7,8 @@ from messenger.apps.messages.store import MESSAGES
 from tests.actors import Person, Server
 from tests.apps.talk import says
 
+pytestmark = pytest.mark.shared
+
 
 @pytest.fixture
 def settings():
