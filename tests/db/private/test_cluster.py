@@ -314,6 +314,7 @@ def test_a_start_after_everybody_but_the_server_was_killed(house):
 
     kill(*house.keepers())
     user.dies()
+    eventually(lambda: not house.keepers())  # a newcomer must not take a dying one for a living one
 
     assert rows(house.lease().url) == 1
     assert house.postmasters() == before
@@ -580,11 +581,17 @@ def eventually(claim: Callable[[], object], within: float = 10.0) -> None:
 
 
 def processes(*words: str) -> list[int]:
-    listing = subprocess.run(["ps", "-axww", "-o", "pid=,state=,args="], capture_output=True, text=True, check=True)
-    found = (line.split(None, 2) for line in listing.stdout.splitlines())
-    return [
-        int(pid) for pid, state, *args in found if state[0] != "Z" and args and all(word in args[0] for word in words)
-    ]
+    """A child that bears the name of its parent has only now been forked, and soon has one of its own."""
+    listing = subprocess.run(
+        ["ps", "-axww", "-o", "pid=,ppid=,state=,args="], capture_output=True, text=True, check=True
+    )
+    rows = (line.split(None, 3) for line in listing.stdout.splitlines())
+    found = {
+        int(pid): int(parent)
+        for pid, parent, state, *args in rows
+        if state[0] != "Z" and args and all(word in args[0] for word in words)
+    }
+    return [pid for pid, parent in found.items() if parent not in found]
 
 
 def children(pid: int) -> list[int]:
