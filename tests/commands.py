@@ -52,7 +52,9 @@ class Forked:
         self, main: Main, arguments: Sequence[str], folder: Path, environment: dict[str, str], files: list[Path]
     ) -> None:
         """`files`: what it reads, what it says and what it complains about."""
-        self._process = FORKING.Process(target=_act, args=(main, arguments, folder, environment, files))
+        given = (main, arguments, folder, environment, files)
+        # A daemon: what a test has left behind ends with the run.
+        self._process = FORKING.Process(target=_act, args=given, daemon=True)
         with STARTING:
             self._process.start()
         assert self._process.pid is not None
