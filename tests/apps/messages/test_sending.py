@@ -234,6 +234,7 @@ async def test_without_sign_in_the_request_names_who_speaks(rig):
         assert (await rig.get(closed)).code == "auth-failed", closed
 
 
+@pytest.mark.alone
 async def test_a_send_does_not_ask_how_far_the_log_is_and_is_refused_where_its_session_has_ended(alice, sql, start):
     """Its transaction looks at the session itself, whatever this process has heard of it."""
     lunch = await alice.opens_chat("lunch")
