@@ -206,6 +206,14 @@ export class Timeline extends Observed {
     });
   }
 
+  /** Somebody has another name, also on what was said before. */
+  rename(userId, name) {
+    this.#happens(() => {
+      this.messages = this.messages.map((message) =>
+        message.sender_id === userId ? { ...message, sender_name: name } : message);
+    });
+  }
+
   hasRead(userId, seq) {
     this.#happens(() => this.#advance(userId, seq));
   }
