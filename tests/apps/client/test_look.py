@@ -68,6 +68,20 @@ def test_no_other_file_names_a_colour() -> None:
             assert COLOUR.findall(re.sub(r"#[a-z][\w-]*", "", path.read_text())) == [], path.name
 
 
+def test_no_line_is_too_long_to_read() -> None:
+    longest = {".js": 120, ".css": 160}  # a rule may stand on one line
+
+    long = [
+        f"{path.relative_to(STATIC)}:{number}"
+        for path in STATIC.rglob("*.*")
+        # A word in all its plural forms stands on one line.
+        if path.suffix in longest and path.parent.name not in {"vendor", "words"}
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if len(line) > longest[path.suffix]
+    ]
+    assert long == []
+
+
 def test_what_is_vendored_is_exactly_what_its_makers_published() -> None:
     recorded = dict(reversed(line.split()) for line in (VENDORED / "SHA256SUMS").read_text().splitlines())
     found = {

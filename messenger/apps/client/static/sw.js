@@ -1,6 +1,7 @@
-// The service worker: keeps the files of this version of the page, so that it opens without a server. All else, above all
-// what people say (v1/), goes past it. A new version takes over at once: addresses of files hold their version, so nothing
-// is mixed, and a page that is still open finds its own files in the version before. Each page is told which is newest.
+// The service worker: keeps the files of this version of the page, so that it opens without a server. All else, above
+// all what people say (v1/), goes past it. A new version takes over at once: addresses of files hold their version, so
+// nothing is mixed, and a page that is still open finds its own files in the version before. Each page is told which is
+// newest.
 const PLACE = "{static}";
 const FILES = {files};
 const SCOPE = self.registration.scope;
@@ -32,7 +33,9 @@ async function activate() {
   const ours = (await caches.keys()).filter((name) => name.startsWith(PREFIX)); // the oldest first
   await Promise.all(ours.slice(0, -2).map((name) => caches.delete(name)));
   await self.clients.claim();
-  for (const client of await self.clients.matchAll({ type: "window" })) client.postMessage({ type: "version", place: PLACE });
+  for (const client of await self.clients.matchAll({ type: "window" })) {
+    client.postMessage({ type: "version", place: PLACE });
+  }
 }
 
 // A server that is away, or silent, or a proxy that says so, is no reason not to open.

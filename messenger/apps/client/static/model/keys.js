@@ -39,5 +39,6 @@ export function shown(keys) {
   const isMac = /Mac|iPhone|iPad/.test(navigator.userAgent);
   const own = keys.find((key) => key.startsWith("Meta+") === isMac) ?? keys[0];
   const names = { Control: "Ctrl", Meta: "⌘", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc", Delete: "Del" };
-  return own.split("+").filter(Boolean).map((part) => names[part] ?? (part.length === 1 ? part.toUpperCase() : part)).join(" ") || "+";
+  const word = (part) => names[part] ?? (part.length === 1 ? part.toUpperCase() : part);
+  return own.split("+").filter(Boolean).map(word).join(" ") || "+";
 }

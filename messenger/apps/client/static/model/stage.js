@@ -1,4 +1,4 @@
-/** What is open on the page beside the chat: a dialog, a menu, the panel at the side, a search; and what is composed. */
+/** What is open beside the chat: a dialog, a menu, the panel at the side, a search; and what is composed. */
 
 import { Observed } from "../observed.js";
 

@@ -47,7 +47,8 @@ const PLACE = "messenger-journal.";
 export const journal = {
   all() {
     try {
-      return Object.keys(localStorage).filter((key) => key.startsWith(PLACE)).map((key) => JSON.parse(localStorage[key]));
+      const keys = Object.keys(localStorage).filter((key) => key.startsWith(PLACE));
+      return keys.map((key) => JSON.parse(localStorage[key]));
     } catch {
       return [];
     }

@@ -83,7 +83,8 @@ export class Timeline extends Observed {
     if (this.isOpen || !(this.failure instanceof Unreachable)) return;
     const tail = await shelf.tail(this.chatId);
     if (!tail || this.isOpen) return;
-    Object.assign(this, { messages: tail.messages, readers: tail.readers, isOpen: true, hasBefore: true, hasAfter: false });
+    const { messages, readers } = tail;
+    Object.assign(this, { messages, readers, isOpen: true, hasBefore: true, hasAfter: false });
     this.aim("end");
   }
 
@@ -112,7 +113,8 @@ export class Timeline extends Observed {
   /** Back at a chat that was open before: to what came meanwhile, or where one was. */
   returns() {
     const chat = chats.get(this.chatId);
-    const isHere = chat.unread > 0 && !this.#left && (this.last?.seq ?? 0) >= chat.head_seq && (this.first?.seq ?? 0) <= chat.read_seq + 1;
+    const isHere = chat.unread > 0 && !this.#left
+      && (this.last?.seq ?? 0) >= chat.head_seq && (this.first?.seq ?? 0) <= chat.read_seq + 1;
     if (isHere) this.divider = chat.read_seq + 1;
     this.aim(isHere ? "divider" : (this.#left ?? "end"));
   }

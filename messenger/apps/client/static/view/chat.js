@@ -23,8 +23,17 @@ export function Chat() {
   useObserved(place, chats, language);
   const { chatId, messageId, visit } = place;
   const chat = chatId && chats.get(chatId);
-  if (!chatId) return html`<main class="chat none" aria-label=${say("app.name")}><${Empty} icon="group" text=${say("chat.choose")} /></main>`;
-  if (!chat) return html`<main class="chat none" aria-label=${say("app.name")}><${Empty} icon="alert" text=${say("chat.missing")} action=${say("back")} onAction=${() => place.go("#")} /><${Unsent} chatId=${chatId} /></main>`;
+  if (!chatId) {
+    return html`<main class="chat none" aria-label=${say("app.name")}>
+      <${Empty} icon="group" text=${say("chat.choose")} />
+    </main>`;
+  }
+  if (!chat) {
+    return html`<main class="chat none" aria-label=${say("app.name")}>
+      <${Empty} icon="alert" text=${say("chat.missing")} action=${say("back")} onAction=${() => place.go("#")} />
+      <${Unsent} chatId=${chatId} />
+    </main>`;
+  }
   return html`<${OpenChat} key=${chatId} chat=${chat} messageId=${messageId} visit=${visit} />`;
 }
 
@@ -33,7 +42,9 @@ function Unsent({ chatId }) {
   useObserved(outbox);
   const letters = outbox.of(chatId);
   return letters.length > 0 && html`<ol class="message-list" role="list" aria-label=${say("chat.messages")}>
-    ${letters.map((letter) => html`<${Letter} key=${letter.client_id} letter=${letter} timeline=${timelines.of(chatId)} isFirst isLast isTabStop />`)}</ol>`;
+    ${letters.map((letter) => html`<${Letter} key=${letter.client_id} letter=${letter} timeline=${timelines.of(chatId)}
+      isFirst isLast isTabStop />`)}
+  </ol>`;
 }
 
 function OpenChat({ chat, messageId, visit }) {
@@ -46,9 +57,14 @@ function OpenChat({ chat, messageId, visit }) {
   }, [timeline, messageId, visit]);
   return html`<main class="chat" aria-label=${nameOfChat(chat)}>
     <${Head} chat=${chat} />
-    ${timeline.isOpen ? html`<${Messages} timeline=${timeline} chat=${chat} />`
-      : timeline.failure ? html`<div class="messages-place"><${Empty} icon="alert" text=${sentence(timeline.failure)} action=${say("again")} onAction=${() => timeline.open("unread")} /></div>`
-      : html`<div class="messages-place"><${Skeleton} rows=${8} /></div>`}
+    ${timeline.isOpen
+      ? html`<${Messages} timeline=${timeline} chat=${chat} />`
+      : html`<div class="messages-place">
+        ${timeline.failure
+          ? html`<${Empty} icon="alert" text=${sentence(timeline.failure)} action=${say("again")}
+            onAction=${() => timeline.open("unread")} />`
+          : html`<${Skeleton} rows=${8} />`}
+      </div>`}
     <${Composer} chat=${chat} timeline=${timeline} />
     <p class="unseen" aria-live="polite">${announcer.text}</p>
   </main>`;
@@ -58,16 +74,31 @@ function Head({ chat }) {
   useObserved(typing, presence, people, stage);
   const name = nameOfChat(chat);
   const who = typing.in(chat.chat_id);
-  return html`<header class="bar chat-head">
-    <a class="button plain narrow-only" href="#" aria-label=${say("back")} title=${say("back")}><${Icon} name="back" /></a>
-    <button type="button" class="chat-title" aria-expanded=${stage.isInfoOpen} onClick=${() => stage.toggleInfo()}>
-      <${Avatar} id=${chat.peer_id ?? chat.chat_id} name=${name} size=${36} icon=${isNotes(chat) ? "pencil" : null} userId=${isNotes(chat) ? null : (chat.peer_id ?? null)} />
-      <span class="chat-title-words"><span class="chat-title-name cut">${name}</span>
-        <span class="chat-title-state cut">${who.length ? html`<span class="typing">${typingWord(chat, who)}</span>` : state(chat)}</span></span>
-    </button>
-    <${Button} icon="search" label=${say("search.inChat")} onClick=${() => { search.open(chat.chat_id); document.getElementById("search")?.focus(); place.go(narrow() ? "#" : location.hash); }} />
-    <${Button} icon="info" label=${say("info.title")} aria-expanded=${stage.isInfoOpen} onClick=${() => stage.toggleInfo()} />
-  </header><div class="narrow-only"><${Line} /></div>`;
+  const openSearch = () => {
+    search.open(chat.chat_id);
+    document.getElementById("search")?.focus();
+    place.go(narrow() ? "#" : location.hash);
+  };
+  return html`
+    <header class="bar chat-head">
+      <a class="button plain narrow-only" href="#" aria-label=${say("back")} title=${say("back")}>
+        <${Icon} name="back" />
+      </a>
+      <button type="button" class="chat-title" aria-expanded=${stage.isInfoOpen} onClick=${() => stage.toggleInfo()}>
+        <${Avatar} id=${chat.peer_id ?? chat.chat_id} name=${name} size=${36} icon=${isNotes(chat) ? "pencil" : null}
+          userId=${isNotes(chat) ? null : (chat.peer_id ?? null)} />
+        <span class="chat-title-words">
+          <span class="chat-title-name cut">${name}</span>
+          <span class="chat-title-state cut">
+            ${who.length ? html`<span class="typing">${typingWord(chat, who)}</span>` : state(chat)}
+          </span>
+        </span>
+      </button>
+      <${Button} icon="search" label=${say("search.inChat")} onClick=${openSearch} />
+      <${Button} icon="info" label=${say("info.title")} aria-expanded=${stage.isInfoOpen}
+        onClick=${() => stage.toggleInfo()} />
+    </header>
+    <div class="narrow-only"><${Line} /></div>`;
 }
 
 const narrow = () => matchMedia("(max-width: 719px)").matches;

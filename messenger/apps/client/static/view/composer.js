@@ -52,7 +52,8 @@ export function Composer({ chat, timeline }) {
     const members = await membersOf(chat.chat_id);
     if (mine !== round.current) return; // more was typed meanwhile
     const asked = found[1].toLocaleLowerCase();
-    const fitting = members.filter(({ user_id: id, user_name: name }) => id !== account.id && name.toLocaleLowerCase().includes(asked));
+    const fits = ({ user_id: id, user_name: name }) => id !== account.id && name.toLocaleLowerCase().includes(asked);
+    const fitting = members.filter(fits);
     setCalling(fitting.length ? { length: found[1].length, people: fitting.slice(0, CALLS), at: 0 } : null);
   }
 
@@ -94,6 +95,9 @@ export function Composer({ chat, timeline }) {
     return Boolean(last);
   }
 
+  const isSending = (event) =>
+    !event.altKey && (event.ctrlKey || event.metaKey || event.shiftKey !== enterSends());
+
   function press(event) {
     if (event.isComposing) return; // the letters are still being made
     if (calling && ["ArrowDown", "ArrowUp"].includes(event.key)) {
@@ -103,7 +107,7 @@ export function Composer({ chat, timeline }) {
       call(calling.people[calling.at]);
     } else if (calling && event.key === "Escape") {
       setCalling(null);
-    } else if (event.key === "Enter" && !event.altKey && (event.ctrlKey || event.metaKey || event.shiftKey !== enterSends())) {
+    } else if (event.key === "Enter" && isSending(event)) {
       send();
     } else if (keyOf(event, "composer") === "editLast" && !text && !editing) {
       if (!editLast()) return;
@@ -117,24 +121,46 @@ export function Composer({ chat, timeline }) {
   }
 
   const left = LIMIT - [...text].length;
+  const askEmoji = () => stage.ask("emoji", { choose: (emoji) => insert(field.current, emoji, write) });
   return html`<footer class="composer">
-    ${subject && html`<div class="about"><${Icon} name=${editing ? "edit" : "reply"} />
-      <span class="about-words"><span class="about-who cut">${editing ? say("composer.editing") : replyTo.sender_name}</span><span class="cut">${(editing ?? replyTo).text}</span></span>
-      <${Button} icon="close" label=${say("cancel")} onClick=${stop} /></div>`}
-    ${calling && html`<ul class="calling" role="listbox" id="calling" aria-label=${say("composer.people")}>
-      ${calling.people.map((member, at) => html`<li key=${member.user_id} id=${`calling-${at}`} role="option" aria-selected=${at === calling.at}
-        onMouseDown=${(event) => { event.preventDefault(); call(member); }}><${Avatar} id=${member.user_id} name=${member.user_name} size=${24} /> ${member.user_name}</li>`)}</ul>`}
+    ${subject && html`<div class="about">
+      <${Icon} name=${editing ? "edit" : "reply"} />
+      <span class="about-words">
+        <span class="about-who cut">${editing ? say("composer.editing") : replyTo.sender_name}</span>
+        <span class="cut">${(editing ?? replyTo).text}</span>
+      </span>
+      <${Button} icon="close" label=${say("cancel")} onClick=${stop} />
+    </div>`}
+    ${calling && html`<${Calling} people=${calling.people} at=${calling.at} onChoose=${call} />`}
     <div class="composer-row">
-      <${Button} icon="smile" label=${say("emoji.title")} onClick=${() => stage.ask("emoji", { choose: (emoji) => insert(field.current, emoji, write) })} />
-      <textarea ref=${field} id="composer" rows="1" value=${text} aria-label=${say("composer.label")} placeholder=${say("composer.placeholder")}
-        role=${calling ? "combobox" : undefined} aria-expanded=${calling ? "true" : undefined} aria-controls=${calling ? "calling" : undefined}
-        aria-autocomplete=${calling ? "list" : undefined} aria-activedescendant=${calling ? `calling-${calling.at}` : undefined}
-        enterkeyhint=${enterSends() ? "send" : "enter"} onInput=${(event) => write(event.target.value)} onKeyDown=${press} onBlur=${() => setCalling(null)}></textarea>
+      <${Button} icon="smile" label=${say("emoji.title")} onClick=${askEmoji} />
+      <textarea ref=${field} id="composer" rows="1" value=${text}
+        aria-label=${say("composer.label")} placeholder=${say("composer.placeholder")}
+        role=${calling ? "combobox" : undefined} aria-expanded=${calling ? "true" : undefined}
+        aria-controls=${calling ? "calling" : undefined} aria-autocomplete=${calling ? "list" : undefined}
+        aria-activedescendant=${calling ? `calling-${calling.at}` : undefined}
+        enterkeyhint=${enterSends() ? "send" : "enter"} onInput=${(event) => write(event.target.value)}
+        onKeyDown=${press} onBlur=${() => setCalling(null)}></textarea>
       ${left < NEAR_LIMIT && html`<span class=${left < 0 ? "left error" : "left"} role="status">${left}</span>`}
-      <${Button} icon=${editing ? "check" : "send"} kind="filled round" label=${say(editing ? "composer.save" : "composer.send")} disabled=${!text.trim() || left < 0}
+      <${Button} icon=${editing ? "check" : "send"} kind="filled round"
+        label=${say(editing ? "composer.save" : "composer.send")} disabled=${!text.trim() || left < 0}
         onMouseDown=${(event) => event.preventDefault()} onClick=${send} />
     </div>
   </footer>`;
+}
+
+/** The people whom the letters after an `@` may mean. */
+function Calling({ people, at, onChoose }) {
+  const press = (event, member) => {
+    event.preventDefault();
+    onChoose(member);
+  };
+  return html`<ul class="calling" role="listbox" id="calling" aria-label=${say("composer.people")}>
+    ${people.map((member, index) => html`<li key=${member.user_id} id=${`calling-${index}`} role="option"
+        aria-selected=${index === at} onMouseDown=${(event) => press(event, member)}>
+      <${Avatar} id=${member.user_id} name=${member.user_name} size=${24} /> ${member.user_name}
+    </li>`)}
+  </ul>`;
 }
 
 function insert(field, words, write) {

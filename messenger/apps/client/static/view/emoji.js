@@ -142,11 +142,17 @@ export function EmojiPicker({ onChoose }) {
     preferences.set("emoji", [emoji, ...preferences.get("emoji", []).filter((one) => one !== emoji)].slice(0, RECENT));
     onChoose(emoji);
   };
-  const one = ({ emoji, words }) => html`<button type="button" class="emoji" key=${emoji} aria-label=${`${emoji} ${words.split(" ")[0]}`} onClick=${() => choose(emoji)}>${emoji}</button>`;
+  const one = ({ emoji, words }) => html`<button type="button" class="emoji" key=${emoji}
+    aria-label=${`${emoji} ${words.split(" ")[0]}`} onClick=${() => choose(emoji)}>${emoji}</button>`;
+  const known = (emoji) => EMOJI.find((one) => one.emoji === emoji) ?? { emoji, words: "" };
+  const press = (event) => event.key === "Enter" && found[0] && choose(found[0].emoji);
   return html`<div class="emoji-picker">
-    <input ref=${field} type="search" value=${query} placeholder=${say("emoji.search")} aria-label=${say("emoji.search")} autocomplete="off"
-      onInput=${(event) => setQuery(event.target.value)} onKeyDown=${(event) => event.key === "Enter" && found[0] && choose(found[0].emoji)} />
-    ${recent.length > 0 && html`<h3 class="group-title">${say("emoji.recent")}</h3><div class="emoji-grid">${recent.map((emoji) => one(EMOJI.find((known) => known.emoji === emoji) ?? { emoji, words: "" }))}</div>
+    <input ref=${field} type="search" value=${query}
+      placeholder=${say("emoji.search")} aria-label=${say("emoji.search")} autocomplete="off"
+      onInput=${(event) => setQuery(event.target.value)} onKeyDown=${press} />
+    ${recent.length > 0 && html`
+      <h3 class="group-title">${say("emoji.recent")}</h3>
+      <div class="emoji-grid">${recent.map((emoji) => one(known(emoji)))}</div>
       <h3 class="group-title">${say("emoji.title")}</h3>`}
     <div class="emoji-grid">${found.map(one)}</div>
     ${!found.length && html`<p class="hint">${say("emoji.nothing")}</p>`}

@@ -20,30 +20,48 @@ export function Info() {
   if (!chat || !stage.isInfoOpen) return null;
   const name = nameOfChat(chat);
   return html`<aside class="info" aria-label=${say("info.title")}>
-    <header class="bar"><h2 class="bar-title">${say("info.title")}</h2>
-      <${Button} icon="close" label=${say("info.close")} onClick=${() => stage.toggleInfo(false)} /></header>
+    <header class="bar">
+      <h2 class="bar-title">${say("info.title")}</h2>
+      <${Button} icon="close" label=${say("info.close")} onClick=${() => stage.toggleInfo(false)} />
+    </header>
     <div class="scroll info-body">
       <div class="info-top">
         <${Avatar} id=${chat.peer_id ?? chat.chat_id} name=${name} size=${88} icon=${isNotes(chat) ? "pencil" : null} />
         <h3 class="info-name">${name}</h3>
-        <p class="info-state">${isNotes(chat) ? say("chat.notesState") : isDirect(chat) ? html`<${Peer} userId=${chat.peer_id} />` : say("chat.members", { count: chat.member_count })}</p>
+        <p class="info-state">
+          ${isNotes(chat) ? say("chat.notesState")
+            : isDirect(chat) ? html`<${Peer} userId=${chat.peer_id} />`
+            : say("chat.members", { count: chat.member_count })}
+        </p>
       </div>
-      <ul class="acts" role="list">
-        <li>${isMuted(chat)
-          ? html`<${Act} icon="bell" label=${say("chat.unmute")} act=${() => attempt(() => chats.mute(chat.chat_id, null))} />`
-          : html`<${Act} icon="bellOff" label=${say("chat.mute")} act=${() => stage.ask("mute", { chat })} />`}</li>
-        ${may.change(chat) && html`<li><${Act} icon="edit" label=${say("group.rename")} act=${() => stage.ask("rename", { chat })} /></li>`}
-        ${may.invite(chat) && html`<li><${Act} icon="plus" label=${say("group.add")} act=${() => stage.ask("addMembers", { chat })} /></li>`}
-        ${may.leave(chat) && html`<li><${Act} icon="exit" label=${say("group.leave")} danger act=${() => askLeave(chat)} /></li>`}
-        ${may.deleteChat(chat) && html`<li><${Act} icon="trash" label=${say("group.delete")} danger act=${() => askDelete(chat)} /></li>`}
-      </ul>
+      <${Acts} chat=${chat} />
       ${!isDirect(chat) && html`<${Members} key=${chat.chat_id} chat=${chat} />`}
     </div>
   </aside>`;
 }
 
+/** What I may do with this chat. */
+function Acts({ chat }) {
+  const ask = (dialog) => () => stage.ask(dialog, { chat });
+  const unmute = () => attempt(() => chats.mute(chat.chat_id, null));
+  return html`<ul class="acts" role="list">
+    ${isMuted(chat)
+      ? html`<${Act} icon="bell" label=${say("chat.unmute")} act=${unmute} />`
+      : html`<${Act} icon="bellOff" label=${say("chat.mute")} act=${ask("mute")} />`}
+    ${may.change(chat) && html`<${Act} icon="edit" label=${say("group.rename")} act=${ask("rename")} />`}
+    ${may.invite(chat) && html`<${Act} icon="plus" label=${say("group.add")} act=${ask("addMembers")} />`}
+    ${may.leave(chat) && html`<${Act} icon="exit" label=${say("group.leave")} danger act=${() => askLeave(chat)} />`}
+    ${may.deleteChat(chat) && html`<${Act} icon="trash" label=${say("group.delete")} danger
+      act=${() => askDelete(chat)} />`}
+  </ul>`;
+}
+
 function Act({ icon, label, danger, act }) {
-  return html`<button type="button" class=${danger ? "act danger" : "act"} onClick=${act}><${Icon} name=${icon} /><span>${label}</span></button>`;
+  return html`<li>
+    <button type="button" class=${danger ? "act danger" : "act"} onClick=${act}>
+      <${Icon} name=${icon} /><span>${label}</span>
+    </button>
+  </li>`;
 }
 
 function Peer({ userId }) {
@@ -52,7 +70,9 @@ function Peer({ userId }) {
   useEffect(() => {
     client.call("GET", `v1/users/${userId}`).then((user) => setAbout(user.about)).catch(() => {});
   }, [userId]);
-  return html`${presence.isOnline(userId) ? say("presence.online") : say("presence.unknown")}${about && html`<br />${about}`}`;
+  return html`
+    ${presence.isOnline(userId) ? say("presence.online") : say("presence.unknown")}
+    ${about && html`<br />${about}`}`;
 }
 
 function Members({ chat }) {
@@ -64,10 +84,18 @@ function Members({ chat }) {
     load();
     return membership.watch(() => membership.chatId === chat.chat_id && load());
   }, [chat.chat_id]);
-  if (failure) return html`<${Empty} icon="alert" text=${sentence(failure)} action=${say("again")} onAction=${() => { setFailure(null); load(); }} />`;
+  const again = () => {
+    setFailure(null);
+    load();
+  };
+  if (failure) {
+    return html`<${Empty} icon="alert" text=${sentence(failure)} action=${say("again")} onAction=${again} />`;
+  }
   if (!members) return html`<${Skeleton} rows=${4} />`;
   return html`<h3 class="group-title">${say("group.members")}</h3>
-    <ul class="members" role="list">${members.map((member) => html`<${Member} key=${member.user_id} chat=${chat} member=${member} />`)}</ul>`;
+    <ul class="members" role="list">
+      ${members.map((member) => html`<${Member} key=${member.user_id} chat=${chat} member=${member} />`)}
+    </ul>`;
 }
 
 function Member({ chat, member }) {
@@ -76,35 +104,57 @@ function Member({ chat, member }) {
   const open = (event) => items.length && menuAt(event, { label: member.user_name, items });
   return html`<li class="member" onContextMenu=${open}>
     <${Avatar} id=${member.user_id} name=${member.user_name} size=${36} userId=${isMe ? null : member.user_id} />
-    <span class="member-name cut">${member.user_name}${isMe && html` <span class="muted-word">(${say("you")})</span>`}</span>
+    <span class="member-name cut">
+      ${member.user_name}
+      ${isMe && html` <span class="muted-word">(${say("you")})</span>`}
+    </span>
     ${member.role !== "member" && html`<span class="role">${say(`role.${member.role}`)}</span>`}
-    ${items.length > 0 && html`<${Button} icon="more" label=${say("group.memberActions", { name: member.user_name })} aria-haspopup="menu" onClick=${open} />`}
+    ${items.length > 0 && html`<${Button} icon="more" label=${say("group.memberActions", { name: member.user_name })}
+      aria-haspopup="menu" onClick=${open} />`}
   </li>`;
 }
 
 function memberActs(chat, member) {
+  const { user_id: userId, user_name: name } = member;
+  const write = () => attempt(async () => place.go(toChat(await chats.open(userId))));
   /** @type {{ icon: string, label: string, act: () => unknown, checked?: boolean, danger?: boolean }[]} */
-  const acts = [{ icon: "person", label: say("member.write"), act: () => attempt(async () => place.go(toChat(await chats.open(member.user_id)))) }];
+  const acts = [{ icon: "person", label: say("member.write"), act: write }];
   if (may.changeRoles(chat)) {
     for (const role of ["owner", "admin", "member"]) {
-      acts.push({ icon: "lock", label: say(`role.make.${role}`), checked: member.role === role,
-        act: () => attempt(() => chats.changeRole(chat.chat_id, member.user_id, role)) });
+      acts.push({
+        icon: "lock",
+        label: say(`role.make.${role}`),
+        checked: member.role === role,
+        act: () => attempt(() => chats.changeRole(chat.chat_id, userId, role)),
+      });
     }
   }
   if (may.remove(chat, member)) {
-    acts.push({ icon: "trash", label: say("member.remove"), danger: true, act: () => stage.ask("confirm", {
-      title: say("member.remove"), text: say("member.removeAsk", { name: member.user_name }), action: say("member.remove"),
-      act: () => chats.removeMember(chat.chat_id, member.user_id) }) });
+    const askRemove = () => stage.ask("confirm", {
+      title: say("member.remove"),
+      text: say("member.removeAsk", { name }),
+      action: say("member.remove"),
+      act: () => chats.removeMember(chat.chat_id, userId),
+    });
+    acts.push({ icon: "trash", label: say("member.remove"), danger: true, act: askRemove });
   }
   return acts;
 }
 
 function askLeave(chat) {
-  stage.ask("confirm", { title: say("group.leave"), text: say("group.leaveAsk", { name: nameOfChat(chat) }), action: say("group.leave"),
-    act: () => chats.removeMember(chat.chat_id, account.id) });
+  stage.ask("confirm", {
+    title: say("group.leave"),
+    text: say("group.leaveAsk", { name: nameOfChat(chat) }),
+    action: say("group.leave"),
+    act: () => chats.removeMember(chat.chat_id, account.id),
+  });
 }
 
 function askDelete(chat) {
-  stage.ask("confirm", { title: say("group.delete"), text: say("group.deleteAsk", { name: nameOfChat(chat) }), action: say("group.delete"),
-    act: () => chats.remove(chat.chat_id) });
+  stage.ask("confirm", {
+    title: say("group.delete"),
+    text: say("group.deleteAsk", { name: nameOfChat(chat) }),
+    action: say("group.delete"),
+    act: () => chats.remove(chat.chat_id),
+  });
 }

@@ -45,19 +45,30 @@ function Opened({ menu }) {
     stage.closeMenu();
     act();
   };
-  return html`<div class="veil" onClick=${() => stage.closeMenu()} onContextMenu=${(event) => { event.preventDefault(); stage.closeMenu(); }}>
-    <div class="menu" ref=${ref} role="menu" aria-label=${menu.label} onKeyDown=${walk} onClick=${(event) => event.stopPropagation()}>
+  const close = (event) => {
+    event.preventDefault();
+    stage.closeMenu();
+  };
+  return html`<div class="veil" onClick=${() => stage.closeMenu()} onContextMenu=${close}>
+    <div class="menu" ref=${ref} role="menu" aria-label=${menu.label} onKeyDown=${walk}
+        onClick=${(event) => event.stopPropagation()}>
       ${menu.reactTo && html`<div class="menu-reactions" role="group" aria-label=${say("message.react")}>
         ${QUICK.map((emoji) => html`<button type="button" role="menuitem" tabindex="-1" class="emoji" key=${emoji}
-          aria-label=${say("message.reactWith", { emoji })} onClick=${() => choose(() => menu.reactTo(emoji))}>${emoji}</button>`)}
+          aria-label=${say("message.reactWith", { emoji })}
+          onClick=${() => choose(() => menu.reactTo(emoji))}>${emoji}</button>`)}
         <button type="button" role="menuitem" tabindex="-1" class="emoji" aria-label=${say("emoji.more")}
-          onClick=${() => choose(() => stage.ask("emoji", { choose: menu.reactTo }))}><${Icon} name="down" size=${16} /></button>
+            onClick=${() => choose(() => stage.ask("emoji", { choose: menu.reactTo }))}>
+          <${Icon} name="down" size=${16} />
+        </button>
       </div>`}
-      ${menu.items.filter(Boolean).map(({ icon, label, danger, checked, act }) => html`<button type="button" key=${label}
-        role=${checked === undefined ? "menuitem" : "menuitemradio"} aria-checked=${checked} tabindex="-1"
-        class=${danger ? "menu-item danger" : "menu-item"} onClick=${() => choose(act)}>
-        <${Icon} name=${icon} /><span>${label}</span>${checked && html`<${Icon} name="check" size=${16} />`}
-      </button>`)}
+      ${menu.items.filter(Boolean).map(({ icon, label, danger, checked, act }) => html`
+        <button type="button" key=${label} role=${checked === undefined ? "menuitem" : "menuitemradio"}
+            aria-checked=${checked} tabindex="-1" class=${danger ? "menu-item danger" : "menu-item"}
+            onClick=${() => choose(act)}>
+          <${Icon} name=${icon} />
+          <span>${label}</span>
+          ${checked && html`<${Icon} name="check" size=${16} />`}
+        </button>`)}
     </div>
   </div>`;
 }

@@ -196,21 +196,37 @@ export class Messages extends Component {
     const letters = high === Infinity && !timeline.hasAfter ? waiting(chat.chat_id, timeline) : [];
     const last = letters.at(-1)?.client_id ?? shown.at(-1)?.message_id ?? null;
     const tabStop = shown.some((message) => message.message_id === focused) ? focused : last;
+    const again = () => {
+      timeline.older();
+      timeline.newer();
+    };
     return html`<div class="messages-place">
       <div class="messages" ref=${(box) => { this.#box = box; }} onScroll=${this.#scrolled} onKeyDown=${this.#press}
           onFocusIn=${(event) => event.target.dataset?.id && this.#focuses(event.target.dataset.id)}>
-        ${timeline.hasBefore ? html`<div class="edge" aria-hidden="true">${timeline.reading === "before" && html`<span class="wheel"></span>`}</div>`
-          : html`<p class="edge">${say(timeline.messages.length || letters.length ? "chat.beginning" : "chat.empty")}</p>`}
-        ${timeline.failure && html`<p class="edge"><button type="button" class="button link" onClick=${() => (timeline.older(), timeline.newer())}>${say("again")}</button></p>`}
+        ${timeline.hasBefore
+          ? html`<div class="edge" aria-hidden="true">
+            ${timeline.reading === "before" && html`<span class="wheel"></span>`}
+          </div>`
+          : html`<p class="edge">
+            ${say(timeline.messages.length || letters.length ? "chat.beginning" : "chat.empty")}
+          </p>`}
+        ${timeline.failure && html`<p class="edge">
+          <button type="button" class="button link" onClick=${again}>${say("again")}</button>
+        </p>`}
         <ol class="message-list" role="list" aria-label=${say("chat.messages")}>
-          ${shown.map((message, at) => this.#entry(message, shown[at - 1] ?? timeline.messages[start - 1], shown[at + 1], tabStop))}
+          ${shown.map((message, at) =>
+            this.#entry(message, shown[at - 1] ?? timeline.messages[start - 1], shown[at + 1], tabStop))}
           ${letters.map((letter, at) => html`<${Letter} key=${letter.client_id} letter=${letter} timeline=${timeline}
-            isFirst=${at === 0 && !isTogether(shown.at(-1), { sender_id: account.id, sent_at: letter.sent_at })} isLast=${at === letters.length - 1} isTabStop=${tabStop === letter.client_id} />`)}
+            isFirst=${at === 0 && !isTogether(shown.at(-1), { sender_id: account.id, sent_at: letter.sent_at })}
+            isLast=${at === letters.length - 1} isTabStop=${tabStop === letter.client_id} />`)}
         </ol>
       </div>
-      ${(!this.#isAtEnd || timeline.hasAfter) && html`<button type="button" class="to-end" onClick=${() => timeline.toEnd()}
-        aria-label=${chat.unread ? say("chat.toUnread", { count: chat.unread }) : say("chat.toEnd")}>
-        <${Icon} name="down" />${chat.unread > 0 && html`<span class="badge">${chat.unread}</span>`}</button>`}
+      ${(!this.#isAtEnd || timeline.hasAfter) && html`<button type="button" class="to-end"
+          onClick=${() => timeline.toEnd()}
+          aria-label=${chat.unread ? say("chat.toUnread", { count: chat.unread }) : say("chat.toEnd")}>
+        <${Icon} name="down" />
+        ${chat.unread > 0 && html`<span class="badge">${chat.unread}</span>`}
+      </button>`}
     </div>`;
   }
 
@@ -218,11 +234,17 @@ export class Messages extends Component {
     const { timeline, chat } = this.props;
     const isNewDay = !before || dayOf(before.sent_at) !== dayOf(message.sent_at);
     const isDivider = timeline.divider === message.seq;
-    const entry = html`<${Message} key=${message.client_id ?? message.message_id} message=${message} timeline=${timeline} isDirect=${isDirect(chat)}
-      language=${language.code} quote=${message.reply_to && !message.deleted ? timeline.quoted(message.reply_to) : null} fate=${message.sender_id === account.id ? timeline.fate(message) : null} isTabStop=${tabStop === message.message_id}
-      isFirst=${isNewDay || isDivider || !isTogether(before, message)} isLast=${!after || after.seq === timeline.divider || !isTogether(message, after)} />`;
+    const entry = html`<${Message} key=${message.client_id ?? message.message_id} message=${message}
+      timeline=${timeline} isDirect=${isDirect(chat)} language=${language.code}
+      quote=${message.reply_to && !message.deleted ? timeline.quoted(message.reply_to) : null}
+      fate=${message.sender_id === account.id ? timeline.fate(message) : null}
+      isTabStop=${tabStop === message.message_id}
+      isFirst=${isNewDay || isDivider || !isTogether(before, message)}
+      isLast=${!after || after.seq === timeline.divider || !isTogether(message, after)} />`;
     return [
-      isNewDay && html`<li class="day" key=${`day ${message.seq}`}><time datetime=${message.sent_at}>${day(message.sent_at)}</time></li>`,
+      isNewDay && html`<li class="day" key=${`day ${message.seq}`}>
+        <time datetime=${message.sent_at}>${day(message.sent_at)}</time>
+      </li>`,
       isDivider && html`<li class="divider" key="divider"><span>${say("chat.unread")}</span></li>`,
       entry,
     ];

@@ -18,7 +18,9 @@ import { SignIn } from "./signin.js";
 
 export function Page() {
   useObserved(account, language);
-  if (account.phase === "starting") return html`<main class="starting"><p class="late" role="status">${say("line.connecting")}</p></main>`;
+  if (account.phase === "starting") {
+    return html`<main class="starting"><p class="late" role="status">${say("line.connecting")}</p></main>`;
+  }
   if (account.phase === "out") return html`<${SignIn} />`;
   return html`<${Desk} />`;
 }
@@ -29,17 +31,26 @@ function Desk() {
     addEventListener("keydown", press);
     return () => removeEventListener("keydown", press);
   }, []);
-  return html`<div class="desk" data-pane=${place.chatId ? "chat" : "list"} data-info=${stage.isInfoOpen && place.chatId ? "open" : "closed"}>
+  const isInfoOpen = stage.isInfoOpen && place.chatId;
+  return html`<div class="desk" data-pane=${place.chatId ? "chat" : "list"} data-info=${isInfoOpen ? "open" : "closed"}>
     <${Sidebar} /><${Chat} /><${Info} />
     <${Menu} /><${Dialogs} />
     <div class="word" role="status">${stage.word && html`<p>${stage.word}</p>`}</div>
-    ${stage.hasNewVersion && html`<p class="new-version" role="status">${say("version.new")} <button type="button" class="button link" onClick=${() => location.reload()}>${say("version.reload")}</button></p>`}
+    ${stage.hasNewVersion && html`<p class="new-version" role="status">
+      ${say("version.new")} <button type="button" class="button link" onClick=${() => location.reload()}>
+        ${say("version.reload")}
+      </button>
+    </p>`}
   </div>`;
 }
 
 const ACTS = {
   switcher: () => stage.ask("switcher"),
-  search: () => { place.chatId ? search.open(place.chatId) : search.open(); setTimeout(() => document.getElementById("search")?.focus()); },
+  search() {
+    if (place.chatId) search.open(place.chatId);
+    else search.open();
+    setTimeout(() => document.getElementById("search")?.focus());
+  },
   help: () => stage.ask("keys"),
   nextUnread: () => step((chat) => chat.unread > 0, 1),
   nextChat: () => step(() => true, 1),
@@ -73,11 +84,14 @@ function step(fits, direction) {
   }
 }
 
+const LANDMARKS = ".sidebar, .messages, .composer, .info";
+
 /** From one part of the page to the next: list, messages, writing, panel. */
 function nextLandmark() {
   const stops = [".sidebar #search, .sidebar a[aria-current]", ".message[tabindex='0']", "#composer", ".info button"]
     .map((stop) => /** @type {HTMLElement | null} */ (document.querySelector(stop)))
     .filter((stop) => stop !== null && stop.offsetParent !== null);
-  const at = stops.findIndex((stop) => stop.closest(".sidebar, .messages, .composer, .info") === document.activeElement?.closest(".sidebar, .messages, .composer, .info"));
+  const here = document.activeElement?.closest(LANDMARKS);
+  const at = stops.findIndex((stop) => stop.closest(LANDMARKS) === here);
   stops[(at + 1) % stops.length]?.focus();
 }

@@ -9,7 +9,8 @@ import { say } from "../words.js";
 import { Icon } from "./icons.js";
 
 export function Button({ icon, label, kind = "plain", onClick, ...rest }) {
-  return html`<button type="button" class=${`button ${kind}`} aria-label=${label} title=${label} onClick=${onClick} ...${rest}>
+  return html`<button type="button" class=${`button ${kind}`} aria-label=${label} title=${label} onClick=${onClick}
+      ...${rest}>
     <${Icon} name=${icon} />
   </button>`;
 }

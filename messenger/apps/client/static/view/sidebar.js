@@ -34,14 +34,23 @@ export function Sidebar() {
 
 function SearchField() {
   useObserved(search, language);
+  const press = (event) => {
+    if (event.key === "Escape") {
+      event.stopPropagation();
+      search.close();
+      event.target.blur();
+    }
+    if (event.key === "ArrowDown") {
+      event.preventDefault();
+      firstRow()?.focus();
+    }
+  };
   return html`<div class="search-field" role="search">
     <${Icon} name="search" size=${16} />
-    <input id="search" type="search" value=${search.query} placeholder=${say("search.placeholder")} aria-label=${say("search.placeholder")}
-      autocomplete="off" spellcheck="false" maxlength="256" onClick=${() => search.open()} onInput=${(event) => search.ask(event.target.value)}
-      onKeyDown=${(event) => {
-        if (event.key === "Escape") { event.stopPropagation(); search.close(); event.target.blur(); }
-        if (event.key === "ArrowDown") { event.preventDefault(); firstRow()?.focus(); }
-      }} />
+    <input id="search" type="search" value=${search.query}
+      placeholder=${say("search.placeholder")} aria-label=${say("search.placeholder")}
+      autocomplete="off" spellcheck="false" maxlength="256" onClick=${() => search.open()}
+      onInput=${(event) => search.ask(event.target.value)} onKeyDown=${press} />
     ${search.isOpen && html`<${Button} icon="close" label=${say("search.close")} onClick=${() => search.close()} />`}
   </div>`;
 }
@@ -63,8 +72,13 @@ export function Line() {
   const word = line.phase === "offline" && seconds > 0 ? say("line.retry", { count: seconds })
     : line.phase === "updating" ? say("line.updating") : say("line.connecting");
   return html`<div class="line" role="status" data-phase=${line.phase}>
-    ${isLost && html`<span class="line-word">${word}${outbox.waiting > 0 && ` · ${say("line.waiting", { count: outbox.waiting })}`}</span>
-      ${line.phase === "offline" && html`<button type="button" class="button link" onClick=${() => client.retryNow()}>${say("line.now")}</button>`}`}
+    ${isLost && html`
+      <span class="line-word">
+        ${word}${outbox.waiting > 0 && ` · ${say("line.waiting", { count: outbox.waiting })}`}
+      </span>
+      ${line.phase === "offline" && html`<button type="button" class="button link" onClick=${() => client.retryNow()}>
+        ${say("line.now")}
+      </button>`}`}
   </div>`;
 }
 
@@ -87,27 +101,39 @@ function ChatRow({ chat, isHere }) {
   const last = chat.last_message;
   const isMine = last?.sender_id === account.id;
   const time = last ? last.sent_at : chat.created_at;
+  const isReadByAll = last && chat.read_by_all_seq >= last.seq;
   return html`<li>
-    <a class="row-link chat-row" href=${toChat(chat.chat_id)} aria-current=${isHere ? "page" : undefined} data-chat=${chat.chat_id}
-        onContextMenu=${(event) => menuAt(event, chatMenu(chat))}>
-      <${Avatar} id=${chat.peer_id ?? chat.chat_id} name=${name} userId=${isNotes(chat) ? null : (chat.peer_id ?? null)} icon=${isNotes(chat) ? "pencil" : null} />
-      <span class="chat-row-name"><span class="cut">${name}</span>${isMuted(chat) && html`<${Icon} name="bellOff" size=${14} /><span class="unseen">${say("chat.muted")}</span>`}</span>
+    <a class="row-link chat-row" href=${toChat(chat.chat_id)} aria-current=${isHere ? "page" : undefined}
+        data-chat=${chat.chat_id} onContextMenu=${(event) => menuAt(event, chatMenu(chat))}>
+      <${Avatar} id=${chat.peer_id ?? chat.chat_id} name=${name} userId=${isNotes(chat) ? null : (chat.peer_id ?? null)}
+        icon=${isNotes(chat) ? "pencil" : null} />
+      <span class="chat-row-name">
+        <span class="cut">${name}</span>
+        ${isMuted(chat) && html`<${Icon} name="bellOff" size=${14} /><span class="unseen">${say("chat.muted")}</span>`}
+      </span>
       <span class="chat-row-time">
-        ${isMine && !last.deleted && html`<span class=${chat.read_by_all_seq >= last.seq ? "tick all" : "tick"}><${Ticks} count=${chat.read_by_all_seq >= last.seq ? 2 : 1} />
-          <span class="unseen">${say(chat.read_by_all_seq >= last.seq ? "tick.all" : "tick.stored")}</span></span>`}
-        <time datetime=${time}>${brief(time)}</time></span>
+        ${isMine && !last.deleted && html`<span class=${isReadByAll ? "tick all" : "tick"}>
+          <${Ticks} count=${isReadByAll ? 2 : 1} />
+          <span class="unseen">${say(isReadByAll ? "tick.all" : "tick.stored")}</span>
+        </span>`}
+        <time datetime=${time}>${brief(time)}</time>
+      </span>
       <span class="chat-row-last cut"><${LastLine} chat=${chat} /></span>
-      ${chat.unread > 0 && html`<span class=${isMuted(chat) ? "badge muted" : "badge"} aria-label=${say("chats.unread", { count: chat.unread })}>${chat.unread > 999 ? "999+" : chat.unread}</span>`}
+      ${chat.unread > 0 && html`<span class=${isMuted(chat) ? "badge muted" : "badge"}
+        aria-label=${say("chats.unread", { count: chat.unread })}>${chat.unread > 999 ? "999+" : chat.unread}</span>`}
     </a>
   </li>`;
 }
 
 /** A chat that I am not in any more, as long as something is kept that was said to it too late. */
 function GoneRow({ chatId }) {
-  return html`<li><a class="row-link chat-row" href=${toChat(chatId)} aria-current=${chatId === place.chatId ? "page" : undefined}>
-    <${Avatar} id=${chatId} name="" icon="alert" />
-    <span class="chat-row-name cut">${say("chats.gone")}</span>
-    <span class="chat-row-last cut">${outbox.of(chatId).at(-1).text}</span></a></li>`;
+  return html`<li>
+    <a class="row-link chat-row" href=${toChat(chatId)} aria-current=${chatId === place.chatId ? "page" : undefined}>
+      <${Avatar} id=${chatId} name="" icon="alert" />
+      <span class="chat-row-name cut">${say("chats.gone")}</span>
+      <span class="chat-row-last cut">${outbox.of(chatId).at(-1).text}</span>
+    </a>
+  </li>`;
 }
 
 function LastLine({ chat }) {
@@ -133,13 +159,17 @@ export function typingWord(chat, who) {
 
 export function chatMenu(chat) {
   const isSilent = isMuted(chat);
+  const openInfo = () => {
+    place.go(toChat(chat.chat_id));
+    stage.toggleInfo(true);
+  };
   return {
     label: nameOfChat(chat),
     items: [
       isSilent
         ? { icon: "bell", label: say("chat.unmute"), act: () => attempt(() => chats.mute(chat.chat_id, null)) }
         : { icon: "bellOff", label: say("chat.mute"), act: () => stage.ask("mute", { chat }) },
-      { icon: "info", label: say("info.title"), act: () => { place.go(toChat(chat.chat_id)); stage.toggleInfo(true); } },
+      { icon: "info", label: say("info.title"), act: openInfo },
     ],
   };
 }

@@ -23,7 +23,8 @@ export function SignIn() {
   function check() {
     const found = {};
     if ([...name.trim()].length < NAME_MIN) found.name = say("signin.nameShort", { count: NAME_MIN });
-    if ([...password].length < (isNew ? least : 1)) found.password = say("signin.passwordShort", { count: isNew ? least : 1 });
+    const shortest = isNew ? least : 1;
+    if ([...password].length < shortest) found.password = say("signin.passwordShort", { count: shortest });
     return found;
   }
 
@@ -41,9 +42,17 @@ export function SignIn() {
     }
   }
 
+  /** From signing in to a new account, or back. */
+  function change() {
+    choose(!isNew);
+    setErrors({});
+  }
   return html`<main class="signin">
     <form class="card" onSubmit=${submit} noValidate aria-labelledby="signin-title">
-      <svg class="logo" viewBox="0 0 48 48" aria-hidden="true"><path d="M8 8h32a4 4 0 0 1 4 4v20a4 4 0 0 1-4 4H22l-9 8v-8H8a4 4 0 0 1-4-4V12a4 4 0 0 1 4-4z" /><path class="logo-tick" d="M15 22.5 21.5 29 33 16" /></svg>
+      <svg class="logo" viewBox="0 0 48 48" aria-hidden="true">
+        <path d="M8 8h32a4 4 0 0 1 4 4v20a4 4 0 0 1-4 4H22l-9 8v-8H8a4 4 0 0 1-4-4V12a4 4 0 0 1 4-4z" />
+        <path class="logo-tick" d="M15 22.5 21.5 29 33 16" />
+      </svg>
       <h1 id="signin-title">${say(isNew ? "signin.newTitle" : "signin.title")}</h1>
       ${!hasAccounts && html`<p class="lead">${say("signin.nobodyYet")}</p>`}
       ${account.endedBy && html`<p class="lead" role="status">${sentence(account.endedBy)}</p>`}
@@ -54,14 +63,20 @@ export function SignIn() {
       <${Field} id="password" label=${say("signin.password")} type=${isShown ? "text" : "password"} value=${password}
         error=${errors.password} hint=${isNew ? say("signin.passwordHint", { count: least }) : null} maxlength="1024"
         autocomplete=${isNew ? "new-password" : "current-password"} onValue=${setPassword} />
-      <label class="check"><input type="checkbox" checked=${isShown} onChange=${(event) => show(event.target.checked)} />
-        <span>${say("signin.showPassword")}</span></label>
+      <label class="check">
+        <input type="checkbox" checked=${isShown} onChange=${(event) => show(event.target.checked)} />
+        <span>${say("signin.showPassword")}</span>
+      </label>
       ${errors.all && html`<p class="says error" role="alert">${errors.all}</p>`}
       <button class="button filled wide" disabled=${isBusy}>${say(isNew ? "signin.register" : "signin.enter")}</button>
-      <button type="button" class="button link" onClick=${() => { choose(!isNew); setErrors({}); }}>
-        ${say(isNew ? "signin.haveAccount" : "signin.needAccount")}</button>
-      <p class="languages">${Object.entries(LANGUAGES).map(([code, { name: own }]) => html`<button type="button" key=${code} lang=${code}
-        class="button link" aria-pressed=${language.code === code} onClick=${() => language.choose(code)}>${own}</button>`)}</p>
+      <button type="button" class="button link" onClick=${change}>
+        ${say(isNew ? "signin.haveAccount" : "signin.needAccount")}
+      </button>
+      <p class="languages">
+        ${Object.entries(LANGUAGES).map(([code, { name: own }]) => html`
+          <button type="button" key=${code} lang=${code} class="button link" aria-pressed=${language.code === code}
+            onClick=${() => language.choose(code)}>${own}</button>`)}
+      </p>
     </form>
   </main>`;
 }
@@ -71,6 +86,8 @@ function placed(error) {
   if (error.code === "user-already-exists") return { name: sentence(error) };
   if (error.code === "bad-password") return { password: sentence(error) };
   const found = {};
-  for (const { pointer, detail } of error.errors ?? []) found[pointer?.includes("password") ? "password" : "name"] = detail;
+  for (const { pointer, detail } of error.errors ?? []) {
+    found[pointer?.includes("password") ? "password" : "name"] = detail;
+  }
   return Object.keys(found).length ? found : { all: sentence(error) };
 }
