@@ -15,6 +15,7 @@ from proof.lab.crowd import Actor, Client, Follower, clients, cut, new_name, sig
 from proof.lab.processes import AWAY, Process
 from proof.lab.waiting import running
 from tests.sizes import sized
+from tests.waits import waiters_of
 
 ROUNDS = sized(100, least=15)
 WAYS = ("socket", "sse", "poll")
@@ -152,7 +153,7 @@ async def test_a_page_that_waited_while_its_reader_was_removed_shows_nothing_sai
         assert [one["text"] for one in messages] == ["still with us"]
 
 
-WAITS_FOR_REACTIONS = "select exists(select 1 from pg_locks where relation = 'reactions'::regclass and not granted)"
+WAITS_FOR_REACTIONS = f"select exists ({waiters_of('reactions')})"
 
 
 @pytest.mark.parametrize("wire", ["auto", "none"])

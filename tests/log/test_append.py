@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from messenger.log.appender import PLANS
+from tests.waits import SOMEBODY_WAITS
 
 FUNCTIONS = Path(__file__).parents[2] / "messenger/db/functions"
 BATCH_SQL, LONE_SQL, TAKE_SQL = (
@@ -263,7 +264,7 @@ async def test_who_is_removed_by_hand_while_a_batch_waits_says_nothing_after_it(
         await remover.execute("delete from members where user_id = 1")
         send = append_lone(writer, chat, 1, "i:1", "words") if is_lone else append(writer, (chat, 1, "i:1", "words"))
         sending = asyncio.create_task(send)
-        while not await sql.fetchval("select exists(select from pg_locks where not granted)"):
+        while not await sql.fetchval(SOMEBODY_WAITS):
             await asyncio.sleep(0)
 
     with pytest.raises(asyncpg.SerializationError):

@@ -14,6 +14,7 @@ from messenger.log.known import HARMLESS, Known, Places, Seat
 from messenger.log.recent import Recent
 from messenger.log.tail import read_entry
 from tests.log.test_append import FUNCTIONS, STATE, append, append_lone, numbers, positions
+from tests.waits import SOMEBODY_WAITS
 
 KNOWN_SQL = (FUNCTIONS / "log_append_known.sql").read_text()
 LONE_SQL = (FUNCTIONS / "log_append_known_lone.sql").read_text()
@@ -328,5 +329,5 @@ async def test_by_hand_and_a_batch_that_wait_for_each_others_rows_do_not_deadloc
 
 
 async def waits_for_a_lock(connection: asyncpg.Connection) -> None:
-    while not await connection.fetchval("select exists (select from pg_locks where not granted)"):
+    while not await connection.fetchval(SOMEBODY_WAITS):
         await asyncio.sleep(0.01)

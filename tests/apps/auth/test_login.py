@@ -8,6 +8,7 @@ from argon2 import PasswordHasher
 from messenger.apps.auth.context import AUTH
 from messenger.apps.auth.limits import login_attempt as counted
 from tests.actors import PASSWORD
+from tests.waits import SOMEBODY_WAITS, WAITERS
 
 pytestmark = pytest.mark.shared
 
@@ -250,9 +251,9 @@ class TestTooManyWrongPasswords:
         before, account = verified(server), counted("alice", "127.0.0.1").locks[0]
         await sql.execute("select pg_advisory_lock($1)", account)
         wrong = asyncio.create_task(guess(nobody))
-        await until(sql, "select count(*) = 1 from pg_locks where not granted")
+        await until(sql, f"select count(*) = 1 from ({WAITERS}) as waiting")
         right = asyncio.create_task(guess(nobody, password=PASSWORD))
-        await until(sql, "select count(*) = 2 from pg_locks where not granted")
+        await until(sql, f"select count(*) = 2 from ({WAITERS}) as waiting")
         await sql.execute("select pg_advisory_unlock($1)", account)
 
         assert (await wrong).status == 401
@@ -329,7 +330,7 @@ async def test_a_login_with_the_old_password_does_not_outlive_its_change(alice, 
     await sql.execute("begin")
     await sql.execute("select 1 from users for update")
     late = asyncio.create_task(guess(nobody, password=PASSWORD))
-    await until(sql, "select exists (select from pg_locks where not granted)")
+    await until(sql, SOMEBODY_WAITS)
     await sql.execute("update users set password_set_at = clock_timestamp()")
     await sql.execute("commit")
     answer = await late

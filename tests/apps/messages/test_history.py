@@ -7,6 +7,7 @@ import pytest
 from messenger.apps.messages.store import MESSAGES
 from tests.actors import Person
 from tests.apps.talk import fill, says
+from tests.waits import waiters_of
 
 pytestmark = pytest.mark.shared
 
@@ -163,7 +164,7 @@ async def test_a_client_id_is_for_its_sender_only(alice, bob):
         assert "client_id" not in his[0]
 
 
-NAMES_WAIT = "select pid from pg_locks where not granted and relation = 'users'::regclass"
+NAMES_WAIT = waiters_of("users")
 
 
 async def test_nobody_gets_a_page_with_blank_names_while_another_looks_them_up(alice, bob, lunch, sql):

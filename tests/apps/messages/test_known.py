@@ -10,6 +10,7 @@ from messenger.db.connection import ReconnectingConnection
 from messenger.web.app_keys import LOG
 from tests.actors import Person
 from tests.apps.talk import says
+from tests.waits import SOMEBODY_WAITS
 
 pytestmark = pytest.mark.shared
 
@@ -94,7 +95,7 @@ async def test_a_name_that_is_changed_by_hand_while_a_batch_is_written_is_not_re
     async with other.transaction():
         await other.execute("select pg_advisory_xact_lock(7236837)")
         sending = asyncio.create_task(answers(alice, lunch))
-        while not await sql.fetchval("select exists(select from pg_locks where locktype = 'advisory' and not granted)"):
+        while not await sql.fetchval(SOMEBODY_WAITS):
             await asyncio.sleep(0)
         await other.execute("update users set name = 'annie' where name = 'alice'")
     await other.close()

@@ -13,9 +13,10 @@ from proof.lab.waiting import happens
 from tests.actors import Person, Server
 from tests.apps.search.finding import begins, ends, finds, indexed, is_true, page, search
 from tests.apps.talk import fill, says
+from tests.waits import HERE
 
 TURNS = 50
-WAITERS = "select count(*) from pg_locks where locktype = 'advisory' and objid = $1 and not granted"
+WAITERS = f"select count(*) from pg_locks where locktype = 'advisory' and objid = $1 and not granted and {HERE}"
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from tests.run.admin.copies import (
     left_alone,
     started,
 )
+from tests.waits import SOMEBODY_WAITS
 
 
 @pytest.fixture
@@ -165,7 +166,7 @@ async def test_after_kill_9_a_backup_is_no_file_and_can_be_repeated(
         await sql.execute("lock table messages in access exclusive mode")
         process = started("backup", str(file), folder=tmp_path, DATABASE_URL=dsn)
         async with asyncio.timeout(60):
-            while not await sql.fetchval("select exists (select from pg_locks where not granted)"):
+            while not await sql.fetchval(SOMEBODY_WAITS):
                 assert process.poll() is None
                 await asyncio.sleep(0.02)
         assert file.with_name(f"{file.name}.part").exists()
