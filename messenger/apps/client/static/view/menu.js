@@ -9,13 +9,14 @@ import { Icon } from "./icons.js";
 export const QUICK = ["👍", "❤️", "😂", "😮", "😢", "🙏"];
 const MARGIN = 8;
 
-/** Beside a button, or where the pointer was. @param {Event} event */
+/** Where the pointer was, or beside what was worked by a key. @param {Event} event */
 export function menuAt(event, menu) {
   event.preventDefault();
-  const isPointer = event instanceof MouseEvent && (event.clientX || event.clientY) && event.type === "contextmenu";
+  if (event instanceof MouseEvent && event.type === "contextmenu" && (event.clientX || event.clientY)) {
+    return stage.openMenu({ x: event.clientX, y: event.clientY, ...menu });
+  }
   const box = /** @type {HTMLElement} */ (event.currentTarget ?? event.target).getBoundingClientRect();
-  const at = isPointer ? { x: event.clientX, y: event.clientY } : { x: box.left, y: box.bottom + 4 };
-  stage.openMenu({ ...at, ...menu });
+  stage.openMenu({ x: box.left, y: box.bottom + 4, ...menu });
 }
 
 export function Menu() {

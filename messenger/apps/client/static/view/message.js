@@ -24,17 +24,19 @@ export class Message extends Component {
     return Object.keys(next).some((name) => next[name] !== this.props[name]);
   }
 
-  #open = (event) => {
+  #menu = () => {
     const { message, timeline } = this.props;
-    menuAt(event, messageMenu({ chat: chats.get(message.chat_id), timeline, message }));
+    return messageMenu({ chat: chats.get(message.chat_id), timeline, message });
   };
+
+  #open = (event) => menuAt(event, this.#menu());
 
   render({ message, isDirect, quote, fate, isFirst, isLast, isTabStop }) {
     const isMine = message.sender_id === account.id;
     const isNamed = !isMine && !isDirect;
     const classes = `message ${isMine ? "mine" : "theirs"}${isFirst ? " first" : ""}${isLast ? " last" : ""}`;
     return html`<li class=${classes} data-id=${message.message_id} data-seq=${message.seq}
-        tabindex=${isTabStop ? 0 : -1} onContextMenu=${this.#open} ...${holding(this.#open)}>
+        tabindex=${isTabStop ? 0 : -1} onContextMenu=${this.#open} ...${holding(this.#menu)}>
       ${isNamed && html`<span class="message-side">
         ${isLast && html`<${Avatar} id=${message.sender_id} name=${message.sender_name} size=${32}
           userId=${message.sender_id} />`}
@@ -112,16 +114,13 @@ export function react(message, emoji) {
   return attempt(() => (mine ? client.unreact(chatId, id, emoji) : client.react(chatId, id, emoji)));
 }
 
-/** A finger that stays opens the menu, as the other mouse button does. */
-function holding(open) {
+/** A finger that stays opens the menu, also where the browser makes no `contextmenu` of it. */
+function holding(menu) {
   let timer = 0;
   const end = () => clearTimeout(timer);
   return {
-    onTouchStart: (event) => {
-      const { currentTarget } = event;
-      const [{ clientX, clientY }] = event.touches;
-      const press = () => open(new MouseEvent("contextmenu", { clientX, clientY, relatedTarget: currentTarget }));
-      timer = setTimeout(press, HOLD);
+    onTouchStart: ({ touches: [{ clientX: x, clientY: y }] }) => {
+      timer = setTimeout(() => stage.openMenu({ x, y, ...menu() }), HOLD);
     },
     onTouchEnd: end,
     onTouchMove: end,
