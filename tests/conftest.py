@@ -26,7 +26,8 @@ from messenger.db.schema import upgrade
 from messenger.log import appender
 from messenger.settings import Config, read
 from messenger.web.server import make_runner
-from tests import frames
+from proof.lab.processes import Process
+from tests import commands, frames
 from tests.actors import Person, Server
 
 FOLDER = "MESSENGER_TEST_FOLDER"  # made by the first process, shared with its xdist workers through the environment
@@ -47,18 +48,30 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * (os.cpu_count() or 1)
 
 
-# Files that start processes take the longest: they come first, so that no worker ends alone with one of them.
+# What takes the longest comes first, so that no worker ends alone with one of them.
 SLOW = tuple(
     f"tests/{place}"
     for place in (
-        "faults/",
+        "apps/search/test_rabbit.py",
         "test_commands.py",
-        "deploy/",
         "page/",
-        "db/",
-        "run/",
+        "faults/",
+        "db/private/",
+        "apps/throttling/",
+        "apps/health/test_helpers.py",
         "contracts/test_fuzz.py",
         "contracts/test_toggles.py",
+        "deploy/",
+        "run/",
+        "web/test_kept.py",
+        "contracts/test_rights.py",
+        "apps/chats/test_rights.py",
+        "proof/",
+        "apps/search/",
+        "apps/messages/",
+        "db/",
+        "apps/ws/",
+        "contracts/test_without_database.py",
     )
 )
 
@@ -66,8 +79,9 @@ SLOW = tuple(
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     sizes = Counter(item.path for item in items)
 
-    def place(item: pytest.Item) -> tuple[bool, int]:
-        return not item.nodeid.startswith(SLOW), -sizes[item.path]
+    def place(item: pytest.Item) -> tuple[int, int]:
+        ranks = (rank for rank, start in enumerate(SLOW) if item.nodeid.startswith(start))
+        return next(ranks, len(SLOW)), -sizes[item.path]
 
     items.sort(key=place)
 
@@ -178,6 +192,10 @@ async def sql(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 
 # A machine that runs the tests is busy, and PostgreSQL forks for every connection: a second may be too short there.
 driver.CONNECT_TIMEOUT = liveness.PATIENCE = appender.PATIENCE = 5.0
+
+
+# A server is there in a third of the time; that it starts in earnest is for tests/test_commands.py to show.
+Process.spawn = commands.spawn_forked  # type: ignore[method-assign]
 
 
 @pytest.fixture

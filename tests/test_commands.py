@@ -23,19 +23,19 @@ from urllib.parse import quote
 import asyncpg
 import pytest
 
-import messenger
 from messenger.db.private import keeper
 from messenger.db.private.binaries import choose
 from messenger.run import serve
+from messenger.run.api import main
 from messenger.settings import read
+from tests.commands import ROOT, Done, Forked, forked, in_earnest
 
-ROOT = Path(messenger.__file__).parent.parent
 PATIENCE = 30.0
 
 
 @dataclass
 class Command:
-    process: "subprocess.Popen[bytes]"
+    process: "subprocess.Popen[bytes] | Forked"
     port: int
     terminal: int | None = None
     said: list[str] = field(default_factory=list)
@@ -81,7 +81,7 @@ class Command:
         return code, "".join(self.said)
 
 
-Runs = Callable[..., "subprocess.CompletedProcess[str]"]
+Runs = Callable[..., Done]
 Starts = Callable[..., Command]
 
 
@@ -101,16 +101,8 @@ def environment(home: Path, settings: dict[str, str]) -> dict[str, str]:
 def runs(tmp_path: Path) -> Runs:
     """A command that is expected to end by itself."""
 
-    def run(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "messenger", *arguments],
-            cwd=tmp_path,
-            env=environment(tmp_path, settings),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+    def run(*arguments: str, **settings: str) -> Done:
+        return forked(main, *arguments, folder=tmp_path, environment=environment(tmp_path, settings))
 
     return run
 
@@ -120,18 +112,23 @@ def starts(tmp_path: Path) -> Iterator[Starts]:
     """A server in the foreground of a terminal of its own; whatever happens, none stays behind."""
     started: list[Command] = []
 
-    def start(*arguments: str, port: int | None = None, **settings: str) -> Command:
+    def start(*arguments: str, port: int | None = None, is_forked: bool = False, **settings: str) -> Command:
         port = port or free_port()
+        arguments = ("--port", str(port), *arguments)
+        own = environment(tmp_path, settings)
         ours, theirs = pty.openpty()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "messenger", "--port", str(port), *arguments],
-            cwd=tmp_path,
-            env=environment(tmp_path, settings),
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
+        if is_forked:
+            process = Forked(main, arguments, tmp_path, own, [Path(os.ttyname(theirs))] * 3)
+        else:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "messenger", *arguments],
+                cwd=tmp_path,
+                env=own,
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                start_new_session=True,
+            )
         os.close(theirs)
         command = Command(process, port, ours)
         started.append(command)
@@ -152,7 +149,7 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def refusal(done: "subprocess.CompletedProcess[str]", code: int) -> str:
+def refusal(done: Done, code: int) -> str:
     """What was said; short, and no traceback."""
     assert done.returncode == code, done.stderr
     assert 1 <= len(done.stderr.splitlines()) <= 3, done.stderr
@@ -213,8 +210,10 @@ def test_help_begins_with_examples_and_loads_nothing_heavy(tmp_path: Path) -> No
     assert done.stdout.count("  messenger-api ") == 2
 
 
-def test_versions_are_told(runs: Runs) -> None:
-    assert re.fullmatch(r"messenger \S+ · Python \S+ · aiohttp \S+ · schema \S+\n", runs("--version").stdout)
+def test_versions_are_told(tmp_path: Path) -> None:
+    done = in_earnest("messenger", "--version", folder=tmp_path, environment=environment(tmp_path, {}))
+
+    assert re.fullmatch(r"messenger \S+ · Python \S+ · aiohttp \S+ · schema \S+\n", done.stdout)
 
 
 def test_the_enabled_sub_apps_are_listed_with_their_routes(runs: Runs) -> None:
@@ -335,7 +334,7 @@ async def test_a_schema_of_another_time_is_left_alone(
 
 
 def test_with_seed_demo_the_first_start_has_people_to_sign_in_as(starts: Starts) -> None:
-    server = starts(SEED_DEMO="1", NO_COLOR="1").wait_until_ready()
+    server = starts(is_forked=True, SEED_DEMO="1", NO_COLOR="1").wait_until_ready()
     body = json.dumps({"user_name": "test1@test.com", "password": "test"}).encode()
     request = urllib.request.Request(f"http://127.0.0.1:{server.port}/v1/auth/login", data=body)
 
@@ -409,11 +408,11 @@ def test_ctrl_c_twice_is_now(starts: Starts, tmp_path: Path) -> None:
 
 
 def test_servers_share_the_private_database_and_survive_each_other(starts: Starts, tmp_path: Path) -> None:
-    first, second = starts(), starts()
+    first, second = starts(is_forked=True), starts(is_forked=True)
     first.wait_until_ready(), second.wait_until_ready()
     assert (first.get("/ping_db"), second.get("/ping_db")) == (200, 200)
 
-    rival = starts(port=first.port)
+    rival = starts(port=first.port, is_forked=True)
     code, said = rival.end()
     assert code == 5
     assert f"Port {first.port} is already" in said
@@ -429,7 +428,7 @@ def test_servers_share_the_private_database_and_survive_each_other(starts: Start
     os.killpg(second.process.pid, signal.SIGKILL)
     os.kill(pid, signal.SIGKILL)
     second.end()
-    third = starts().wait_until_ready()
+    third = starts(is_forked=True).wait_until_ready()
     assert third.get("/ping_db") == 200
 
     # PostgreSQL alone dies: the server stays, and so does the next one that takes its place.

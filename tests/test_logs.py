@@ -34,15 +34,20 @@ def config(tmp_path: Path) -> Config:
 
 @pytest.fixture(autouse=True)
 def root() -> Iterator[logging.Logger]:
-    """The root logger as it was, whatever a test sets up."""
+    """The root logger; it, what is heard of others and what a record knows are as they were, whatever is set up."""
     logger = logging.getLogger()
-    handlers, level = logger.handlers[:], logger.level
+    handlers = logger.handlers[:]
+    levels = {name: logging.getLogger(name).level for name in (None, *logging_setup.QUIET, *logging_setup.CALM)}
+    facts = {name: value for name, value in vars(logging).items() if name.startswith("log") and isinstance(value, bool)}
+    facts["_srcfile"] = vars(logging)["_srcfile"]
     yield logger
     for handler in logger.handlers:
         if handler not in handlers:
             handler.close()
     logger.handlers[:] = handlers
-    logger.setLevel(level)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    vars(logging).update(facts)
     logging.captureWarnings(False)
 
 

@@ -1,37 +1,22 @@
 """A Redis Cluster is refused at the start: on it every process would count for itself, and no page would be kept."""
 
 import asyncio
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests import test_consumer
+from messenger.run import api, consumer
+from tests.commands import Main, forked
 from tests.log.test_wires import running_valkey
-from tests.test_commands import PATIENCE, environment, refusal
+from tests.test_commands import environment, refusal
+from tests.test_consumer import NOBODY
 
 
-def api(folder: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "messenger"],
-        cwd=folder,
-        env=environment(folder, settings),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-
-
-def consumer(folder: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
-    return test_consumer.run(folder, RMQ_URL=test_consumer.NOBODY, **settings)
-
-
-@pytest.mark.parametrize("start", [api, consumer])
-async def test_a_redis_cluster_is_refused_in_one_sentence(tmp_path: Path, start) -> None:
+@pytest.mark.parametrize("main", [api.main, consumer.main], ids=["api", "consumer"])
+async def test_a_redis_cluster_is_refused_in_one_sentence(tmp_path: Path, main: Main) -> None:
     async with running_valkey(tmp_path, 0, "--cluster-enabled", "yes") as (url, _):
-        done = await asyncio.to_thread(start, tmp_path, REDIS_URL=url)
+        own = environment(tmp_path, {"REDIS_URL": url, "RMQ_URL": NOBODY})
+        done = await asyncio.to_thread(forked, main, folder=tmp_path, environment=own)
 
     assert refusal(done, 2).splitlines() == [
         "REDIS_URL leads to a Redis Cluster, which shares neither limits nor pages: name a single Redis."

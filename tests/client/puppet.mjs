@@ -9,7 +9,7 @@ function say(line) {
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 
-/** The next poll goes on from the cursor that it was told to forget to. */
+/** The next poll goes on from where `forget` sent it. */
 function overridden(address, client) {
   if (!client.lost || !address.searchParams.has("after")) return address;
   address.searchParams.set("after", client.lost);
@@ -26,7 +26,10 @@ const OWN = {
         constructor(...address) {
           super(...address);
           client.socket = this;
-          this.addEventListener("message", ({ data }) => data.startsWith('{"type":"resumed"') && say({ who, live: true }));
+          this.addEventListener("message", ({ data }) => {
+            const { type } = JSON.parse(data);
+            if (type === "resumed" || type === "pong") say({ who, sign: type });
+          });
         }
       },
     });

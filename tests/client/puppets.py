@@ -126,7 +126,7 @@ class Puppet:
         self.events: list[Json] = []
         self.statuses: list[Json] = []
         self.syncs = 0
-        self.has_socket = False  # live, once
+        self.signs: list[str] = []  # of its sockets: `resumed` and `pong`
         self._stage = stage
         self._news = asyncio.Condition()
 
@@ -147,6 +147,10 @@ class Puppet:
         """The status, once it is in this phase."""
         await self.until(lambda: bool(self.statuses) and self.phase == phase, f"phase {phase}")
         return self.statuses[-1]
+
+    async def is_lost(self, since: int) -> None:
+        """It was online when it had been told of so many statuses; each later one tells of a loss first."""
+        await self.until(lambda: len(self.statuses) > since, "loss")
 
     async def hears(self, kind: str, **fields: Any) -> Json:
         """The first event of this kind with these fields, whenever it came."""
@@ -172,8 +176,8 @@ class Puppet:
                 self.events.append(told["event"])
             elif "status" in told:
                 self.statuses.append(told["status"])
-            elif "live" in told:
-                self.has_socket = True
+            elif "sign" in told:
+                self.signs.append(told["sign"])
             else:
                 self.syncs += 1
             self._news.notify_all()

@@ -1,7 +1,6 @@
 """Every migration goes up, down and up again, and the tables are then what the code says they are."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +18,8 @@ from messenger.db import schema
 from messenger.db.metadata import Table
 from messenger.db.migrations import script
 from messenger.db.schema import alembic_config
+from messenger.run.db import main
+from tests.commands import Done, forked
 from tests.conftest import named
 
 # Alembic's own table, and extensions that others in the database may have come to use.
@@ -211,13 +212,13 @@ async def test_the_tables_are_what_the_code_says(dsn):
     assert found == []
 
 
-async def test_starters_that_migrate_at_once_do_not_race(empty):
-    async def starter() -> int:
-        script = f"from messenger.db.schema import upgrade; upgrade({empty!r})"
-        process = await asyncio.create_subprocess_exec(sys.executable, "-c", script)
-        return await process.wait()
+async def test_starters_that_migrate_at_once_do_not_race(empty, tmp_path):
+    own = {"PATH": "/usr/bin:/bin", "DATABASE_URL": empty}
 
-    codes = await asyncio.gather(*(starter() for _ in range(3)))
+    def start() -> Done:
+        return forked(main, "upgrade", "head", folder=tmp_path, environment=own)
 
-    assert codes == [0, 0, 0]
+    done = await asyncio.gather(*(asyncio.to_thread(start) for _ in range(3)))
+
+    assert [(one.returncode, one.stderr) for one in done] == [(0, "")] * 3
     assert ("relation", "users") in await catalogue(empty)

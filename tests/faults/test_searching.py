@@ -1,8 +1,6 @@
 """kill -9 of the process that writes the index or works on a search: nothing is missing, nothing stands still."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
@@ -19,12 +17,19 @@ FOLLOWED_WITHIN = 10.0  # bound of the test; the figure is printed
 DELAY = "2"
 
 
-@pytest.fixture
-async def searching(tmp_path: Path) -> AsyncIterator[Cluster]:
-    """A cluster of its own: here nobody else takes up a search."""
-    cluster = Cluster(tmp_path)
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("searching"))
     yield cluster
-    await asyncio.to_thread(cluster.close)
+    cluster.close()
+
+
+@pytest.fixture
+def searching(place: Cluster) -> Iterator[Cluster]:
+    """A cluster where nobody else takes up a search."""
+    yield place
+    for process in place.processes:
+        process.kill()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from proof.pictures.scene import Scene, build
 from proof.pictures.states import STATES, State, sign_in
@@ -58,6 +58,8 @@ async def lead(page: Page, url: str, state: State, scene: Scene, *, is_signed_in
     await page.goto(f"{url}/")
     if state.is_signed_in and not is_signed_in:
         await sign_in(page, scene)
+    elif state.is_signed_in:
+        await expect(page.locator(".chat-row").first).to_be_visible()
     await state.lead(page, scene)
 
 

@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
+from messenger.apps.auth import service as accounts
+from messenger.apps.auth.context import AUTH
 from messenger.apps.client import handlers
 from messenger.apps.client.assets import STATIC, Assets
+from messenger.identity import Caller, UserId
 from proof.lab.proxy import Dropper, Proxy, to_port
 from proof.lab.waiting import happens
 from tests.actors import Server
 from tests.page.conftest import SETTING, Visitors, comes_true, find_browser
 from tests.page.people import Reader
+from tests.people import present
 
 # Compressed, without the pictures of an installed page; and requests of a reload.
 BYTES, REQUESTS = 150_000, 5
@@ -159,3 +163,26 @@ def test_without_a_browser_tests_are_skipped_unless_it_is_required(
 
     with pytest.raises(outcome, match="apt-get install chromium"):
         find_browser()
+
+
+async def test_a_link_signs_in_once_and_leaves_no_trace_in_the_address(visitor: Visitors, server: Server) -> None:
+    async with present(server, "alice") as alice:
+        auth = server.runner.app[AUTH]
+        token = await accounts.make_link(auth, UserId(int(alice.user_id)), 60, Caller("127.0.0.1", ""))
+
+    page = await visitor(f"#link={token}")
+
+    await expect(page.get_by_role("navigation", name="Chats")).to_be_visible()
+    assert "link" not in page.url
+    visitor.expect("401")
+    other = await visitor(f"#link={token}")
+    await expect(other.get_by_text("This link or session is not valid any more")).to_be_visible()
+    assert "link" not in other.url
+
+
+@pytest.mark.alone
+async def test_who_comes_first_is_told_what_to_do(visitor: Visitors) -> None:
+    page = await visitor()
+
+    await expect(page.get_by_role("heading", name="New account")).to_be_visible()
+    await expect(page.get_by_text("you are the first")).to_be_visible()

@@ -3,13 +3,13 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from messenger.run import api, consumer
+from tests.commands import Forked, Main
 from tests.test_commands import PATIENCE, environment, free_port
 
 NOBODY = "amqp://guest@127.0.0.1:9/"
@@ -25,26 +25,22 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[so
         yield listener, told
 
 
-@pytest.mark.parametrize("program", ["messenger", "messenger.run.consumer"])
+@pytest.mark.parametrize("program", [api.main, consumer.main], ids=["api", "consumer"])
 def test_ready_is_said_when_it_serves_then_that_it_lives_then_that_it_stops(
-    program: str, manager: tuple[socket.socket, str], tmp_path: Path, dsn: str
+    program: Main, manager: tuple[socket.socket, str], tmp_path: Path, dsn: str
 ) -> None:
     listener, told = manager
     port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", program],
-        cwd=tmp_path,
-        env=environment(
-            tmp_path,
-            {"NOTIFY_SOCKET": told, "DATABASE_URL": dsn, "RMQ_URL": NOBODY, "HOST": "127.0.0.1", "PORT": str(port)},
-        ),
-        stdout=subprocess.DEVNULL,
+    own = environment(
+        tmp_path,
+        {"NOTIFY_SOCKET": told, "DATABASE_URL": dsn, "RMQ_URL": NOBODY, "HOST": "127.0.0.1", "PORT": str(port)},
     )
+    process = Forked(program, [], tmp_path, own, [Path(os.devnull)] * 3)
     heard: list[str] = []
     try:
         while not {"READY=1", "WATCHDOG=1"} <= set(heard):
             heard.append(listener.recv(100).decode())
-            if heard[-1] == "READY=1" and program == "messenger":
+            if heard[-1] == "READY=1" and program is api.main:
                 with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
                     client.sendall(b"GET /ping HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
                     assert client.recv(100).startswith(b"HTTP/1.1 200")

@@ -16,6 +16,8 @@ from tests.actors import Person, Server
 from tests.apps.messages.test_equivalence import History
 from tests.apps.talk import says
 
+pytestmark = pytest.mark.shared
+
 PAGES = (
     "/v1/users/me",
     "/v1/users/me/",
@@ -34,10 +36,9 @@ def settings():
 
 
 @pytest.fixture
-async def elsewhere(start):
+async def elsewhere(servers, settings):
     """Another process on the same database, which keeps nothing."""
-    apps = "health,auth,chats,messages,ws,events,search,throttling,presence"
-    return await start(WIRE="none", THROTTLE_DEFAULT="100000/1s", APPS=apps)
+    return await servers({**settings, "APPS": "health,auth,chats,messages,ws,events,search,throttling,presence"})
 
 
 @pytest.fixture
@@ -171,11 +172,11 @@ def without_id(answer: bytes) -> bytes:
     return re.sub(rb'"request_id":"\w+"', b"", fixed(answer))
 
 
-LONG = [pytest.param(seed, marks=pytest.mark.long) for seed in range(10, 20)]
+LONG = [pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 12)]
 
 
-@pytest.mark.parametrize("seed", [1, 2, *LONG])
-async def test_no_answer_is_old_whatever_people_do_here_and_elsewhere(to, start, server, elsewhere, given, seed):
+@pytest.mark.parametrize("seed", [1, *LONG])
+async def test_no_answer_is_old_whatever_people_do_here_and_elsewhere(to, server, elsewhere, given, seed):
     """Each answer is compared with that of a process which keeps nothing, right after each change."""
     dice = random.Random(seed)
     async with AsyncExitStack() as stack:
@@ -239,6 +240,7 @@ async def test_a_write_elsewhere_that_is_acknowledged_is_in_the_next_answer(
     assert sum(await asyncio.gather(*readers)) > len(given) > 0
 
 
+@pytest.mark.alone
 async def test_each_answer_costs_a_token_and_has_a_line_and_a_count(to, start, caplog, given):
     server = await start(WIRE="none", THROTTLE_DEFAULT="burst=8,rate=0.001/s")
     async with Person.registered(server, "alice") as alice:
@@ -261,6 +263,7 @@ async def test_each_answer_costs_a_token_and_has_a_line_and_a_count(to, start, c
         assert re.search(r'requests_total\{[^}]*route="/v1/users/me"[^}]*status="200"[^}]*\} 8\b', metrics), metrics
 
 
+@pytest.mark.alone
 async def test_a_server_that_drains_closes_as_ever(to, server, alice, given):
     wire = await to(server)
     for _ in range(3):
@@ -273,6 +276,7 @@ async def test_a_server_that_drains_closes_as_ever(to, server, alice, given):
     assert len(given) == 1
 
 
+@pytest.mark.alone
 async def test_a_credential_is_believed_as_long_as_in_memory_and_no_longer_than_it_says(to, start, given):
     server = await start(WIRE="none", SESSION_LIFETIME="100", ACCESS_TOKEN_TTL="4")
     async with Person.registered(server, "alice") as alice:
@@ -291,6 +295,7 @@ async def test_a_credential_is_believed_as_long_as_in_memory_and_no_longer_than_
         assert len(given) == 2
 
 
+@pytest.mark.alone
 async def test_what_is_kept_is_bounded(to, server, alice, bob, lunch, monkeypatch):
     answers: KeptAnswers = server.runner.app[KEPT]
     monkeypatch.setattr(kept, "MOST", 3)
@@ -338,6 +343,7 @@ async def test_another_page_at_the_same_path_is_read_without_the_long_way(
     assert (await wire.asks(f"{path}?limit=17", alice))[9:12] == b"401"
 
 
+@pytest.mark.alone
 async def test_who_has_nothing_left_is_refused_before_anything_is_read(to, start, given, monkeypatch):
     server = await start(WIRE="none", THROTTLE_DEFAULT="burst=5,rate=0.001/s")
     pages = server.runner.app[HISTORY]

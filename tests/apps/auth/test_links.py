@@ -41,13 +41,13 @@ async def test_a_link_answers_as_a_login_does_and_only_once(alice, nobody, sql):
     assert [tuple(row) for row in told] == [("link_made", ""), ("login", "by link"), ("login", "")]
 
 
-async def test_of_twenty_who_follow_one_link_one_gets_in(alice, nobody, start):
-    servers, token = (alice.server, await start(LOGIN_TRIES="100")), await link_for(alice)
+async def test_of_eight_who_follow_one_link_one_gets_in(alice, nobody, start):
+    servers, token = (alice.server, await start()), await link_for(alice)
 
-    answers = await asyncio.gather(*(follows(nobody, token, server=servers[n % 2]) for n in range(20)))
+    answers = await asyncio.gather(*(follows(nobody, token, server=servers[n % 2]) for n in range(8)))
 
-    assert sorted(answer.status for answer in answers).count(200) == 1
-    assert {answer.code for answer in answers if answer.status != 200} <= {"token-invalid", "request-limit-exceeded"}
+    assert [answer.status for answer in answers].count(200) == 1
+    assert {answer.code for answer in answers if answer.status != 200} == {"token-invalid"}
 
 
 async def test_one_who_knows_no_password_and_one_who_guessed_too_often_get_in(alice, nobody, sql):

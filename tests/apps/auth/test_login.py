@@ -9,6 +9,8 @@ from messenger.apps.auth.context import AUTH
 from messenger.apps.auth.limits import login_attempt as counted
 from tests.actors import PASSWORD
 
+pytestmark = pytest.mark.shared
+
 LOGIN = "/v1/auth/login"
 
 
@@ -153,6 +155,7 @@ async def test_no_answer_and_no_log_line_repeats_a_password(nobody, sql, caplog)
     assert secret not in stored and given[0] not in stored
 
 
+@pytest.mark.alone
 async def test_an_old_hash_is_renewed_by_the_next_login(nobody, sql):
     await nobody.registers("ann")
     await sql.execute("update users set password_hash = $1", PasswordHasher(1, 8192, 1).hash(PASSWORD))
@@ -256,6 +259,7 @@ class TestTooManyWrongPasswords:
         assert (await right).status == 429
         assert verified(server) == before + 2
 
+    @pytest.mark.alone
     async def test_without_the_count_nobody_gets_in(self, alice, nobody, sql):
         await sql.execute("alter table login_failures rename to lost")
 
@@ -305,6 +309,7 @@ async def test_a_headers_word_does_not_make_a_new_address(start, nobody):
     assert statuses == [401, 401, 401, 429]
 
 
+@pytest.mark.alone
 async def test_who_finds_no_slot_in_time_is_told_to_come_again(server, nobody):
     await nobody.registers("ann")
     passwords = server.runner.app[AUTH].passwords
@@ -318,6 +323,7 @@ async def test_who_finds_no_slot_in_time_is_told_to_come_again(server, nobody):
     await nobody.signs_in("ann")
 
 
+@pytest.mark.alone
 async def test_a_login_with_the_old_password_does_not_outlive_its_change(alice, nobody, sql):
     """The old password is verified, then changed before the login is through: the login must not be."""
     await sql.execute("begin")

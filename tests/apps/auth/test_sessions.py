@@ -7,6 +7,8 @@ import pytest
 
 from tests.actors import PASSWORD, Person
 
+pytestmark = pytest.mark.shared
+
 ME = "/v1/users/me"
 SESSIONS = "/v1/auth/sessions"
 
@@ -41,6 +43,7 @@ async def test_a_device_has_one_session_and_other_devices_live_on(alice):
             assert (await alice.get(ME)).status == 200
 
 
+@pytest.mark.alone
 async def test_ten_logins_of_one_device_at_once_leave_one_session(alice, sql):
     body = {"user_name": "alice", "password": PASSWORD, "client_id": "phone"}
 
@@ -51,6 +54,7 @@ async def test_ten_logins_of_one_device_at_once_leave_one_session(alice, sql):
     assert await sql.fetchval(alive) == 1
 
 
+@pytest.mark.alone
 async def test_a_login_beyond_the_bound_ends_the_session_that_was_idle_the_longest(start, sql):
     server = await start(MAX_SESSIONS_PER_USER="3")
     async with AsyncExitStack() as stack:
@@ -77,6 +81,7 @@ async def test_a_login_beyond_the_bound_ends_the_session_that_was_idle_the_longe
         assert [(await one.get("/v1/users/me")).status for one in (devices[2], bob)] == [200, 200]
 
 
+@pytest.mark.alone
 async def test_logins_at_once_do_not_pass_the_bound(start, sql):
     servers = [await start(MAX_SESSIONS_PER_USER="3"), await start(MAX_SESSIONS_PER_USER="3")]
     async with Person.registered(servers[0], "alice") as alice, Person.stranger(servers[0]) as nobody:
@@ -129,6 +134,7 @@ async def test_an_idle_session_expires_and_refreshing_wakes_it(alice, sql):
     assert (await alice.get(ME, headers=bearer(renewed.expecting(200).json))).status == 200
 
 
+@pytest.mark.alone
 async def test_a_session_that_nothing_can_wake_is_not_listed(alice, sql):
     async with alice.on_another_device() as phone:
         await sql.execute("update sessions set last_seen_at = now() - interval '2 hours' where id = 1")
@@ -138,6 +144,7 @@ async def test_a_session_that_nothing_can_wake_is_not_listed(alice, sql):
         assert len((await phone.get(SESSIONS)).json["sessions"]) == 1
 
 
+@pytest.mark.alone
 async def test_reading_moves_last_seen_at_once_a_minute_at_most(alice, sql):
     await sql.execute("update sessions set last_seen_at = now() - interval '59 minutes'")
 
@@ -158,6 +165,7 @@ async def test_no_use_puts_the_last_day_off(alice, sql):
     assert refreshed.expecting(401).code == "session-expired"
 
 
+@pytest.mark.alone
 async def test_what_is_long_over_is_swept_away(server, alice, bob, sql):
     from messenger.apps.auth.sweep import sweep
     from messenger.web.app_keys import DATABASE
@@ -236,6 +244,7 @@ class TestRefresh:
 
         assert again.json["refresh_token"] == first.json["refresh_token"]
 
+    @pytest.mark.alone
     @pytest.mark.parametrize("how", ["after ten seconds", "after its successor was used"])
     async def test_a_spent_token_shown_again_ends_the_session(self, alice, sql, how):
         token = alice.credentials["refresh_token"]
@@ -254,6 +263,7 @@ class TestRefresh:
             assert (await phone.get(ME)).status == 200
         assert await sql.fetchval("select count(*) from audit where event = 'refresh_reused'") == 1
 
+    @pytest.mark.alone
     async def test_of_a_hundred_refreshes_at_once_all_have_the_same_successor(self, alice, start, sql):
         servers, token = (alice.server, await start()), alice.credentials["refresh_token"]
 
@@ -276,6 +286,7 @@ class TestRefresh:
         assert late.expecting(401).code == "session-expired"
 
 
+@pytest.mark.alone
 async def test_the_audit_tells_the_story_and_cannot_be_rewritten(server, nobody, sql):
     import asyncpg
 

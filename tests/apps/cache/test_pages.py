@@ -1,11 +1,15 @@
 """Pages that are kept: read once, fresh after every change from anywhere, and nobody's but their reader's."""
 
+from collections.abc import Callable
+
 import pytest
 
 from messenger.apps.messages.history import HISTORY
 from messenger.apps.messages.store import MESSAGES
 from tests.actors import Person, Server
 from tests.apps.talk import says
+
+pytestmark = pytest.mark.shared
 
 
 @pytest.fixture
@@ -14,9 +18,9 @@ def settings():
 
 
 @pytest.fixture
-async def elsewhere(start):
+async def elsewhere(start, settings):
     """Another process on the same database."""
-    return await start(WIRE="none", THROTTLE_DEFAULT="100000/1s")
+    return await start(**settings)
 
 
 @pytest.fixture
@@ -31,17 +35,22 @@ def page(chat: str) -> str:
     return f"/v1/chats/{chat}/messages?limit=50"
 
 
-def listened(server: Server) -> list[str]:
-    """Every statement about messages that this process sends from now on."""
-    lines, asked = server.runner.app[HISTORY]._lines, []
-    ask = lines.rows
+@pytest.fixture
+def listened(monkeypatch) -> Callable[[Server], list[str]]:
+    """Every statement about messages that a process sends from now on."""
 
-    async def rows(statement: str, *arguments):
-        asked.append(statement)
-        return await ask(statement, *arguments)
+    def listen(server: Server) -> list[str]:
+        lines, asked = server.runner.app[HISTORY]._lines, []
+        ask = lines.rows
 
-    lines.rows = rows
-    return asked
+        async def rows(statement: str, *arguments):
+            asked.append(statement)
+            return await ask(statement, *arguments)
+
+        monkeypatch.setattr(lines, "rows", rows)
+        return asked
+
+    return listen
 
 
 @pytest.mark.parametrize(
@@ -57,7 +66,9 @@ def listened(server: Server) -> list[str]:
         "around={}&limit=3&read_cursors=false",
     ],
 )
-async def test_a_second_read_of_a_page_asks_the_database_nothing_about_messages(server, alice, bob, lunch, query):
+async def test_a_second_read_of_a_page_asks_the_database_nothing_about_messages(
+    server, alice, bob, lunch, listened, query
+):
     """One in the middle of a chat is kept at its second read."""
     message = (await alice.get(page(lunch))).json["messages"][2]["message_id"]
     path = f"/v1/chats/{lunch}/messages?{query.format(message)}"
@@ -156,7 +167,7 @@ async def test_a_session_that_ends_elsewhere_opens_nothing_here(alice, bob, lunc
     assert (await alice.get(page(lunch))).status == 200
 
 
-async def test_without_the_cache_every_page_is_read_and_looks_the_same(alice, lunch, start):
+async def test_without_the_cache_every_page_is_read_and_looks_the_same(alice, lunch, start, listened):
     bare = await start(APPS="health,auth,chats,messages")
     kept = (await alice.get(page(lunch))).body
 

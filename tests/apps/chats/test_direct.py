@@ -6,7 +6,7 @@ import pytest
 from tests.actors import Person
 from tests.apps.chats.conftest import Say, synced
 
-pytestmark = pytest.mark.usefixtures("floors_are_true")
+pytestmark = [pytest.mark.usefixtures("floors_are_true"), pytest.mark.shared]
 
 
 async def test_each_sees_the_other_in_the_one_chat_between_them(alice: Person, bob: Person, say: Say) -> None:
@@ -41,6 +41,7 @@ async def test_the_name_follows_the_other_persons(alice: Person, bob: Person) ->
     assert (await alice.sees(chat))["name"] == "robert"
 
 
+@pytest.mark.alone
 async def test_with_somebody_who_does_not_exist_there_is_no_chat(alice: Person, sql: asyncpg.Connection) -> None:
     for nobody in ("999999", "0", "x", "9007199254740993"):
         assert (await alice.post(f"/v1/users/{nobody}/chat")).expecting(404).code == "user-not-found"

@@ -11,7 +11,7 @@ from messenger.identity import Identity, SessionId, UserId
 from messenger.log.store import append
 from tests.actors import Person
 
-pytestmark = pytest.mark.usefixtures("floors_are_true")
+pytestmark = [pytest.mark.usefixtures("floors_are_true"), pytest.mark.shared]
 
 
 @pytest.fixture

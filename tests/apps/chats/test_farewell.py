@@ -6,7 +6,7 @@ import pytest
 from tests.actors import Person
 from tests.apps.chats.conftest import Read, Say, missed, synced
 
-pytestmark = pytest.mark.usefixtures("floors_are_true")
+pytestmark = [pytest.mark.usefixtures("floors_are_true"), pytest.mark.shared]
 
 
 async def goes(person: Person) -> None:
@@ -47,6 +47,7 @@ async def test_where_there_is_another_owner_nobody_inherits(alice: Person, bob: 
     assert await roles(bob, chat) == {"carol": "member", "bob": "owner"}
 
 
+@pytest.mark.alone
 async def test_a_chat_of_nobody_else_goes_along(alice: Person, bob: Person, sql: asyncpg.Connection) -> None:
     alone = await alice.opens_chat("alone")
     await alice.talks_to(alice)

@@ -8,7 +8,7 @@ from messenger.web.app_keys import DATABASE
 from tests.actors import Person
 from tests.apps.chats.conftest import Crowd, synced
 
-pytestmark = pytest.mark.usefixtures("floors_are_true")
+pytestmark = [pytest.mark.usefixtures("floors_are_true"), pytest.mark.shared]
 
 
 async def test_the_author_is_in_it_whether_named_or_not(alice: Person, bob: Person) -> None:
@@ -41,6 +41,7 @@ async def test_a_chat_that_is_no_group_is_none(alice: Person) -> None:
         assert (await alice.get(f"/v1/groups/{group}")).expecting(404).code == "group-not-found"
 
 
+@pytest.mark.alone
 async def test_of_somebody_unknown_or_too_many_nothing_is_made(alice: Person, sql: asyncpg.Connection) -> None:
     unknown = await alice.post("/v1/groups", {"name": "hiking", "participant_user_ids": ["999999"]})
     many = await alice.post("/v1/groups", {"name": "hiking", "participant_user_ids": list(range(1, 1002))})

@@ -9,7 +9,7 @@ import pytest
 
 from tests.actors import Answer, Person, Server
 
-pytestmark = pytest.mark.usefixtures("floors_are_true")
+pytestmark = [pytest.mark.usefixtures("floors_are_true"), pytest.mark.shared]
 
 
 async def until_somebody_waits(sql: asyncpg.Connection) -> None:
@@ -62,6 +62,7 @@ async def test_fifty_who_open_the_same_direct_chat_find_one(
     assert kinds == ["member_added", "member_added", "chat_created"]
 
 
+@pytest.mark.alone
 async def test_who_opens_a_direct_chat_while_it_is_being_opened_finds_that_one(
     alice: Person, bob: Person, dsn: str, sql: asyncpg.Connection
 ) -> None:
@@ -168,7 +169,7 @@ async def test_a_chat_that_was_deleted_while_waiting_is_gone(
 
     for request in (bob.joins(chat), alice.invites(chat, bob), alice.changes(chat, chat_name="back")):
         refused = await finished(request, dsn, sql, lock(chat), deleted)
-        await sql.execute("update chats set deleted_at = null")
+        await sql.execute(f"update chats set deleted_at = null where id = {chat}")
 
         assert refused.expecting(404).code == "chat-not-found"
 

@@ -21,6 +21,8 @@ from tests.actors import Person, Server
 from tests.apps.classic.older import RefusedUpgrade, all_chats, group, one_chat, opened, settled
 from tests.apps.talk import fill, says
 
+pytestmark = pytest.mark.shared
+
 
 async def test_a_message_goes_to_every_socket_of_everybody_also_the_one_that_said_it(
     alice: Person, bob: Person, mallory: Person
@@ -149,6 +151,7 @@ async def test_a_chat_one_is_not_in_is_refused_in_the_words_of_one_that_is_not_t
     assert (await alice.get(f"/v1/chats/{lunch}/messages?limit=10")).json["messages"][0]["is_read"] is False
 
 
+@pytest.mark.alone
 async def test_spam_is_refused_and_who_goes_on_is_closed(start) -> None:
     server = await start(THROTTLE_SEND="10/1s", THROTTLE_DEFAULT="1000/1s")
     async with Person.registered(server, "alice") as alice, Person.registered(server, "bob") as bob:

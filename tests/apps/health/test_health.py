@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -19,6 +20,7 @@ from messenger.db.schema import revisions, upgrade
 from messenger.errors import Unavailable
 from messenger.web.app_keys import DATABASE
 from messenger.web.server import make_runner
+from proof.lab.processes import frozen
 from tests.actors import Answer, Person, Server
 from tests.conftest import configured
 
@@ -117,14 +119,9 @@ class Elsewhere:
     url: str
     postmaster_pid: Path
 
-    def freeze(self) -> None:
+    def hanging(self) -> AbstractContextManager[None]:
         """Everything is taken and nothing answered, like a black hole in the network."""
-        for process in self._processes():
-            process.suspend()
-
-    def thaw(self) -> None:
-        for process in self._processes():
-            process.resume()
+        return frozen(self._processes())
 
     def kill(self) -> psutil.Process:
         """The whole server, while the one who would start it again sleeps."""
@@ -132,7 +129,8 @@ class Elsewhere:
         keeper = processes[0].parent()
         keeper.suspend()
         for process in processes:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # a connection ended meanwhile
+                process.kill()
         return keeper
 
     def _processes(self) -> list[psutil.Process]:
@@ -169,12 +167,9 @@ async def test_a_database_that_hangs_is_noticed_in_time_and_so_is_its_return(
 ) -> None:
     (await visitor.get("/ping_db")).expecting(200)
 
-    elsewhere.freeze()
-    try:
+    with elsewhere.hanging():
         refused = await until(visitor, "/ping_db", 503)
         not_ready, alive = await asyncio.gather(timed(visitor, "/readyz"), timed(visitor, "/ping"))
-    finally:
-        elsewhere.thaw()
 
     assert refused.code == "unavailable"
     assert not_ready.expecting(503).json["dependencies"]["database"]["ok"] is False

@@ -7,6 +7,8 @@ import pytest
 from tests.actors import Person
 from tests.apps.talk import says
 
+pytestmark = pytest.mark.shared
+
 
 @pytest.fixture
 async def carol(server):

@@ -11,6 +11,8 @@ from messenger.web.app_keys import LOG
 from tests.actors import Person
 from tests.apps.talk import says
 
+pytestmark = pytest.mark.shared
+
 PAST_THE_TRIGGERS = "set session_replication_role = replica"
 
 
@@ -104,6 +106,7 @@ async def test_a_name_that_is_changed_by_hand_while_a_batch_is_written_is_not_re
     assert await answers(alice, lunch) == (201, "annie")
 
 
+@pytest.mark.alone
 async def test_two_processes_that_send_to_one_chat_make_one_order(alice, bob, lunch, start, sql):
     """Each remembers numbers that the other changes: what is refused for that goes the other way."""
     other = await start()

@@ -8,6 +8,8 @@ import pytest
 from tests.actors import Person
 from tests.apps.talk import says
 
+pytestmark = pytest.mark.shared
+
 
 async def test_texts_come_back_as_they_were_said(alice, bob):
     lunch = await alice.opens_chat("lunch", [bob])
@@ -32,6 +34,7 @@ async def test_texts_come_back_as_they_were_said(alice, bob):
     assert sent[5].headers["X-Content-Type-Options"] == "nosniff"
 
 
+@pytest.mark.alone
 async def test_what_cannot_be_said_is_refused_and_not_stored(alice, sql):
     lunch = await alice.opens_chat("lunch")
     path = f"/v1/chats/{lunch}/messages"
@@ -162,6 +165,7 @@ def named(message: dict) -> dict:
     return {"message_id": message["message_id"], "id": message["message_id"]}
 
 
+@pytest.mark.alone
 async def test_what_a_client_claims_of_its_message_is_ignored_and_never_obeyed(alice, bob, sql):
     lunch = await alice.opens_chat("lunch", [bob])
     first = await says(bob, lunch, "first")
@@ -230,6 +234,7 @@ async def test_without_sign_in_the_request_names_who_speaks(rig):
         assert (await rig.get(closed)).code == "auth-failed", closed
 
 
+@pytest.mark.alone
 async def test_a_send_does_not_ask_how_far_the_log_is_and_is_refused_where_its_session_has_ended(alice, sql, start):
     """Its transaction looks at the session itself, whatever this process has heard of it."""
     lunch = await alice.opens_chat("lunch")

@@ -9,6 +9,8 @@ from tests.actors import Person
 from tests.apps.search.finding import begins, ends, fetches, finds, marks
 from tests.apps.talk import says
 
+pytestmark = pytest.mark.shared
+
 SAID = (
     "we sold 1000 of them",
     "I am 100% sure",

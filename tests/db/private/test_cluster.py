@@ -149,23 +149,43 @@ def house_at(short: Path) -> Iterator[Callable[[Path], Cluster]]:
 
 
 @pytest.fixture
-def house(short: Path, house_at: Callable[[Path], Cluster]) -> Cluster:
+def new_house(short: Path, house_at: Callable[[Path], Cluster]) -> Cluster:
+    """Nobody has ever been there."""
     return house_at(short / "data")
 
 
-def test_the_first_start_makes_a_database_and_the_second_finds_it_again(house):
-    with house.lease() as first:
-        write_a_row(first.url)
-    eventually(house.is_quiet)
+@pytest.fixture(scope="module")
+def left_behind() -> Iterator[Path]:
+    """The files of a database that has been used before."""
+    folder = Path(tempfile.mkdtemp(prefix="m-", dir=place_for_clusters()))
+    cluster = Cluster(folder)
+    cluster.lease()
+    cluster.empty()
+    yield folder / keeper.CLUSTER
+    shutil.rmtree(folder, ignore_errors=True)
 
-    second = house.lease()
+
+@pytest.fixture
+def house(new_house: Cluster, left_behind: Path) -> Cluster:
+    """A copy costs a fifth of a first start."""
+    new_house.data_dir.mkdir(mode=0o700)
+    shutil.copytree(left_behind, new_house.data_dir / keeper.CLUSTER)
+    return new_house
+
+
+def test_the_first_start_makes_a_database_and_the_second_finds_it_again(new_house):
+    with new_house.lease() as first:
+        write_a_row(first.url)
+    eventually(new_house.is_quiet)
+
+    second = new_house.lease()
 
     assert rows(second.url) == 1
-    assert "Never delete" in (house.data_dir / "README").read_text()
+    assert "Never delete" in (new_house.data_dir / "README").read_text()
 
 
-def test_what_is_durable_and_how_text_is_kept(house):
-    lease = house.lease(durable=True)
+def test_what_is_durable_and_how_text_is_kept(new_house):
+    lease = new_house.lease(durable=True)
 
     for setting in ("fsync", "full_page_writes", "synchronous_commit", "data_checksums"):
         assert ask(lease.url, f"SHOW {setting}") == "on", setting
@@ -201,14 +221,14 @@ def test_who_wants_durability_never_shares_a_server_without_it(house):
         house.lease(durable=True)
 
 
-def test_three_at_once_make_one_cluster_and_share_one_server(house, short):
+def test_three_at_once_make_one_cluster_and_share_one_server(new_house, short):
     counted = binaries_with_counted_initdb(short)
 
-    users = [house.user(bin_dir=counted) for _ in range(3)]
+    users = [new_house.user(bin_dir=counted) for _ in range(3)]
 
     assert [ask(user.url(), "SELECT 1") for user in users] == [1, 1, 1]
     assert (short / "initdb-runs").read_text() == "run\n"
-    assert len(house.postmasters()) == len(house.keepers()) == 1
+    assert len(new_house.postmasters()) == len(new_house.keepers()) == 1
 
 
 def test_a_killed_user_leaves_no_server_behind_and_loses_nothing(house):
@@ -294,6 +314,7 @@ def test_a_start_after_everybody_but_the_server_was_killed(house):
 
     kill(*house.keepers())
     user.dies()
+    eventually(lambda: not house.keepers())  # a newcomer must not take a dying one for a living one
 
     assert rows(house.lease().url) == 1
     assert house.postmasters() == before
@@ -407,38 +428,38 @@ def test_a_private_home_keeps_its_modes(house_at, short, who):
     assert {path.lstat().st_uid for path in [home, *home.rglob("*")]} == {owner}
 
 
-def test_a_folder_that_was_there_keeps_its_mode(house):
-    house.data_dir.mkdir()
-    house.data_dir.chmod(0o755)
+def test_a_folder_that_was_there_keeps_its_mode(new_house):
+    new_house.data_dir.mkdir()
+    new_house.data_dir.chmod(0o755)
 
-    house.lease()
+    new_house.lease()
 
-    assert mode(house.data_dir) == 0o755
-    assert mode(house.data_dir / "pg") == mode(house.data_dir / "run") == 0o700
+    assert mode(new_house.data_dir) == 0o755
+    assert mode(new_house.data_dir / "pg") == mode(new_house.data_dir / "run") == 0o700
 
 
-def test_data_of_another_major_are_left_alone(house):
-    (house.data_dir / "pg").mkdir(parents=True)
-    (house.data_dir / "pg" / "PG_VERSION").write_text("9\n")
+def test_data_of_another_major_are_left_alone(new_house):
+    (new_house.data_dir / "pg").mkdir(parents=True)
+    (new_house.data_dir / "pg" / "PG_VERSION").write_text("9\n")
 
     with pytest.raises(EmbeddedError, match=r"made by PostgreSQL 9, found only: \d+ in "):
-        house.lease()
+        new_house.lease()
 
-    assert [path.name for path in (house.data_dir / "pg").iterdir()] == ["PG_VERSION"]
-    assert house.is_quiet()
+    assert [path.name for path in (new_house.data_dir / "pg").iterdir()] == ["PG_VERSION"]
+    assert new_house.is_quiet()
 
 
-def test_a_folder_without_postgresql_is_named(house, short):
+def test_a_folder_without_postgresql_is_named(new_house, short):
     with pytest.raises(EmbeddedError, match=r"No working postgres and initdb in .*\nCorrect POSTGRES_BIN"):
-        house.lease(bin_dir=short)
+        new_house.lease(bin_dir=short)
 
 
-def test_a_half_made_cluster_is_no_cluster(house):
-    abandoned = house.data_dir / "pg.new-abandoned"
+def test_a_half_made_cluster_is_no_cluster(new_house):
+    abandoned = new_house.data_dir / "pg.new-abandoned"
     abandoned.mkdir(parents=True)
     (abandoned / "PG_VERSION").write_text("18\n")
 
-    assert answers(house.lease().url)
+    assert answers(new_house.lease().url)
 
     assert not abandoned.exists()
 
@@ -454,29 +475,29 @@ def test_broken_data_are_told_with_the_reason_and_where_to_read_on(house):
     assert house.is_quiet()
 
 
-def test_binaries_that_vanish_under_a_running_server_are_missed_in_words(house, short):
+def test_binaries_that_vanish_under_a_running_server_are_missed_in_words(new_house, short):
     vanishing = binaries_with_counted_initdb(short)
-    lease = house.lease(bin_dir=vanishing)
+    lease = new_house.lease(bin_dir=vanishing)
     shutil.rmtree(vanishing)
 
-    kill(*house.postmasters())
-    eventually(lambda: not house.keepers())
+    kill(*new_house.postmasters())
+    eventually(lambda: not new_house.keepers())
 
     with pytest.raises(EmbeddedError, match="No working postgres"):
         lease.watch()
 
     # Found elsewhere, the same major goes on with the same data.
-    assert answers(house.lease().url)
+    assert answers(new_house.lease().url)
 
 
 @pytest.mark.skipif(not ROOT or sys.platform != "linux", reason="only root on Linux needs a user namespace")
-def test_root_without_namespaces_is_told_what_to_do(house, short, monkeypatch):
+def test_root_without_namespaces_is_told_what_to_do(new_house, short, monkeypatch):
     (short / "unshare").write_text("#!/bin/sh\necho 'unshare: Operation not permitted' >&2; exit 1\n")
     (short / "unshare").chmod(0o755)
     monkeypatch.setenv("PATH", f"{short}:{os.environ['PATH']}")
 
     with pytest.raises(EmbeddedError, match=r"Run as a normal user, or set DATABASE_URL"):
-        house.lease()
+        new_house.lease()
 
 
 def test_the_log_is_cut_before_it_fills_the_disk(house):
@@ -489,27 +510,27 @@ def test_the_log_is_cut_before_it_fills_the_disk(house):
     assert log.with_name(log.name + ".1").stat().st_size > keeper.LOG_LIMIT
 
 
-def test_the_environment_of_another_server_does_not_matter(house, monkeypatch):
+def test_the_environment_of_another_server_does_not_matter(new_house, monkeypatch):
     monkeypatch.setenv("PGPORT", "6543")
     monkeypatch.setenv("PGDATA", "/nowhere")
 
-    assert answers(house.lease().url)
+    assert answers(new_house.lease().url)
 
 
 DEBIAN = sorted(binaries.DEBIAN.glob("*/bin/postgres"))
 
 
 @pytest.mark.skipif(not DEBIAN, reason="no PostgreSQL from Debian on this machine")
-def test_debians_own_postgresql_serves_as_well_and_keeps_its_data(house):
-    lease = house.lease(bin_dir=DEBIAN[0].parent)
+def test_debians_own_postgresql_serves_as_well_and_keeps_its_data(new_house):
+    lease = new_house.lease(bin_dir=DEBIAN[0].parent)
     write_a_row(lease.url)
-    kill(*house.postmasters())
+    kill(*new_house.postmasters())
     eventually(lambda: answers(lease.url), within=5)
     lease.release()
-    eventually(house.is_quiet)
+    eventually(new_house.is_quiet)
 
     # Nothing is said about binaries now: the data decide.
-    again = house.lease()
+    again = new_house.lease()
 
     assert rows(again.url) == 1
     assert str(ask(again.url, "SHOW server_version")).startswith(DEBIAN[0].parts[-3])
@@ -560,11 +581,17 @@ def eventually(claim: Callable[[], object], within: float = 10.0) -> None:
 
 
 def processes(*words: str) -> list[int]:
-    listing = subprocess.run(["ps", "-axww", "-o", "pid=,state=,args="], capture_output=True, text=True, check=True)
-    found = (line.split(None, 2) for line in listing.stdout.splitlines())
-    return [
-        int(pid) for pid, state, *args in found if state[0] != "Z" and args and all(word in args[0] for word in words)
-    ]
+    """A child that bears the name of its parent has only now been forked, and soon has one of its own."""
+    listing = subprocess.run(
+        ["ps", "-axww", "-o", "pid=,ppid=,state=,args="], capture_output=True, text=True, check=True
+    )
+    rows = (line.split(None, 3) for line in listing.stdout.splitlines())
+    found = {
+        int(pid): int(parent)
+        for pid, parent, state, *args in rows
+        if state[0] != "Z" and args and all(word in args[0] for word in words)
+    }
+    return [pid for pid, parent in found.items() if parent not in found]
 
 
 def children(pid: int) -> list[int]:

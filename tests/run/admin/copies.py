@@ -1,18 +1,16 @@
 """What the tests of backup, restore and move share: empty databases, the rows of one, and a stop in the middle."""
 
 import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
-from typing import IO
 
 import asyncpg
 
+from messenger.run.admin.__main__ import main
 from proof.lab.waiting import happens
-from tests.commands import ROOT
+from tests.commands import Forked
 from tests.conftest import SECRET_KEY, named
 
 NUMBERS = count(1)
@@ -99,17 +97,10 @@ async def killed_at_the_brake(postgres: str, dsn: str, *arguments: str, folder: 
     await run_sql(dsn, RELEASE)
 
 
-def started(
-    *arguments: str, folder: Path, stdout: IO[bytes] | int = subprocess.DEVNULL, **settings: str
-) -> "subprocess.Popen[bytes]":
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "DATA_DIR": str(folder / "data")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "messenger.run.admin", *arguments],
-        cwd=folder,
-        env={**environment, "PYTHONPATH": str(ROOT), "SECRET_KEY": SECRET_KEY, **settings},
-        stdout=stdout,
-        stderr=subprocess.DEVNULL,
-    )
+def started(*arguments: str, folder: Path, stdout: str = os.devnull, **settings: str) -> Forked:
+    own = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "DATA_DIR": str(folder / "data"), "SECRET_KEY": SECRET_KEY}
+    files = [Path(os.devnull), Path(stdout), Path(os.devnull)]
+    return Forked(main, arguments, folder, {**own, **settings}, files)
 
 
 async def _counts(

@@ -181,6 +181,5 @@ async def test_after_kill_9_a_backup_is_no_file_and_can_be_repeated(
 
 async def test_a_backup_that_finds_no_room_leaves_nothing(admin: Admin, past: Past, dsn: str, tmp_path: Path) -> None:
     assert "cannot be written" in refusal(await admin("backup", str(tmp_path / "no folder" / "file")), 1)
-    with open("/dev/full", "wb") as disk:
-        process = started("backup", "-", folder=tmp_path, DATABASE_URL=dsn, stdout=disk)
+    process = started("backup", "-", folder=tmp_path, stdout="/dev/full", DATABASE_URL=dsn)
     assert await asyncio.to_thread(process.wait) == 1

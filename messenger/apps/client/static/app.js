@@ -34,5 +34,9 @@ async function keepShell() {
   const policy = globalThis.trustedTypes?.createPolicy("messenger", { createScriptURL: (url) => url });
   const known = await serviceWorker.register(policy ? policy.createScriptURL(address) : address).catch(() => null);
   // A server that has come back may be a newer one.
-  if (known) line.watch(() => line.phase === "online" && known.update().catch(() => {}));
+  let wasLost = false;
+  line.watch(() => {
+    if (line.phase === "online" && wasLost) known?.update().catch(() => {});
+    wasLost = line.phase === "offline" || (wasLost && line.phase !== "online");
+  });
 }

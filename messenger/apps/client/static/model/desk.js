@@ -82,8 +82,9 @@ const hears = {
   message_read_by_all: ({ from_seq: from, to_seq: to }, timeline) => timeline?.allHaveRead(from, to),
   member_added: membersChanged,
   member_removed: membersChanged,
-  member_changed(event) {
-    people.learn(event.user_id, event.member?.user_name);
+  member_changed(event, timeline) {
+    people.learn(event.user_id, event.member.user_name);
+    timeline?.rename(event.user_id, event.member.user_name);
     membersChanged(event);
   },
   chat_deleted: ({ chat_id: chatId }) => leaves(chatId),

@@ -60,7 +60,7 @@ export class Timeline extends Observed {
     this.#abort = new AbortController();
     const chat = chats.get(this.chatId);
     const unread = where === "unread" && chat !== null && chat.unread > 0;
-    const anchor = unread ? "anchor=first_unread&num_before=20&num_after=60"
+    const anchor = unread ? "anchor=first_unread&num_before=40&num_after=60"
       : where === "unread" || where === "end" ? `anchor=newest&num_before=60&num_after=0`
       : `anchor=${where}&num_before=30&num_after=30`;
     const firstUnread = unread ? chat.read_seq + 1 : null;
@@ -203,6 +203,14 @@ export class Timeline extends Observed {
       if (at >= 0) this.messages = this.messages.with(at, { ...this.messages[at], ...change });
       const quote = this.#quotes.get(messageId);
       if (quote) this.#quotes.set(messageId, { ...quote, ...change });
+    });
+  }
+
+  /** Somebody has another name, also on what was said before. */
+  rename(userId, name) {
+    this.#happens(() => {
+      this.messages = this.messages.map((message) =>
+        message.sender_id === userId ? { ...message, sender_name: name } : message);
     });
   }
 

@@ -16,8 +16,9 @@ import { actOn } from "./message-menu.js";
 
 const ROWS = 120;
 const STEP = 20;
-/** How near an end more is put there, in pixels. */
+/** How near an end more rows are put there, and how near to that more are asked for, in pixels. */
 const NEAR = 1_200;
+const NEARER = 600;
 const AT_END = 24;
 const TOGETHER = 5 * 60_000;
 
@@ -142,14 +143,12 @@ export class Messages extends Component {
     if (!messages.length) return;
     const { low, high } = this.state;
     const shown = limits(messages, low, high);
-    if (this.#box.scrollTop < NEAR) {
-      if (shown.start > 0) return this.#show(shown.start - STEP, shown.end, "start");
-      timeline.older();
-    }
-    if (this.#box.scrollHeight - this.#box.scrollTop - this.#box.clientHeight < NEAR) {
-      if (shown.end < messages.length) return this.#show(shown.start, shown.end + STEP, "end");
-      timeline.newer();
-    }
+    const above = this.#box.scrollTop;
+    const below = this.#box.scrollHeight - above - this.#box.clientHeight;
+    if (above < NEAR && shown.start > 0) return this.#show(shown.start - STEP, shown.end, "start");
+    if (below < NEAR && shown.end < messages.length) return this.#show(shown.start, shown.end + STEP, "end");
+    if (above < NEARER) timeline.older();
+    if (below < NEARER) timeline.newer();
     // At the end of a living chat rows gather; the oldest ones go.
     if (this.#isAtEnd && shown.end - shown.start > ROWS + STEP) this.#show(shown.end - ROWS, shown.end, "end");
   }
