@@ -38,7 +38,7 @@ export const language = new (class extends Observed {
 })();
 
 /**
- * @param {keyof typeof english} key
+ * @param {string} key that every language has: a test compares
  * @param {Record<string, string | number>} [values] fill the places in braces; `count` chooses the form
  */
 export function say(key, values = {}) {

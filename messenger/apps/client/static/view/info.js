@@ -83,6 +83,7 @@ function Member({ chat, member }) {
 }
 
 function memberActs(chat, member) {
+  /** @type {{ icon: string, label: string, act: () => unknown, checked?: boolean, danger?: boolean }[]} */
   const acts = [{ icon: "person", label: say("member.write"), act: () => attempt(async () => place.go(toChat(await chats.open(member.user_id)))) }];
   if (may.changeRoles(chat)) {
     for (const role of ["owner", "admin", "member"]) {

@@ -76,7 +76,8 @@ function step(fits, direction) {
 /** From one part of the page to the next: list, messages, writing, panel. */
 function nextLandmark() {
   const stops = [".sidebar #search, .sidebar a[aria-current]", ".message[tabindex='0']", "#composer", ".info button"]
-    .map((stop) => document.querySelector(stop)).filter((stop) => stop && stop.offsetParent !== null);
+    .map((stop) => /** @type {HTMLElement | null} */ (document.querySelector(stop)))
+    .filter((stop) => stop !== null && stop.offsetParent !== null);
   const at = stops.findIndex((stop) => stop.closest(".sidebar, .messages, .composer, .info") === document.activeElement?.closest(".sidebar, .messages, .composer, .info"));
   stops[(at + 1) % stops.length]?.focus();
 }

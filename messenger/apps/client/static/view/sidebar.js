@@ -40,11 +40,14 @@ function SearchField() {
       autocomplete="off" spellcheck="false" maxlength="256" onClick=${() => search.open()} onInput=${(event) => search.ask(event.target.value)}
       onKeyDown=${(event) => {
         if (event.key === "Escape") { event.stopPropagation(); search.close(); event.target.blur(); }
-        if (event.key === "ArrowDown") { event.preventDefault(); document.querySelector(".sidebar .scroll a, .sidebar .scroll button")?.focus(); }
+        if (event.key === "ArrowDown") { event.preventDefault(); firstRow()?.focus(); }
       }} />
     ${search.isOpen && html`<${Button} icon="close" label=${say("search.close")} onClick=${() => search.close()} />`}
   </div>`;
 }
+
+/** @returns {HTMLElement | null} */
+const firstRow = () => document.querySelector(".sidebar .scroll a, .sidebar .scroll button");
 
 /** How the line is: said only when it is not well. It never stops the reading. */
 export function Line() {
