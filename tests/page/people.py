@@ -40,7 +40,7 @@ class Reader:
         await self.goes_into(field)
         await self.page.keyboard.press("Control+a")
         await self.page.keyboard.press("Delete")
-        await self.page.keyboard.type(words)
+        await self.page.keyboard.insert_text(words)
 
     async def asks_what_can_be_done_with(self, message: Locator) -> None:
         await message.hover()
