@@ -10,6 +10,7 @@ from tests.actors import PASSWORD
 
 # On a busy machine; how soon people see each other's doings is measured, not asserted.
 WITHIN = 10_000
+expect.set_options(timeout=WITHIN)
 MANY = 60  # more stops than there are on a page
 
 

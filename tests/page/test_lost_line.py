@@ -104,6 +104,7 @@ async def test_a_killed_server_costs_no_word(visitor: Visitors, process: Process
     await agree(ann, tab)
 
 
+@pytest.mark.long  # tests/client has the short one, of messenger.js alone
 async def test_a_line_that_is_silent_is_noticed(visitor: Visitors, proxy: Proxy) -> None:
     visitor.expect(NO_SERVER)
     ann, ben = [Reader(await visitor(url=url), name) for url, name in ((f"{proxy.url}/", "ann"), ("", "ben"))]

@@ -104,6 +104,7 @@ async def test_what_is_said_and_quoted(visitor: Visitors) -> None:
         assert links == ["https://example.invalid/"] * 2
 
 
+@pytest.mark.long
 async def test_what_is_found_and_what_is_not_yet_sent(visitor: Visitors) -> None:
     ann = await Reader(await visitor(), "ann").registers()
     await ann.opens_notes()
