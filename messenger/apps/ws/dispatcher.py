@@ -90,7 +90,7 @@ class Dispatcher:
         try:
             frame = self._commands.read(raw)
         except MessengerError as error:
-            self._answers.refuse_malformed(None, error)
+            self._answers.refuse_malformed(protocol.ref_in(raw), error)
             return None
         command, limit = self._commands.by_verb.get(frame.verb), self._commands.limit
         passes = limit is None or is_send(command) or limit.passes(self._me.user_id)

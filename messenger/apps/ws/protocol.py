@@ -3,6 +3,7 @@
 One text frame is one JSON object. What has a `ref` is answered by exactly one `ack` or `error` with it.
 """
 
+import json
 from typing import Any
 
 import msgspec
@@ -27,9 +28,23 @@ def read(raw: bytes) -> Frame:
     """Without a `type` that is text the verb is empty: there is no such verb, but the ref can be answered."""
     fields = parse(raw)
     ref, verb = fields.get("ref"), fields.get("type")
-    if ref is not None and not (isinstance(ref, str) and len(ref) <= REF_LENGTH):
+    if ref is not None and not is_ref(ref):
         raise BadParameters(f"/ref: must be text of at most {REF_LENGTH}.", flaws=[Flaw("/ref", "is not a ref")])
     return Frame(verb if isinstance(verb, str) else "", ref, fields)
+
+
+def is_ref(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= REF_LENGTH
+
+
+def ref_in(raw: bytes) -> str | None:
+    """Of a frame that was refused for what it holds: what is JSON all the same may have a ref, which is answered."""
+    try:
+        fields = json.loads(raw)
+        ref = fields.get("ref") if isinstance(fields, dict) else None
+        return ref if is_ref(ref) and ENCODER.encode(ref) else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def unknown(verb: str) -> BadParameters:

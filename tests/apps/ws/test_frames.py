@@ -112,6 +112,15 @@ async def test_what_has_no_usable_ref_is_told_without_one(alice):
                     await another.asks(verb)
 
 
+async def test_words_that_cannot_be_stored_are_refused_with_the_ref_of_their_frame(alice):
+    lunch = await alice.opens_chat("lunch")
+    async with alice.connects() as socket:
+        for number, words in enumerate((r"nothing \u0000 more", r"half a pair \ud800", '", "text": "twice')):
+            await socket.says(f'{{"type": "new_message", "ref": "{number}", "chat_id": "{lunch}", "text": "{words}"}}')
+            error = await socket.hears("error")
+            assert (error["ref"], error["error"]["code"]) == (str(number), "bad-parameters"), words
+
+
 async def test_ten_malformed_frames_in_a_minute_close_and_refusals_do_not_count(alice):
     lunch = await alice.opens_chat("lunch")
     async with alice.connects() as socket:

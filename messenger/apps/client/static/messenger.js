@@ -435,12 +435,8 @@ export class Messenger {
    * @param {string} messageId
    * @returns {Promise<{chat_id: string, message_id: string, read_seq: number}>}
    */
-  async read(chatId, messageId) {
-    const done = await this.#ask("read_message", { chat_id: chatId, id: messageId });
-    // Only my other sockets hear of it.
-    const reads = [{ user_id: this.#now.user.user_id, to_seq: done.read_seq }];
-    await this.#inTurn(() => this.#take({ type: "message_read", chat_id: chatId, reads, own: true }));
-    return done;
+  read(chatId, messageId) {
+    return this.#ask("read_message", { chat_id: chatId, id: messageId });
   }
 
   /** @param {string} chatId */

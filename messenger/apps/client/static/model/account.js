@@ -35,6 +35,7 @@ export const account = new (class extends Observed {
       await this.#try(async () => {
         await client.link(link[1]);
         preferences.set(SIGNED_IN, true);
+        await shelf.clear(); // it may be somebody else's
       });
     }
     // The cookie is hidden from the page: it remembers that there is one, so that a stranger causes no refusal.
