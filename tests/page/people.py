@@ -213,10 +213,6 @@ class Reader:
         """Anywhere."""
         await expect(self.page.get_by_text(words, exact=True)).to_be_visible()
 
-    async def texts(self) -> list[str]:
-        """All that was said in this chat, as it is shown."""
-        return await self.page.locator(".message .words").all_text_contents()
-
     async def sees_all(self, texts: Sequence[str], seconds: float = WITHIN / 1000) -> None:
         """These messages, in this order, and no others."""
         await expect(self.page.locator(".message .words")).to_have_text(list(texts), timeout=seconds * 1000)
