@@ -10,6 +10,7 @@ from tests.actors import PASSWORD
 
 # On a busy machine; how soon people see each other's doings is measured, not asserted.
 WITHIN = 10_000
+expect.set_options(timeout=WITHIN)
 MANY = 60  # more stops than there are on a page
 
 
@@ -40,7 +41,7 @@ class Reader:
         await self.goes_into(field)
         await self.page.keyboard.press("Control+a")
         await self.page.keyboard.press("Delete")
-        await self.page.keyboard.type(words)
+        await self.page.keyboard.insert_text(words)
 
     async def asks_what_can_be_done_with(self, message: Locator) -> None:
         await message.hover()
@@ -211,10 +212,6 @@ class Reader:
     async def sees_the_word(self, words: str) -> None:
         """Anywhere."""
         await expect(self.page.get_by_text(words, exact=True)).to_be_visible()
-
-    async def texts(self) -> list[str]:
-        """All that was said in this chat, as it is shown."""
-        return await self.page.locator(".message .words").all_text_contents()
 
     async def sees_all(self, texts: Sequence[str], seconds: float = WITHIN / 1000) -> None:
         """These messages, in this order, and no others."""

@@ -11,6 +11,7 @@ from playwright.async_api import Locator, expect
 
 from proof.lab.processes import Process
 from proof.lab.proxy import Mood, Proxy, to_port
+from proof.lab.waiting import happens
 from tests.actors import Server
 from tests.page.conftest import Visitors, comes_true
 from tests.page.people import Reader
@@ -44,9 +45,14 @@ def banner(reader: Reader) -> Locator:
     return reader.side.get_by_role("status").get_by_text(re.compile("No connection|Connecting"))
 
 
-async def list_of(reader: Reader) -> list[str]:
-    """The chats with their last lines and numbers."""
-    return await reader.side.get_by_role("link").all_inner_texts()
+async def agree(*tabs: Reader) -> None:
+    """About the chats, their last lines and numbers."""
+
+    async def do() -> bool:
+        first, *others = [await one.side.get_by_role("link").all_inner_texts() for one in tabs]
+        return all(one == first for one in others)
+
+    await happens(do, "the tabs agree")
 
 
 async def test_a_killed_server_costs_no_word(visitor: Visitors, process: Process, sql: asyncpg.Connection) -> None:
@@ -90,14 +96,15 @@ async def test_a_killed_server_costs_no_word(visitor: Visitors, process: Process
     for one in (ann, tab):
         await expect(one.row(ben.name).get_by_label("1 unread")).to_be_visible()
         await expect(one.page).to_have_title("(1) Messenger")
-    assert await list_of(ann) == await list_of(tab)
+    await agree(ann, tab)
     await tab.opens(ben.name)
     for one in (ann, tab):
         await expect(one.row(ben.name).get_by_label("1 unread")).not_to_be_visible()
         await expect(one.page).to_have_title("Messenger")
-    assert await list_of(ann) == await list_of(tab)
+    await agree(ann, tab)
 
 
+@pytest.mark.long  # tests/client has the short one, of messenger.js alone
 async def test_a_line_that_is_silent_is_noticed(visitor: Visitors, proxy: Proxy) -> None:
     visitor.expect(NO_SERVER)
     ann, ben = [Reader(await visitor(url=url), name) for url, name in ((f"{proxy.url}/", "ann"), ("", "ben"))]
@@ -127,7 +134,7 @@ async def test_a_line_that_is_silent_is_noticed(visitor: Visitors, proxy: Proxy)
     for one in (ann, tab):
         await expect(one.message("I do")).to_be_visible(timeout=LATER * 1000)
         await expect(banner(one)).not_to_be_visible()
-    assert await list_of(ann) == await list_of(tab)
+    await agree(ann, tab)
 
 
 async def test_what_is_refused_keeps_its_words(visitor: Visitors, proxy: Proxy) -> None:
