@@ -20,10 +20,12 @@ export const shelf = {
     return (await kept.get(STATE))?.state ?? null;
   },
 
-  /** Once for many changes, and at the latest when the page is left. @param {any} state */
+  /** At once, and then once for many changes: a page that is left does not wait for what it writes. @param {any} state */
   keepState(state) {
+    const isFirst = latest === null;
     latest = state;
-    timer ||= setTimeout(write, PAUSE);
+    if (isFirst) write();
+    else timer ||= setTimeout(write, PAUSE);
   },
 
   async tail(chatId) {
