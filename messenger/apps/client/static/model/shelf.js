@@ -20,7 +20,10 @@ export const shelf = {
     return (await kept.get(STATE))?.state ?? null;
   },
 
-  /** At once, and then once for many changes: a page that is left does not wait for what it writes. @param {any} state */
+  /**
+   * At once, and then once for many changes: a page that is left does not wait for what it writes.
+   * @param {any} state
+   */
   keepState(state) {
     const isFirst = latest === null;
     latest = state;
