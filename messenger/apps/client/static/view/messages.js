@@ -15,7 +15,7 @@ import { Icon } from "./icons.js";
 import { actOn } from "./message-menu.js";
 
 const ROWS = 120;
-const STEP = 20;
+const STEP = 15;
 /** How near an end more rows are put there, and how near to that more are asked for, in pixels. */
 const NEAR = 1_200;
 const NEARER = 600;
@@ -55,8 +55,9 @@ export class Messages extends Component {
     reading.sees(this.props.chat.chat_id, null);
   }
 
-  /** What stays in its place: the first row in view. */
-  getSnapshotBeforeUpdate() {
+  /** What stays in its place: the first row in view, or the end. Scrolls that nobody has told yet count. */
+  getSnapshotBeforeUpdate(_props, { high }) {
+    this.#isAtEnd &&= high === Infinity && this.#below() < AT_END;
     return this.#anchor();
   }
 
@@ -129,10 +130,13 @@ export class Messages extends Component {
     });
   };
 
+  #below() {
+    return this.#box.scrollHeight - this.#box.scrollTop - this.#box.clientHeight;
+  }
+
   #notice() {
     const was = this.#isAtEnd;
-    const below = this.#box.scrollHeight - this.#box.scrollTop - this.#box.clientHeight;
-    this.#isAtEnd = below < AT_END && this.state.high === Infinity && !this.props.timeline.hasAfter;
+    this.#isAtEnd = this.#below() < AT_END && this.state.high === Infinity && !this.props.timeline.hasAfter;
     if (was !== this.#isAtEnd) this.setState({});
   }
 
@@ -144,13 +148,13 @@ export class Messages extends Component {
     const { low, high } = this.state;
     const shown = limits(messages, low, high);
     const above = this.#box.scrollTop;
-    const below = this.#box.scrollHeight - above - this.#box.clientHeight;
+    const below = this.#below();
     if (above < NEAR && shown.start > 0) return this.#show(shown.start - STEP, shown.end, "start");
     if (below < NEAR && shown.end < messages.length) return this.#show(shown.start, shown.end + STEP, "end");
     if (above < NEARER) timeline.older();
     if (below < NEARER) timeline.newer();
-    // At the end of a living chat rows gather; the oldest ones go.
-    if (this.#isAtEnd && shown.end - shown.start > ROWS + STEP) this.#show(shown.end - ROWS, shown.end, "end");
+    // What arrives gathers at the end: whoever is there loses the oldest rows, whoever reads above it the newest.
+    if (shown.end - shown.start > ROWS + STEP) this.#show(shown.start, shown.end, this.#isAtEnd ? "end" : "start");
   }
 
   #show(start, end, kept) {
@@ -158,7 +162,7 @@ export class Messages extends Component {
     start = Math.max(0, kept === "end" ? Math.max(start, end - ROWS) : start);
     end = Math.min(messages.length, kept === "start" ? Math.min(end, start + ROWS) : end);
     const isWhole = end === messages.length && !hasAfter;
-    const low = start === 0 ? 0 : messages[start].seq;
+    const low = messages[start].seq;
     const high = isWhole ? Infinity : messages[end - 1].seq;
     if (low !== this.state.low || high !== this.state.high) this.setState({ low, high });
   }
@@ -274,7 +278,7 @@ function around({ messages, target, divider, hasAfter }) {
   const start = at < 0 ? Math.max(0, messages.length - ROWS / 2) : Math.max(0, at - ROWS / 2);
   const end = at < 0 ? messages.length : Math.min(messages.length, at + ROWS / 2);
   return {
-    low: start === 0 ? 0 : messages[start].seq,
+    low: messages[start]?.seq ?? 0,
     high: end === messages.length && !hasAfter ? Infinity : (messages[end - 1]?.seq ?? Infinity),
   };
 }
