@@ -1,11 +1,12 @@
 """A chat too long for the page: it opens where one stopped reading, and the text before one's eyes never moves."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import asyncpg
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from proof.lab.waiting import happens
 from tests.actors import Person, Server
@@ -109,6 +110,30 @@ async def test_the_way_to_both_ends_moves_nothing(visitor: Visitors, told: Told)
         assert way["isThere"]
         assert way["moved"] == 0
         assert way["most"] <= MOST_ROWS
+
+
+async def test_who_waits_at_the_edge_for_an_older_page_is_not_moved_by_it(visitor: Visitors, told: Told) -> None:
+    """The line of the day above the first message goes when there is an earlier one, and nearly nothing is above it."""
+    await told.fills(read=300, unread=5)
+    page = await at_the_chat(visitor)
+    released = asyncio.Event()
+
+    async def later(route: Route) -> None:
+        await released.wait()
+        await route.continue_()
+
+    await page.route("**/messages?before=*", later)
+    rows = page.locator(".message[data-seq]")
+    await page.evaluate("document.querySelector('.messages').scrollTop = 0")
+    await comes_true(page, "document.querySelector('.wheel') !== null")
+    await page.evaluate("document.querySelector('.messages').scrollTop = 4")
+    seq = await rows.first.get_attribute("data-seq")
+    top = (await rows.first.bounding_box() or {})["y"]
+
+    released.set()
+
+    await expect(rows.first).not_to_have_attribute("data-seq", seq or "")
+    assert (await page.locator(f".message[data-seq='{seq}']").bounding_box() or {})["y"] == top
 
 
 async def test_what_others_do_meanwhile_moves_nothing(visitor: Visitors, told: Told) -> None:

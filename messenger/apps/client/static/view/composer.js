@@ -1,6 +1,6 @@
 /** Where one writes. Words that are not sent stay, also over a reload. */
 
-import { html, useEffect, useLayoutEffect, useRef, useState } from "../vendor/preact.js";
+import { html, useLayoutEffect, useRef, useState } from "../vendor/preact.js";
 import { account, client } from "../model/account.js";
 import { chats, enterSends, isDirect } from "../model/chats.js";
 import { keyOf } from "../model/keys.js";
@@ -27,7 +27,8 @@ export function Composer({ chat, timeline }) {
   const round = useRef(0);
   const subject = (editing ?? replyTo)?.message_id;
 
-  useEffect(() => {
+  // At once: the next key is already meant for it.
+  useLayoutEffect(() => {
     if (editing) setText(editing.text);
     if (subject || !matchMedia("(pointer: coarse)").matches) field.current.focus();
   }, [subject, Boolean(editing)]);

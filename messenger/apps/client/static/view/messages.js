@@ -32,9 +32,12 @@ export class Messages extends Component {
   /** The rows on the page: from this `seq` to that one. */
   state = { low: 0, high: Infinity, focused: null };
 
-  static getDerivedStateFromProps({ timeline }, { low, high, aims, ...state }) {
-    if (timeline.aims === aims) return null;
-    return { ...state, ...around(timeline), aims: timeline.aims };
+  static getDerivedStateFromProps({ timeline }, { low, high, aims, first, ...state }) {
+    const newFirst = timeline.first?.seq;
+    if (timeline.aims !== aims) return { ...state, ...around(timeline), aims: timeline.aims, first: newFirst };
+    // Rows of an older page come with it: what stood at the edge may become less high, and above it there is no room.
+    if (low === first && newFirst < first) low = stepAbove(timeline.messages, first);
+    return { low, first: newFirst };
   }
 
   componentDidMount() {
@@ -153,8 +156,8 @@ export class Messages extends Component {
     if (below < NEAR && shown.end < messages.length) return this.#show(shown.start, shown.end + STEP, "end");
     if (above < NEARER) timeline.older();
     if (below < NEARER) timeline.newer();
-    // What arrives gathers at the end: whoever is there loses the oldest rows, whoever reads above it the newest.
-    if (shown.end - shown.start > ROWS + STEP) this.#show(shown.start, shown.end, this.#isAtEnd ? "end" : "start");
+    // What arrives gathers at the end: whoever is near it loses the oldest rows, whoever reads above it the newest.
+    if (shown.end - shown.start > ROWS + STEP) this.#show(shown.start, shown.end, below < NEAR ? "end" : "start");
   }
 
   #show(start, end, kept) {
@@ -268,6 +271,11 @@ function limits(messages, low, high) {
   while (start < end && messages[start].seq < low) start += 1;
   while (end > start && messages[end - 1].seq > high) end -= 1;
   return { start, end };
+}
+
+/** The `seq` of the row that stands a step above this one. */
+function stepAbove(messages, seq) {
+  return messages[Math.max(0, messages.findIndex((message) => message.seq === seq) - STEP)].seq;
 }
 
 /** The rows around what the view is going to. */
