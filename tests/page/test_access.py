@@ -64,7 +64,9 @@ async def lead(page: Page, url: str, state: State, scene: Scene, *, is_signed_in
     await state.lead(page, scene)
 
 
-@pytest.mark.parametrize("visits", [SHORT, pytest.param(WHOLE, marks=pytest.mark.long)], ids=["short", "whole"])
+@pytest.mark.parametrize(
+    "visits", [SHORT, pytest.param(WHOLE, marks=[pytest.mark.long, pytest.mark.timeout(1200)])], ids=["short", "whole"]
+)
 async def test_no_state_has_a_fault_or_is_wider_than_its_screen(
     visitor: Visitors, server: Server, scene: Scene, visits: list[tuple[Look, tuple[State, ...]]]
 ) -> None:
