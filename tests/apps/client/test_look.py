@@ -1,11 +1,11 @@
 """Colours stand in one file, and people can read what is written in them."""
 
-import hashlib
 import re
 
 import pytest
 
 from messenger.apps.client.assets import STATIC
+from tests import vendored
 
 TOKENS = (STATIC / "style/tokens.css").read_text()
 VENDORED = STATIC / "vendor"
@@ -83,11 +83,4 @@ def test_no_line_is_too_long_to_read() -> None:
 
 
 def test_what_is_vendored_is_exactly_what_its_makers_published() -> None:
-    recorded = dict(reversed(line.split()) for line in (VENDORED / "SHA256SUMS").read_text().splitlines())
-    found = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in VENDORED.iterdir()
-        if path.name != "SHA256SUMS"
-    }
-
-    assert found == recorded
+    assert vendored.found(VENDORED) == vendored.recorded(VENDORED)

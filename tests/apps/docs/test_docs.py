@@ -1,6 +1,5 @@
 """The docs work without any other server, say what is true of this one, and let people sign in."""
 
-import hashlib
 import re
 from html import unescape
 from html.parser import HTMLParser
@@ -12,6 +11,7 @@ import yaml
 from messenger.apps.docs import contract
 from messenger.apps.docs.handlers import ASSETS, VENDORED
 from messenger.errors import catalogue
+from tests import vendored
 from tests.actors import PASSWORD, Person
 
 pytestmark = pytest.mark.shared
@@ -80,14 +80,9 @@ async def test_only_what_belongs_to_the_page_is_served(nobody: Person) -> None:
 
 
 def test_swagger_ui_is_exactly_what_its_makers_published() -> None:
-    recorded = dict(reversed(line.split()) for line in (VENDORED / "SHA256SUMS").read_text().splitlines())
-    found = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in VENDORED.iterdir()
-        if path.name != "SHA256SUMS"
-    }
+    found = vendored.found(VENDORED)
 
-    assert found == recorded
+    assert found == vendored.recorded(VENDORED)
     assert {"LICENSE", "NOTICE"} <= found.keys()
 
 

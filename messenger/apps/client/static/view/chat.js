@@ -1,7 +1,6 @@
 /** One chat: who it is with, what was said, and the place to say something. */
 
 import { html, useEffect } from "../vendor/preact.js";
-import { account } from "../model/account.js";
 import { chats, isDirect, isNotes, nameOfChat } from "../model/chats.js";
 import { outbox } from "../model/outbox.js";
 import { people } from "../model/people.js";
@@ -108,5 +107,3 @@ function state(chat) {
   if (isDirect(chat)) return presence.isOnline(chat.peer_id) ? say("presence.online") : say("presence.unknown");
   return say("chat.members", { count: chat.member_count });
 }
-
-export const myName = () => account.user?.user_name ?? "";

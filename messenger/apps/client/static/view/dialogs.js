@@ -16,7 +16,7 @@ import { useObserved } from "../observed.js";
 import { LANGUAGES, language, say } from "../words.js";
 import { EmojiPicker } from "./emoji.js";
 import { Icon } from "./icons.js";
-import { attempt, Avatar, Button, Dialog, Field, Skeleton, sentence, useFocus } from "./parts.js";
+import { attempt, Avatar, Dialog, Field, Skeleton, sentence, useFocus } from "./parts.js";
 
 const close = () => stage.close();
 

@@ -24,11 +24,6 @@ export function Avatar({ id, name, size = 44, userId = null, icon = null }) {
   </span>`;
 }
 
-export const OnlineWord = ({ userId }) => {
-  useObserved(presence);
-  return presence.isOnline(userId) ? say("presence.online") : "";
-};
-
 /** A dialog of the browser's own: it keeps the focus inside and gives it back. */
 export function Dialog({ title, onClose, children, kind = "" }) {
   const ref = useRef(null);

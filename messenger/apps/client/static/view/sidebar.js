@@ -1,6 +1,6 @@
 /** The list of chats, and above it the search that takes its place while something is asked. */
 
-import { html, useEffect, useRef, useState } from "../vendor/preact.js";
+import { html, useEffect, useState } from "../vendor/preact.js";
 import { account, client } from "../model/account.js";
 import { chats, isDirect, isMuted, isNotes, nameOfChat } from "../model/chats.js";
 import { brief } from "../model/dates.js";
