@@ -186,3 +186,20 @@ async def test_who_comes_first_is_told_what_to_do(visitor: Visitors) -> None:
 
     await expect(page.get_by_role("heading", name="New account")).to_be_visible()
     await expect(page.get_by_text("you are the first")).to_be_visible()
+
+
+async def test_what_is_known_before_the_first_frame_is_shown_all_the_same(visitor: Visitors, server: Server) -> None:
+    """What was kept is read faster than a busy machine paints; no news of a server will draw the page anew."""
+    visitor.expect("ERR_INTERNET_DISCONNECTED")
+    async with present(server, "alice"):
+        page = await visitor()
+        await Reader(page, "alice").signs_in()
+    await comes_true(page, "navigator.serviceWorker.controller !== null")
+    await page.context.add_init_script(
+        "const later = setTimeout; requestAnimationFrame = (draw) => later(draw, 2_000);"
+    )
+
+    await page.context.set_offline(True)
+    await page.reload()
+
+    await expect(page.get_by_role("navigation", name="Chats")).to_be_visible()

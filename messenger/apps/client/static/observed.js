@@ -1,6 +1,6 @@
 /** Something that changes, and the views that watch it. */
 
-import { useEffect, useState } from "./vendor/preact.js";
+import { useLayoutEffect, useState } from "./vendor/preact.js";
 
 export class Observed {
   #watchers = new Set();
@@ -19,7 +19,7 @@ export class Observed {
 /** The component is drawn again whenever one of these changes. @param {...Observed} things */
 export function useObserved(...things) {
   const [, draw] = useState(0);
-  useEffect(() => {
+  useLayoutEffect(() => { // an effect after the next frame would miss what changes before it
     const tell = () => draw((count) => count + 1);
     const endings = things.map((thing) => thing.watch(tell));
     return () => endings.forEach((end) => end());
