@@ -26,10 +26,11 @@ from tests.actors import Server
 
 HERE = Path(__file__).parent
 MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
-NAMES = ("chromium", "chromium-browser", "google-chrome", MAC)
+# The first one draws nothing on a desktop, and needs half of the time.
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", MAC)
 # Where a browser is, or `required`: then its absence is no reason to skip. On a machine that says CI it never is.
 SETTING = "MESSENGER_BROWSER"
-MISSING = f"no browser: apt-get install chromium, or name a Chromium in {SETTING}"
+MISSING = f"no browser: apt-get install chromium-headless-shell, or name a Chromium in {SETTING}"
 NOWHERE = {"data", "blob", "about"}  # what has no host
 TELL_VIOLATIONS = """
     addEventListener("securitypolicyviolation", (event) =>
@@ -109,7 +110,6 @@ class Visitors:
         )
         self.contexts.append(context)
         await self._watch(context, urlsplit(url).netloc)
-        await context.tracing.start(snapshots=True)
         page = await context.new_page()
         await page.goto(url + fragment)
         return page
@@ -152,7 +152,7 @@ class Visitors:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 for tab, page in enumerate(context.pages, 1):
                     await page.screenshot(path=self.folder / f"{number}-{tab}.png")
-                await context.tracing.stop(path=self.folder / f"{number}-trace.zip")
+                    (self.folder / f"{number}-{tab}.html").write_text(await page.content())
             await context.close()
 
 

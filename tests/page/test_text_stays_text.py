@@ -63,6 +63,7 @@ SHOWN = 153  # of a long hit: 160 letters, and seven are those of "needle "
 TELL_NOTIFICATIONS = """
     self.heard = [];
     self.Notification = class extends Notification {
+        static permission = "granted"; // a browser without a desktop forgets what it was told
         constructor(title, options) {
             super(title, options);
             self.heard.push([title, options.body]);

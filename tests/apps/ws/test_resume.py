@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from messenger.web.app_keys import LOG
+from proof.lab.waiting import PATIENCE
 from tests.actors import Person
 from tests.apps.talk import fill, says, told
 from tests.apps.ws.raw import raw_socket
@@ -423,7 +424,8 @@ async def test_who_leaves_in_the_middle_of_a_replay_disturbs_nobody(alice, bob, 
 
     still = "select pid from pg_stat_activity where pid = any($1)"
     assert await sql.fetch(still, [row["pid"] for row in before]) == before, "the connection was cut"
-    assert server.runner.app[LOG].tail.position == place(await cursor_of(alice))
+    async with asyncio.timeout(PATIENCE):
+        await server.runner.app[LOG].tail.reach(place(await cursor_of(alice)))
 
 
 async def test_a_kick_in_the_middle_of_heavy_sending_is_the_last_that_is_heard_on_every_transport(alice, bob, start):
