@@ -227,6 +227,8 @@ class Follower:
                     fields = dict(line.split(b": ", 1) for line in block.splitlines() if line[:1] != b":")
                     if b"data" in fields:
                         self.take(fields[b"data"])
+                    elif b"id" in fields:
+                        self.cursor = fields[b"id"].decode()
                     if self.is_at_end:
                         return
 

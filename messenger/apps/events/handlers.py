@@ -63,6 +63,10 @@ async def pour(request: web.Request, stream: Stream, cursor: Cursor | None, form
             async for page in pages:
                 if page:
                     await response.write(b"".join(map(form.write, page)))
+        if form is SSE and cursor is not None and stream.over is None:
+            # What was left out is passed as well: nobody is told of it again.
+            passed = b"".join(map(form.write, stream.waiting()))
+            await response.write(passed + b"id: %b\n\n" % stream.cursor.encode())
         while (batch := await stream.next_batch(request.app[KEEPALIVE])) is not None:
             await response.write(b"".join(map(form.write, batch)) or form.sign_of_life)
     return response

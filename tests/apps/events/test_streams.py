@@ -31,6 +31,19 @@ async def test_an_event_stream_says_how_to_come_back_before_anything_happened(al
         assert int((await stream.hears())["cursor"].partition(".")[2]) > int(other.partition(".")[2])
 
 
+async def test_an_event_stream_that_left_something_out_is_not_told_of_it_again(alice, bob, sql, server):
+    news = await alice.opens_chat("news", [bob])
+    missed = (await bob.get("/v1/sync")).json["cursor"]
+    await fill(sql, news, alice, 5001)
+    path, headers = "/v1/events?after=", {**bob.headers, "Accept": "text/event-stream"}
+    async with bob.http.get(server.url + path + missed, headers=headers) as response:
+        blocks = [await asyncio.wait_for(response.content.readuntil(b"\n\n"), 5) for _ in range(3)]
+    assert [block.splitlines()[1] for block in blocks[:2]] == [b"id: " + missed.encode(), b"event: limited"]
+    passed = blocks[2].removeprefix(b"id: ").decode().strip()
+
+    assert (await bob.get(path + passed)).json == {"events": [], "cursor": passed}
+
+
 async def test_silent_streams_show_signs_of_life(dsn, config):
     app = create_app(config, dsn)
     app[KEEPALIVE] = 0.05
