@@ -13,7 +13,10 @@ from proof.pictures.states import STATES, State, sign_in
 from tests.actors import Server
 from tests.page.conftest import Visitors
 
-RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]}, "resultTypes": ["violations"]}
+RULES = {
+    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]},
+    "resultTypes": ["violations"],
+}
 DESK, PHONE, NARROW = (1280, 800), (390, 844), (320, 640)
 
 
