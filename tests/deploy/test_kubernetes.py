@@ -76,8 +76,9 @@ def test_selectors_and_ports_meet_what_they_mean() -> None:
     for one in (*of_kind("Deployment"), *of_kind("PodDisruptionBudget")):
         assert any(one["spec"]["selector"]["matchLabels"].items() <= found for found in labels), one["metadata"]
     services = {one["metadata"]["name"]: one for one in of_kind("Service")}
-    (ingress,) = of_kind("Ingress")
-    for path in ingress["spec"]["rules"][0]["http"]["paths"]:
+    rules = [rule for ingress in of_kind("Ingress") for rule in ingress["spec"]["rules"]]
+    assert len({rule["host"] for rule in rules}) == 1
+    for path in (path for rule in rules for path in rule["http"]["paths"]):
         wanted = path["backend"]["service"]
         assert wanted["port"]["name"] in {port["name"] for port in services[wanted["name"]]["spec"]["ports"]}
     assert services["messenger-api"]["spec"]["selector"].items() <= PODS["messenger-api"]["metadata"]["labels"].items()

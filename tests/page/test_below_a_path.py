@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from playwright.async_api import expect
 
 from proof.lab.processes import ROOT, Program, clean_environment, end_all, free_port, frozen
 from proof.lab.waiting import happens
@@ -151,3 +152,22 @@ async def test_it_opens_where_the_proxy_finds_no_server(visitor: Visitors, site:
 async def test_without_the_last_slash_it_is_found_too(site: Site) -> None:
     async with aiohttp.ClientSession() as http, http.get(site.url.removesuffix("/")) as answer:
         assert (answer.status, str(answer.url)) == (200, site.url)
+
+
+async def test_the_docs_ask_and_sign_in_there(visitor: Visitors, site: Site, alice: Person) -> None:
+    page = await visitor(url=f"{site.url}docs/")
+
+    await page.get_by_role("button", name="Authorize").first.click()
+    await page.get_by_label("username:").fill(alice.name)
+    await page.get_by_label("password:").fill(PASSWORD)
+    await page.get_by_role("button", name="Apply given OAuth2 credentials").click()
+    await expect(page.get_by_role("heading", name="Authorized")).to_be_visible()
+    await page.get_by_role("button", name="Close").last.click()
+    me = page.locator(".opblock").filter(has=page.locator("[data-path='/v1/users/me']")).first
+    await me.get_by_role("button").first.click()
+    async with page.expect_response(f"{site.url}v1/users/me") as answered:
+        await me.get_by_role("button", name="Execute").click()
+
+    assert (await (await answered.value).json())["user_id"] == alice.user_id
+    await page.get_by_role("link", name="Errors", exact=True).click()
+    await expect(page.locator("#not-found")).to_be_visible()

@@ -1,4 +1,7 @@
-"""/docs with all it needs on board, and the contract files at the addresses where tools expect them."""
+"""/docs with all it needs on board, and the contract files at the addresses where tools expect them.
+
+All addresses in them are relative, so that a proxy may serve them below a path of its own.
+"""
 
 from pathlib import Path
 
@@ -42,8 +45,8 @@ POLICY = {
 
 @free
 @public
-async def index(request: web.Request) -> web.StreamResponse:
-    return web.FileResponse(INDEX, headers={"Content-Type": "text/html; charset=utf-8", **POLICY})
+async def index(request: web.Request) -> web.Response:
+    return _page(INDEX.read_text().format(top=_top(request)))
 
 
 @free
@@ -58,14 +61,14 @@ async def asset(request: web.Request) -> web.StreamResponse:
 @free
 @public
 async def error_page(request: web.Request) -> web.Response:
-    return _page(pages.errors(errors.catalogue()))
+    return _page(pages.errors(errors.catalogue(), _top(request)))
 
 
 @free
 @public
 async def apps_page(request: web.Request) -> web.Response:
     placed: list[Placed] = request.config_dict[ARRANGED]
-    return _page(pages.apps(placed))
+    return _page(pages.apps(placed, _top(request)))
 
 
 @free
@@ -83,6 +86,11 @@ async def asyncapi(request: web.Request) -> web.Response:
 def _contract(request: web.Request, name: str) -> web.Response:
     text = contract.served(name, frozenset(one.app.name for one in request.app[ARRANGED]))
     return web.Response(body=text, content_type="application/yaml", headers={"Cache-Control": "no-cache"})
+
+
+def _top(request: web.Request) -> str:
+    """The way to where the server begins, from the address as it was sent: a slash at its end is a step as well."""
+    return "../" * (request.raw_path.partition("?")[0].count("/") - 1)
 
 
 def _page(text: str) -> web.Response:

@@ -1,4 +1,7 @@
-"""The two plain pages: what can be refused, and what is switched on. Text in, HTML out."""
+"""The two plain pages: what can be refused, and what is switched on. Text in, HTML out.
+
+`top`: the way from the page to where the server begins.
+"""
 
 from collections.abc import Iterable
 from html import escape
@@ -12,11 +15,11 @@ PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <title>{title} · messenger</title>
-<link rel="icon" href="/docs/static/favicon-32x32.png">
-<link rel="stylesheet" href="/docs/static/docs.css">
+<link rel="icon" href="{top}docs/static/favicon-32x32.png">
+<link rel="stylesheet" href="{top}docs/static/docs.css">
 </head>
 <body>
-<nav><a href="/docs">API</a> <a href="/docs/errors">Errors</a> <a href="/docs/apps">Sub-apps</a></nav>
+<nav><a href="{top}docs">API</a> <a href="{top}docs/errors">Errors</a> <a href="{top}docs/apps">Sub-apps</a></nav>
 <h1>{title}</h1>
 <p>{lead}</p>
 <table>
@@ -30,13 +33,13 @@ PAGE = """<!doctype html>
 """
 
 
-def errors(kinds: Iterable[type[MessengerError]]) -> str:
+def errors(kinds: Iterable[type[MessengerError]], top: str) -> str:
     rows = [_row((_link(kind.code), str(kind.status), escape(kind.title) + "."), kind.code) for kind in kinds]
     lead = "Every refusal has one of these codes. Programs go by the code; the sentence is for people."
-    return _page("Errors", lead, ("Code", "Status", "Sentence"), rows)
+    return _page(top, "Errors", lead, ("Code", "Status", "Sentence"), rows)
 
 
-def apps(placed: Iterable[Placed]) -> str:
+def apps(placed: Iterable[Placed], top: str) -> str:
     rows = [
         _row(
             (
@@ -50,7 +53,7 @@ def apps(placed: Iterable[Placed]) -> str:
         for one in placed
     ]
     lead = "The sub-apps of this server in the order in which they start; they stop in reverse."
-    return _page("Sub-apps", lead, ("Name", "From", "Routes", "Commands", "Requires"), rows)
+    return _page(top, "Sub-apps", lead, ("Name", "From", "Routes", "Commands", "Requires"), rows)
 
 
 def _link(code: str) -> str:
@@ -62,6 +65,7 @@ def _row(cells: Iterable[str], anchor: str = "") -> str:
     return f"<tr{place}>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def _page(title: str, lead: str, head: Iterable[str], rows: Iterable[str]) -> str:
+def _page(top: str, title: str, lead: str, head: Iterable[str], rows: Iterable[str]) -> str:
     cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    return PAGE.format(title=escape(title), lead=escape(lead), head=f"<tr>{cells}</tr>", body="\n".join(rows))
+    words = {"title": escape(title), "lead": escape(lead)}
+    return PAGE.format(top=top, **words, head=f"<tr>{cells}</tr>", body="\n".join(rows))

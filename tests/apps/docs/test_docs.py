@@ -4,6 +4,7 @@ import re
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 import yaml
@@ -28,6 +29,7 @@ class Links(HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()
         self.fetched: list[str] = []
+        self.led_to: list[str] = []
         self.inline: list[str] = []
         self._in = ""
         self.feed(page)
@@ -37,6 +39,8 @@ class Links(HTMLParser):
         self._in = tag
         if tag == "link" or "src" in given:
             self.fetched.append(given.get("src") or given["href"])
+        if tag == "a":
+            self.led_to.append(given["href"])
         self.inline += [name for name in given if name == "style" or name.startswith("on")]
 
     def handle_data(self, data: str) -> None:
@@ -44,16 +48,19 @@ class Links(HTMLParser):
             self.inline.append(data)
 
 
-async def test_the_page_has_all_it_needs_on_board(nobody: Person) -> None:
-    page = (await nobody.get("/docs")).expecting(200)
+@pytest.mark.parametrize("path", ["/docs", "/docs/", "/docs/errors", "/docs/errors/", "/docs/apps?a=/b/c"])
+async def test_a_page_has_all_it_needs_on_board(nobody: Person, path: str) -> None:
+    page = (await nobody.get(path)).expecting(200)
     links = Links(page.body.decode())
 
-    assert len(links.fetched) >= 5
+    assert len(links.fetched) >= 2
     for link in links.fetched:
-        assert link.startswith("/docs/"), f"{link} is elsewhere"
-        asset = (await nobody.get(link)).expecting(200)
+        assert not link.startswith("/"), f"{link} is elsewhere where the server is below a path"
+        asset = (await nobody.get(urljoin(path, link))).expecting(200)
         assert asset.body == ASSETS[link.rpartition("/")[2]].read_bytes()
-    assert "SwaggerUIBundle" in (await nobody.get("/docs/static/docs.js")).body.decode()
+    for link in {link for link in links.led_to if not link.startswith("#")}:
+        assert not link.startswith("/"), f"{link} is elsewhere too"
+        (await nobody.get(urljoin(path, link))).expecting(200)
 
 
 async def test_nothing_on_the_pages_breaks_their_own_policy(nobody: Person) -> None:
@@ -135,7 +142,7 @@ async def test_the_authorize_button_signs_people_in(alice: Person, nobody: Perso
     # What Swagger UI sends for that flow: a form, and Basic credentials of a client that has no name.
     granted = await nobody.asks(
         "POST",
-        flow["tokenUrl"],
+        urljoin("/swagger.yml", flow["tokenUrl"]),
         data={"grant_type": "password", "scope": "", "username": alice.name, "password": PASSWORD},
         headers={"Authorization": "Basic Og=="},
     )
