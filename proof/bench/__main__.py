@@ -6,6 +6,7 @@ python -m proof.bench S1 S5 --rounds 1 --seconds 2   some of them, quickly
 python -m proof.bench soak --minutes 10      half load for a long time
 python -m proof.bench idle --sockets 20000   many sockets that say nothing
 python -m proof.bench search                 a million messages, searched
+python -m proof.bench page                   the chat page in a browser
 """
 
 import argparse
@@ -29,8 +30,9 @@ from proof.bench.baselines.floor import NoCompiler
 from proof.bench.load.plan import Part, crowd, plan, soak
 from proof.bench.load.questions import search
 from proof.bench.load.servers import PEOPLE, Servers
+from proof.bench.load.visitors import visit
 from proof.bench.peers.installed import NotInstalled
-from proof.bench.report import crowds, searches, soaks, summary, tables
+from proof.bench.report import crowds, searches, soaks, summary, tables, visits
 from proof.bench.report.results import Results
 
 SCENARIOS = ("S1", "S2", "S4", "S5")
@@ -40,6 +42,7 @@ ALONE: dict[
     "soak": (lambda servers, options: soak(servers, options.minutes), soaks.everything),
     "search": (lambda servers, options: search(servers, options.messages), searches.everything),
     "idle": (lambda servers, options: crowd(servers, options.sockets, allowed(options.sockets)), crowds.everything),
+    "page": (lambda servers, options: visit(servers), visits.everything),
 }
 SPARE = 200  # open files beside the sockets
 

@@ -4,7 +4,6 @@ Clock, fonts and words are the same each time, so a picture changes only where t
 """
 
 import asyncio
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -12,9 +11,10 @@ from pathlib import Path
 from playwright.async_api import Browser, async_playwright
 
 from messenger.db.private.cluster import PrivatePostgres
+from proof.lab.browser import MISSING, WHOLE, find, sign_in
 from proof.lab.processes import ROOT, Process
 from proof.pictures.scene import NOW, Scene, build, set_times
-from proof.pictures.states import STATES, sign_in
+from proof.pictures.states import STATES
 
 PICTURES = ROOT / "docs" / "pictures"
 DESK, PHONE = (1280, 800), (390, 844)
@@ -25,15 +25,14 @@ TAKEN = {
     "phone": ("group", PHONE, "light", "en-GB"),
     "phone-dark": ("list", PHONE, "dark", "ru-RU"),
 }
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # The same letters on every machine that has this family; Debian: fonts-noto-core, fonts-noto-color-emoji.
 FONT = ":root { --font: 'Noto Sans', 'Noto Color Emoji', sans-serif !important; }"
 
 
 async def take(folder: Path) -> None:
-    browser_path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    browser_path = find(WHOLE)
     if browser_path is None:
-        sys.exit("No browser. On Debian or Ubuntu: apt-get install chromium fonts-noto-core fonts-noto-color-emoji")
+        sys.exit(f"{MISSING}. Its fonts on Debian or Ubuntu: fonts-noto-core fonts-noto-color-emoji")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="pictures-") as place:
         lease = await asyncio.to_thread(PrivatePostgres.lease, Path(place) / "postgres")
@@ -68,7 +67,7 @@ async def _take(browser: Browser, url: str, scene: Scene, name: str, folder: Pat
     await page.clock.set_fixed_time(NOW)
     await page.goto(f"{url}/")
     await page.add_style_tag(content=FONT)
-    await sign_in(page, scene)
+    await sign_in(page, scene.me.name)
     await next(one for one in STATES if one.name == state).lead(page, scene)
     await page.evaluate("document.activeElement?.blur()")
     await page.mouse.move(4, height - 4)  # over nothing

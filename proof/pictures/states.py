@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from playwright.async_api import Page, expect
 
-from proof.lab.crowd import PASSWORD
 from proof.pictures.scene import Scene
 
 Lead = Callable[[Page, Scene], Awaitable[None]]
@@ -16,13 +15,6 @@ class State:
     name: str
     lead: Lead
     is_signed_in: bool = True
-
-
-async def sign_in(page: Page, scene: Scene) -> None:
-    await page.fill("#name", scene.me.name)
-    await page.fill("#password", PASSWORD)
-    await page.keyboard.press("Enter")
-    await expect(page.locator(".chat-row").first).to_be_visible()
 
 
 async def _nothing(_page: Page, _scene: Scene) -> None: ...

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 from collections.abc import AsyncIterator, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,16 +20,11 @@ from playwright.async_api import (
     async_playwright,
 )
 
+from proof.lab.browser import MISSING, SETTING, find
 from proof.lab.waiting import happens
 from tests.actors import Server
 
 HERE = Path(__file__).parent
-MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
-# The first one draws nothing on a desktop, and needs half of the time.
-NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", MAC)
-# Where a browser is, or `required`: then its absence is no reason to skip. On a machine that says CI it never is.
-SETTING = "MESSENGER_BROWSER"
-MISSING = f"no browser: apt-get install chromium-headless-shell, or name a Chromium in {SETTING}"
 NOWHERE = {"data", "blob", "about"}  # what has no host
 TELL_VIOLATIONS = """
     addEventListener("securitypolicyviolation", (event) =>
@@ -58,10 +52,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def find_browser() -> str:
-    named = os.environ.get(SETTING, "")
-    is_required = named == "required" or os.environ.get("CI", "") not in {"", "0", "false"}
-    places = NAMES if named in {"", "required"} else (named,)
-    found = next(filter(None, map(shutil.which, places)), None)
+    is_required = os.environ.get(SETTING) == "required" or os.environ.get("CI", "") not in {"", "0", "false"}
+    found = find()
     if found is None:
         (pytest.fail if is_required else pytest.skip)(MISSING)
     return found

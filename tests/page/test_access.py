@@ -8,8 +8,9 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
+from proof.lab.browser import sign_in
 from proof.pictures.scene import Scene, build
-from proof.pictures.states import STATES, State, sign_in
+from proof.pictures.states import STATES, State
 from tests.actors import Server
 from tests.page.conftest import Visitors
 
@@ -61,7 +62,7 @@ async def lead(page: Page, url: str, state: State, scene: Scene, *, is_signed_in
     await page.goto("about:blank")
     await page.goto(f"{url}/")
     if state.is_signed_in and not is_signed_in:
-        await sign_in(page, scene)
+        await sign_in(page, scene.me.name)
     elif state.is_signed_in:
         await expect(page.locator(".chat-row").first).to_be_visible()
     await state.lead(page, scene)

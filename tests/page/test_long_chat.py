@@ -9,6 +9,7 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from proof.lab.waiting import happens
+from proof.lab.walk import long_tasks, walk, watch_tasks
 from tests.actors import Person, Server
 from tests.apps.talk import fill, says
 from tests.page.conftest import Visitors, comes_true
@@ -19,34 +20,6 @@ pytestmark = pytest.mark.shared
 
 MOST_ROWS = 300
 ROWS = "document.querySelectorAll('.message-list > li').length"
-# Goes on by a part of the view at a time, as a wheel does, and remembers how far the text was moved by anything else.
-WALK = """
-    async ([direction, last]) => {
-        const box = document.querySelector(".messages");
-        const top = box.getBoundingClientRect().top;
-        const rows = () => [...box.querySelectorAll(".message[data-seq]")];
-        const frame = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
-        let moved = 0, most = 0, still = 0;
-        while (still < 500 && !rows().some((row) => Number(row.dataset.seq) === last)) {
-            const row = rows().find((one) => one.getBoundingClientRect().bottom > top + 200);
-            const before = box.scrollTop;
-            box.scrollTop += direction * 400;
-            still = box.scrollTop === before ? still + 1 : 0;
-            const there = row.getBoundingClientRect().top;
-            await frame();
-            await frame();
-            most = Math.max(most, document.querySelectorAll(".message-list > li").length);
-            const same = box.querySelector(`.message[data-id="${row.dataset.id}"]`);
-            if (same) moved = Math.max(moved, Math.abs(same.getBoundingClientRect().top - there));
-        }
-        return { moved, most, isThere: still < 500 };
-    }
-"""
-
-
-async def walk(page: Page, direction: int, last: int) -> dict[str, Any]:
-    found: dict[str, Any] = await page.evaluate(WALK, [direction, last])
-    return found
 
 
 class Told:
@@ -180,17 +153,11 @@ async def test_who_is_at_the_end_stays_there(visitor: Visitors, told: Told) -> N
 async def test_ten_thousand_messages(visitor: Visitors, told: Told) -> None:
     await told.fills(read=5_000, unread=5_000)
     page = await at_the_chat(visitor)
-    await page.evaluate(
-        """() => {
-            window.tasks = [];
-            new PerformanceObserver((list) => window.tasks.push(...list.getEntries().map((one) => one.duration)))
-                .observe({ type: "longtask" });
-        }"""
-    )
+    await watch_tasks(page)
 
     ways = [await walk(page, 1, 10_000), await walk(page, -1, 1)]
 
-    print("tasks over 50 ms:", sorted(map(round, await page.evaluate("window.tasks"))))
+    print("tasks over 50 ms:", [round(task) for task in await long_tasks(page)])
     for way in ways:
         assert way["isThere"]
         assert way["moved"] == 0

@@ -13,10 +13,11 @@ from messenger.apps.auth.context import AUTH
 from messenger.apps.client import handlers
 from messenger.apps.client.assets import STATIC, Assets
 from messenger.identity import Caller, UserId
+from proof.lab.browser import SETTING
 from proof.lab.proxy import Dropper, Proxy, to_port
 from proof.lab.waiting import happens
 from tests.actors import Server
-from tests.page.conftest import SETTING, Visitors, comes_true, find_browser
+from tests.page.conftest import Visitors, comes_true, find_browser
 from tests.page.people import Reader
 from tests.people import present
 

@@ -7,14 +7,19 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from proof.bench.report import crowds, searches, soaks, summary, tables
+from proof.bench.report import crowds, searches, soaks, summary, tables, visits
 from proof.bench.report.results import Results
 from proof.lab.processes import ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
 PLACE = ROOT / "docs" / "performance"
 SHORT = "summary.svg"
-ALONE = {"idle": crowds.everything, "soak": soaks.everything, "search": searches.everything}
+ALONE = {
+    "idle": crowds.everything,
+    "soak": soaks.everything,
+    "search": searches.everything,
+    "page": visits.everything,
+}
 
 
 def main() -> None:
