@@ -85,6 +85,20 @@ async def test_the_way_to_both_ends_moves_nothing(visitor: Visitors, told: Told)
         assert way["most"] <= MOST_ROWS
 
 
+async def test_a_message_keeps_the_focus_while_rows_come_and_go(visitor: Visitors, told: Told) -> None:
+    await told.fills(read=200, unread=500)
+    page = await at_the_chat(visitor)
+    rows = page.locator(".message[data-seq]")
+    message = page.locator(".message").filter(has_text="the last one that was read")
+    await message.focus()
+    seq = await rows.first.get_attribute("data-seq")
+
+    await page.evaluate("document.querySelector('.messages').scrollTop = 600")
+
+    await expect(rows.first).not_to_have_attribute("data-seq", seq or "")
+    await expect(message).to_be_focused()
+
+
 async def test_who_waits_at_the_edge_for_an_older_page_is_not_moved_by_it(visitor: Visitors, told: Told) -> None:
     """The line of the day above the first message goes when there is an earlier one, and nearly nothing is above it."""
     await told.fills(read=300, unread=5)

@@ -19,6 +19,8 @@ const STEP = 15;
 /** How near an end more rows are put there, and how near to that more are asked for, in pixels. */
 const NEAR = 1_200;
 const NEARER = 600;
+/** With more than this out of view rows go, and still enough are left at both ends. */
+const FAR = 4 * NEAR;
 const AT_END = 24;
 const TOGETHER = 5 * 60_000;
 
@@ -152,14 +154,17 @@ export class Messages extends Component {
     const shown = limits(messages, low, high);
     const above = this.#box.scrollTop;
     const below = this.#below();
-    if (above < NEAR && shown.start > 0) return this.#show(shown.start - STEP, shown.end, "start");
-    if (below < NEAR && shown.end < messages.length) return this.#show(shown.start, shown.end + STEP, "end");
+    if (above < NEAR && shown.start > 0) return this.#show(shown.start - STEP, shown.end);
+    if (below < NEAR && shown.end < messages.length) return this.#show(shown.start, shown.end + STEP);
     if (above < NEARER) timeline.older();
     if (below < NEARER) timeline.newer();
-    // What arrives gathers at the end: whoever is near it loses the oldest rows, whoever reads above it the newest.
-    if (shown.end - shown.start > ROWS + STEP) this.#show(shown.start, shown.end, below < NEAR ? "end" : "start");
+    // The farther end loses rows, and never in one step with new ones: Preact would take up and put back all between.
+    if (shown.end - shown.start > ROWS + STEP && above + below > FAR) {
+      this.#show(shown.start, shown.end, above > below ? "end" : "start");
+    }
   }
 
+  /** @param {number} start @param {number} end @param {"start" | "end"} [kept] where rows stay, if some have to go */
   #show(start, end, kept) {
     const { messages, hasAfter } = this.props.timeline;
     start = Math.max(0, kept === "end" ? Math.max(start, end - ROWS) : start);
@@ -221,7 +226,7 @@ export class Messages extends Component {
           <button type="button" class="button link" onClick=${again}>${say("again")}</button>
         </p>`}
         <ol class="message-list" role="list" aria-label=${say("chat.messages")}>
-          ${shown.map((message, at) =>
+          ${shown.flatMap((message, at) =>
             this.#entry(message, shown[at - 1] ?? timeline.messages[start - 1], shown[at + 1], tabStop))}
           ${letters.map((letter, at) => html`<${Letter} key=${letter.client_id} letter=${letter} timeline=${timeline}
             isFirst=${at === 0 && !isTogether(shown.at(-1), { sender_id: account.id, sent_at: letter.sent_at })}
