@@ -93,7 +93,7 @@ async def test_a_message_keeps_the_focus_while_rows_come_and_go(visitor: Visitor
     await message.focus()
     seq = await rows.first.get_attribute("data-seq")
 
-    await page.evaluate("document.querySelector('.messages').scrollTop = 600")
+    await page.evaluate("document.querySelector('.messages').scrollTop = 500")
 
     await expect(rows.first).not_to_have_attribute("data-seq", seq or "")
     await expect(message).to_be_focused()
