@@ -13,9 +13,11 @@ from proof.bench import __main__ as bench
 from proof.bench.baselines import floor
 from proof.bench.load import plan
 from proof.bench.load.questions import search
-from proof.bench.report import crowds, searches, soaks, summary, tables
+from proof.bench.load.visitors import visit
+from proof.bench.report import crowds, searches, soaks, summary, tables, visits
 from proof.bench.report.goals import judge
 from proof.bench.report.results import Results
+from tests.page.conftest import find_browser
 
 needs_two_cores = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core for the server, one for the load")
 
@@ -64,6 +66,23 @@ def assert_all_is_there(results: Results, folder: Path) -> None:
     ElementTree.fromstring(summary.drawn(results))  # noqa: S314
     results.write(folder / "results.json")
     assert tables.everything(Results.read(folder / "results.json")) == tables.everything(results)
+
+
+@needs_two_cores
+@pytest.mark.browser
+@pytest.mark.long
+@pytest.mark.timeout(300)
+async def test_each_wait_at_the_page_gives_a_figure() -> None:
+    find_browser()
+
+    with bench.open_servers(options()) as servers:
+        found = await visit(servers)
+
+    assert visits.GOALS.keys() <= found["waits"].keys()
+    assert all(wait >= 0 for waits in found["waits"].values() for wait in waits)
+    assert found["walk"]["moved"] == 0
+    said = visits.everything(found)
+    assert "kill -9: the banner" in said and "no task over 100 ms" in said
 
 
 @needs_two_cores
