@@ -259,7 +259,7 @@ export class Messages extends Component {
       </li>`,
       isDivider && html`<li class="divider" key="divider"><span>${say("chat.unread")}</span></li>`,
       entry,
-    ];
+    ].filter(Boolean); // gaps would hide from Preact that rows have only moved on
   }
 }
 
