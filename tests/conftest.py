@@ -45,8 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Three for each core: most of the time a test waits for processes and databases."""
-    return 3 * (os.cpu_count() or 1)
+    """Two for each core: half of the time a test waits for processes and databases."""
+    return 2 * (os.cpu_count() or 1)
 
 
 # What takes the longest comes first, so that no worker ends alone with one of them.
