@@ -1,6 +1,6 @@
 """/docs with all it needs on board, and the contract files at the addresses where tools expect them.
 
-All addresses in them are relative, so that a proxy may serve them below a path of its own.
+All addresses in the pages are relative, so that a proxy may serve them below a path of its own.
 """
 
 from pathlib import Path

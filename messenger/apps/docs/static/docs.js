@@ -1,6 +1,6 @@
 // Starts Swagger UI. A file of its own, since the page's policy allows no script inside the page.
 const server = new URL("../../", document.currentScript.src).href;
-// It finds the way to sign in only from a whole address, and the file's own is relative.
+// The file is that of a server at the root; this one may be below a path. Signing in needs a whole address.
 const whole = (spec) => ({ ...spec, servers: [{ ...spec.servers[0], url: server }] });
 window.ui = SwaggerUIBundle({
   url: `${server}swagger.yml`,
