@@ -79,7 +79,10 @@ async def test_a_statement_that_took_too_long_goes_on(
 
 
 async def begun(sql: asyncpg.Connection) -> bool:
-    return bool(await sql.fetchval("select exists (select from pg_stat_activity where wait_event = 'PgSleep')"))
+    sleeping = (
+        "select exists (select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep')"
+    )
+    return bool(await sql.fetchval(sleeping))
 
 
 async def noted(sql: asyncpg.Connection, n: int) -> bool:
