@@ -3,11 +3,13 @@
 import asyncio
 import json
 import os
+import re
 import shlex
 import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -97,6 +99,16 @@ def test_the_lines_of_the_readme_work_through_nginx(installation: Compose, progr
         session = json.loads(said.stdout)["session_id"] if "/login" in line else session
 
     assert said.stdout.endswith("200")
+
+
+def test_the_page_comes_with_all_that_it_names(installation: Compose) -> None:
+    root = f"http://{installation.address}/"
+    with urlopen(root) as answer:
+        named = re.findall(r'(?:href|src)="([^"]+)"', answer.read().decode())
+    assert len(named) > 30
+    for one in named:
+        with urlopen(root + one) as answer:
+            assert answer.status == 200 and answer.read()
 
 
 async def test_sockets_at_different_servers_hear_each_other(installation: Compose) -> None:
