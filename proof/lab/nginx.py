@@ -1,10 +1,7 @@
 """nginx as it is deployed, before any servers, on ports of its own."""
 
-import os
 import shutil
-import signal
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -57,9 +54,3 @@ class Nginx(Program):
         environment |= {"PATH": f"{environment['PATH']}:{PLACES}", **self._settings}
         self.spawn([str(self.written(changes) / "run.sh")], self.folder / "said", environment, self.folder)
         return self
-
-    def kill(self) -> None:
-        if self.popen is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self.popen.pid, signal.SIGKILL)  # with its workers, and what follows names
-            self.popen.wait()

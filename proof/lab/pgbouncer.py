@@ -58,8 +58,3 @@ class Pgbouncer(Program):
 
         await happens(answers, "pgbouncer")
         return self
-
-    def kill(self) -> None:
-        if self.popen is not None:
-            self.popen.kill()
-            self.popen.wait()

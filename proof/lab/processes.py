@@ -92,6 +92,13 @@ class Program:
         """It and all below it."""
         return family(psutil.Process(self.popen.pid)) if self.popen is not None and self.is_running else []
 
+    def kill(self) -> None:
+        """The whole group at once: a master would replace a worker that ends before it."""
+        if self.popen is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.popen.pid, signal.SIGKILL)
+            self.popen.wait()
+
 
 class Process(Program):
     """One `messenger-api`: a master and its workers."""
@@ -138,13 +145,6 @@ class Process(Program):
         assert workers, "there is a worker to kill"
         for worker in workers:
             worker.kill()
-
-    def kill(self) -> None:
-        """The whole group at once: the master and its workers."""
-        if self.popen is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self.popen.pid, signal.SIGKILL)
-            self.popen.wait()
 
     async def is_ready(self) -> bool:
         assert self.popen is not None

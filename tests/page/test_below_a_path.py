@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from playwright.async_api import expect
 
-from proof.lab.processes import ROOT, Program, clean_environment, end_all, free_port, frozen
+from proof.lab.processes import ROOT, Program, clean_environment, free_port, frozen
 from proof.lab.waiting import happens
 from tests.actors import PASSWORD, Person, Server
 from tests.deploy.conftest import Program as FindProgram
@@ -89,9 +89,7 @@ async def site(server: Server, program: FindProgram, tmp_path: Path) -> AsyncIte
     site = Site(program("nginx"), tmp_path)
     await site.leads_to(server.url)
     yield site
-    end_all(site.processes())
-    assert site.popen is not None
-    site.popen.wait()
+    site.kill()
 
 
 async def test_it_opens_signs_in_and_hears_and_no_foreign_page_does(
