@@ -3,6 +3,7 @@
 At least one test of each program starts it in earnest, as `python -m`.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -129,6 +130,7 @@ def in_earnest(module: str, *arguments: str, folder: Path, environment: dict[str
 
 
 def _act(main: Main, arguments: Sequence[str], folder: Path, environment: dict[str, str], files: list[Path]) -> None:
+    gc.freeze()  # what is inherited is not looked at, so that its memory stays shared
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

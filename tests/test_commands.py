@@ -28,6 +28,7 @@ from messenger.db.private.binaries import choose
 from messenger.run import serve
 from messenger.run.api import main
 from messenger.settings import read
+from proof.lab.processes import free_port
 from tests.commands import ROOT, Done, Forked, forked, in_earnest
 
 PATIENCE = 30.0
@@ -142,11 +143,6 @@ def starts(tmp_path: Path) -> Iterator[Starts]:
         command.end()
         assert command.terminal is not None
         os.close(command.terminal)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def refusal(done: Done, code: int) -> str:

@@ -64,6 +64,11 @@ def test_a_row_that_is_not_whole_is_reported(change: dict[str, str], complaint: 
     assert any(complaint in flaw for flaw in flaws(Row(**{**vars(whole), **change})))
 
 
+# As in the project: a plugin that is found by itself costs more than the test.
+PLUGINS = """
+[pytest]
+addopts = --disable-plugin-autoload -p xdist.plugin -p pytest_timeout -p pytest_cov.plugin
+"""
 SUITE = """
 from place import sum_of
 
@@ -79,6 +84,7 @@ def test_one_and_one_is_two():
 )
 def test_a_row_is_proven_by_red_alone(tmp_path: Path, new: str, complaint: str) -> None:
     (tmp_path / "place.py").write_text("def sum_of(a, b):\n    return a + b\n")
+    (tmp_path / "pytest.ini").write_text(PLUGINS)
     (tmp_path / "test_place.py").write_text(SUITE)
     row = Row("1.1", "adds", "`place.py`", "`test_place.py::test_one_and_one_is_two`")
 

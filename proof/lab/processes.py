@@ -1,12 +1,16 @@
 """Real server processes, and what may be done to them: start, kill, restart."""
 
+import fcntl
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
@@ -19,12 +23,24 @@ from proof.lab.waiting import PATIENCE, happens
 ROOT = Path(messenger.__file__).parent.parent
 # Counted, and never too much: what is measured is what people use, with nobody held back.
 UNLIMITED = {"THROTTLE_SEND": "100000000/100000000s", "THROTTLE_DEFAULT": "100000000/100000000s"}
+PORTS = range(15_000, 32_000)
+PORT_COUNTER = Path(tempfile.gettempdir()) / f"messenger-ports-{os.getuid()}"
 AWAY = (aiohttp.ClientError, OSError, TimeoutError)
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        return int(door.getsockname()[1])
+    """Nobody else gets it while its server is down: the kernel gives higher ones to those who connect, and all
+    programs of one person count on in one file."""
+    with PORT_COUNTER.open("a+") as counter:
+        fcntl.flock(counter, fcntl.LOCK_EX)
+        counter.seek(0)
+        last = int(counter.read() or random.choice(PORTS))
+        for port in chain(range(last + 1, PORTS.stop), PORTS):
+            with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+                counter.truncate(0)
+                counter.write(str(port))
+                return port
+    raise RuntimeError("no port is free")
 
 
 def clean_environment() -> dict[str, str]:

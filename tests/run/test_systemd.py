@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from messenger.run import api, consumer
+from proof.lab.processes import free_port
 from tests.commands import Forked, Main
-from tests.test_commands import PATIENCE, environment, free_port
+from tests.test_commands import PATIENCE, environment
 
 NOBODY = "amqp://guest@127.0.0.1:9/"
 
