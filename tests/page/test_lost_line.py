@@ -138,16 +138,17 @@ async def test_a_line_that_is_silent_is_noticed(visitor: Visitors, proxy: Proxy)
 
 
 async def test_what_is_refused_keeps_its_words(visitor: Visitors, proxy: Proxy) -> None:
-    """Said to a group that one was taken out of meanwhile."""
+    """Said to a group that could not be read any more, and that one was taken out of meanwhile."""
     visitor.expect(NO_SERVER)
     ann = await Reader(await visitor(url=f"{proxy.url}/"), "ann").registers()
     ben = await Reader(await visitor(), "ben").registers()
     await ben.makes_a_group("Team", ann)
-    await ann.opens("Team")
     await ben.opens_the_details()
+    await expect(ann.row("Team")).to_be_visible()
 
     proxy.mood = Mood.SILENT
     proxy.cut()
+    await ann.opens("Team")
     await ann.says("Too late")
     await ann.sees_the_tick("Too late", "waits")
     await ben.does_with(ann, "Remove from the group")

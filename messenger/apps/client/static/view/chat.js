@@ -36,7 +36,7 @@ export function Chat() {
   return html`<${OpenChat} key=${chatId} chat=${chat} messageId=${messageId} visit=${visit} />`;
 }
 
-/** What was said too late keeps its words. */
+/** What was said too late, or before the chat could be read, keeps its words. */
 function Unsent({ chatId }) {
   useObserved(outbox);
   const letters = outbox.of(chatId);
@@ -58,12 +58,13 @@ function OpenChat({ chat, messageId, visit }) {
     <${Head} chat=${chat} />
     ${timeline.isOpen
       ? html`<${Messages} timeline=${timeline} chat=${chat} />`
-      : html`<div class="messages-place">
+      : html`<div class="messages-place"><div class="messages">
         ${timeline.failure
           ? html`<${Empty} icon="alert" text=${sentence(timeline.failure)} action=${say("again")}
             onAction=${() => timeline.open("unread")} />`
           : html`<${Skeleton} rows=${8} />`}
-      </div>`}
+        <${Unsent} chatId=${chat.chat_id} />
+      </div></div>`}
     <${Composer} chat=${chat} timeline=${timeline} />
     <p class="unseen" aria-live="polite">${announcer.text}</p>
   </main>`;
