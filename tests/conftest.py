@@ -11,6 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -19,8 +20,11 @@ import asyncpg
 import hypothesis
 import pytest
 from cryptography.fernet import Fernet
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from messenger.app import create_app
+from messenger.db import database as engines
 from messenger.db import driver, liveness
 from messenger.db.private.cluster import PrivatePostgres
 from messenger.db.schema import upgrade
@@ -202,6 +206,14 @@ driver.CONNECT_TIMEOUT = liveness.PATIENCE = appender.PATIENCE = 5.0
 
 # A server is there in a third of the time; that it starts in earnest is for tests/test_commands.py to show.
 Process.spawn = commands.spawn_forked  # type: ignore[method-assign]
+
+
+# Each server has an engine of its own: what the first of them has compiled holds for the others of this process.
+PGDialect_asyncpg.__eq__ = lambda one, other: type(one) is type(other)  # type: ignore[method-assign,assignment]
+PGDialect_asyncpg.__hash__ = lambda one: hash(type(one))  # type: ignore[method-assign,assignment]
+engines.create_async_engine = partial(  # type: ignore[attr-defined]
+    create_async_engine, execution_options={"compiled_cache": {}}
+)
 
 
 @pytest.fixture
