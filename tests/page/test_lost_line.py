@@ -144,10 +144,13 @@ async def test_what_is_refused_keeps_its_words(visitor: Visitors, proxy: Proxy) 
     ben = await Reader(await visitor(), "ben").registers()
     await ben.makes_a_group("Team", ann)
     await ben.opens_the_details()
-    await expect(ann.row("Team")).to_be_visible()
+    await expect(banner(ann)).to_have_count(0)
+    place = await ann.row("Team").bounding_box()
 
     proxy.mood = Mood.SILENT
     proxy.cut()
+    await expect(banner(ann)).to_be_visible()
+    assert await ann.row("Team").bounding_box() == place, "nothing moves away from who is about to press it"
     await ann.opens("Team")
     await ann.says("Too late")
     await ann.sees_the_tick("Too late", "waits")

@@ -65,6 +65,7 @@ function OpenChat({ chat, messageId, visit }) {
           : html`<${Skeleton} rows=${8} />`}
         <${Unsent} chatId=${chat.chat_id} />
       </div></div>`}
+    <div class="narrow-only"><${Line} /></div>
     <${Composer} chat=${chat} timeline=${timeline} />
     <p class="unseen" aria-live="polite">${announcer.text}</p>
   </main>`;
@@ -97,8 +98,7 @@ function Head({ chat }) {
       <${Button} icon="search" label=${say("search.inChat")} onClick=${openSearch} />
       <${Button} icon="info" label=${say("info.title")} aria-expanded=${stage.isInfoOpen}
         onClick=${() => stage.toggleInfo()} />
-    </header>
-    <div class="narrow-only"><${Line} /></div>`;
+    </header>`;
 }
 
 const narrow = () => matchMedia("(max-width: 719px)").matches;

@@ -27,8 +27,8 @@ export function Sidebar() {
       <${SearchField} />
       <${Button} icon="pencil" label=${say("chats.new")} onClick=${() => stage.ask("newChat")} />
     </header>
-    <${Line} />
     ${isSearching ? html`<${SearchResults} />` : html`<${ChatList} />`}
+    <${Line} />
   </nav>`;
 }
 
@@ -58,7 +58,7 @@ function SearchField() {
 /** @returns {HTMLElement | null} */
 const firstRow = () => document.querySelector(".sidebar .scroll a, .sidebar .scroll button");
 
-/** How the line is: said only when it is not well. It never stops the reading. */
+/** How the line is: said only when it is not well, and below, so that nothing moves away from a finger. */
 export function Line() {
   useObserved(line, outbox, language);
   const [, tick] = useState(0);
