@@ -19,6 +19,8 @@ from pkgutil import iter_modules
 from threading import Lock
 
 from messenger import apps
+from messenger.db import driver, liveness
+from messenger.log import appender
 from messenger.run import api, consumer
 from proof.lab.processes import Program
 
@@ -53,7 +55,7 @@ class Forked:
         self, main: Main, arguments: Sequence[str], folder: Path, environment: dict[str, str], files: list[Path]
     ) -> None:
         """`files`: what it reads, what it says and what it complains about."""
-        given = (main, arguments, folder, environment, files)
+        given = (main, arguments, folder, environment, files, patience())
         # A daemon: what a test has left behind ends with the run.
         self._process = FORKING.Process(target=_act, args=given, daemon=True)
         with STARTING:
@@ -129,7 +131,24 @@ def in_earnest(module: str, *arguments: str, folder: Path, environment: dict[str
     )
 
 
-def _act(main: Main, arguments: Sequence[str], folder: Path, environment: dict[str, str], files: list[Path]) -> None:
+def patience() -> tuple[float, ...]:
+    """How long a server waits for its database."""
+    return driver.CONNECT_TIMEOUT, liveness.PATIENCE, appender.PATIENCE
+
+
+def set_patience(connecting: float, listening: float, appending: float) -> None:
+    driver.CONNECT_TIMEOUT, liveness.PATIENCE, appender.PATIENCE = connecting, listening, appending
+
+
+def _act(
+    main: Main,
+    arguments: Sequence[str],
+    folder: Path,
+    environment: dict[str, str],
+    files: list[Path],
+    patience: tuple[float, ...],
+) -> None:
+    set_patience(*patience)
     gc.freeze()  # what is inherited is not looked at, so that its memory stays shared
     os.environ.clear()
     os.environ.update(environment)

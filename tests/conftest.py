@@ -201,7 +201,8 @@ async def sql(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 # A machine that runs the tests is busy, and PostgreSQL forks for every connection: a second may be too short there.
-driver.CONNECT_TIMEOUT = liveness.PATIENCE = appender.PATIENCE = 5.0
+IN_EARNEST, MORE = commands.patience(), (5.0, 5.0, 5.0)
+commands.set_patience(*MORE)
 
 
 # A server is there in a third of the time; that it starts in earnest is for tests/test_commands.py to show.
@@ -220,6 +221,14 @@ engines.create_async_engine = partial(  # type: ignore[attr-defined]
 def one_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """A send is answered as soon as in earnest: for tests in which the database keeps it waiting."""
     monkeypatch.setattr(appender, "PATIENCE", 1.0)
+
+
+@pytest.fixture
+def impatient() -> Iterator[None]:
+    """Nobody waits longer than in earnest: for tests in which the database falls silent."""
+    commands.set_patience(*IN_EARNEST)
+    yield
+    commands.set_patience(*MORE)
 
 
 # Timing is measured in proof/bench and never asserted in a test.

@@ -16,6 +16,8 @@ from proof.lab.processes import Process, family, frozen
 from proof.lab.proxy import Mood, Proxy, to_file
 from proof.lab.waiting import happens
 
+pytestmark = pytest.mark.usefixtures("impatient")
+
 BOUND = 15.0  # for an answer at all; how soon it came is printed
 WAVES = (0.0, 1.5, 3.0)  # seconds of silence before something is asked: it is noticed, and it is known already
 
