@@ -25,7 +25,6 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from messenger.app import create_app
 from messenger.db import database as engines
-from messenger.db import driver, liveness
 from messenger.db.private.cluster import PrivatePostgres
 from messenger.db.schema import upgrade
 from messenger.log import appender
