@@ -224,7 +224,7 @@ def one_second(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def impatient() -> Iterator[None]:
-    """Nobody waits longer than in earnest: for tests in which the database falls silent."""
+    """Nobody waits longer than in earnest: for tests in which the database dies or falls silent."""
     commands.set_patience(*IN_EARNEST)
     yield
     commands.set_patience(*MORE)

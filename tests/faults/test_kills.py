@@ -17,6 +17,8 @@ from proof.lab.processes import AWAY, Process
 from proof.lab.waiting import PATIENCE, happens, running
 from tests.sizes import sized
 
+pytestmark = pytest.mark.usefixtures("impatient")
+
 KILLS = sized(10, least=6)
 SENDS = 150  # begun around each kill
 IN_FLIGHT = 50

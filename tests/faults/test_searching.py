@@ -128,6 +128,7 @@ async def test_a_search_whose_worker_was_killed_is_finished_by_another(
     assert [hit["text"] for hit in page["messages"]] == ["pizza"]
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_crash_of_the_database_leaves_no_search_standing_and_no_wrong_answer(
     searching: Cluster, first: Process, reader: Client, rows: asyncpg.Connection
 ) -> None:
