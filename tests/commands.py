@@ -146,9 +146,9 @@ def _act(
     folder: Path,
     environment: dict[str, str],
     files: list[Path],
-    patience: tuple[float, ...],
+    waits: tuple[float, ...],
 ) -> None:
-    set_patience(*patience)
+    set_patience(*waits)
     gc.freeze()  # what is inherited is not looked at, so that its memory stays shared
     os.environ.clear()
     os.environ.update(environment)
