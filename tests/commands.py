@@ -18,7 +18,10 @@ from pathlib import Path
 from pkgutil import iter_modules
 from threading import Lock
 
+from argon2 import PasswordHasher
+
 from messenger import apps
+from messenger.apps.auth import passwords
 from messenger.db import driver, liveness
 from messenger.log import appender
 from messenger.run import api, consumer
@@ -44,6 +47,8 @@ FORKING.set_forkserver_preload(
     # A server's metrics decide by its environment, when they are imported, where they are kept.
     + [f"messenger.apps.{one.name}" for one in iter_modules(apps.__path__) if one.name != "metrics"]
 )
+# People of the tests sign in a thousand times; in earnest a hash takes 20 ms and 19 MiB.
+HASHER, passwords.HASHER = passwords.HASHER, PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 # Starting one looks whether others are over, and an end can be read once only.
 STARTING = Lock()
 

@@ -4,9 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
 
-from messenger.apps.auth import sessions
+from messenger.apps.auth import passwords, sessions
 from messenger.apps.auth.context import AUTH
-from messenger.apps.auth.passwords import HASHER
 from messenger.apps.auth.store import accounts
 from messenger.apps.auth.values import Device, SignedIn
 from messenger.identity import Caller
@@ -29,4 +28,4 @@ async def present(server: Server, name: str) -> AsyncIterator[Person]:
 
 @cache
 def password_hash() -> str:
-    return HASHER.hash(PASSWORD)
+    return passwords.HASHER.hash(PASSWORD)

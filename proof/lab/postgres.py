@@ -107,6 +107,10 @@ class Postgres(Program):
             return bool(names == name)
 
         await happens(is_set, "the new setting")
+        # The checkpointer tells those that are connected, and it looks for news before each checkpoint.
+        connection = await asyncpg.connect(self.dsn)
+        await connection.execute("checkpoint")
+        await connection.close()
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [*keeper.disguise(), str(self.bin / program), *arguments]

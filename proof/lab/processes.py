@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
@@ -18,7 +19,7 @@ import aiohttp
 import psutil  # type: ignore[import-untyped]
 
 import messenger
-from proof.lab.waiting import PATIENCE, happens
+from proof.lab.waiting import PATIENCE, STEP, happens
 
 ROOT = Path(messenger.__file__).parent.parent
 # Counted, and never too much: what is measured is what people use, with nobody held back.
@@ -77,11 +78,24 @@ def family(process: psutil.Process) -> list[psutil.Process]:
     return []
 
 
+def has_ended(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    return True
+
+
+def is_in_group(process: psutil.Process, group: int) -> bool:
+    """What leads a group of its own lives on: so does the keeper of a private PostgreSQL."""
+    with suppress(ProcessLookupError):
+        return os.getpgid(process.pid) == group
+    return False
+
+
 def processes_of(folder: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            if process.status() != psutil.STATUS_ZOMBIE and any(str(folder) in word for word in process.cmdline()):
+            if not has_ended(process) and any(str(folder) in word for word in process.cmdline()):
                 found.append(process)
     return found
 
@@ -109,11 +123,15 @@ class Program:
         return family(psutil.Process(self.popen.pid)) if self.popen is not None and self.is_running else []
 
     def kill(self) -> None:
-        """The whole group at once: a master would replace a worker that ends before it."""
+        """The whole group at once: a master would replace a worker that ends before it. Then nobody holds its port."""
         if self.popen is not None:
+            group = [one for one in self.processes() if is_in_group(one, self.popen.pid)]
             with suppress(ProcessLookupError):
                 os.killpg(self.popen.pid, signal.SIGKILL)
             self.popen.wait()
+            until = time.monotonic() + PATIENCE
+            while not all(map(has_ended, group)) and time.monotonic() < until:
+                time.sleep(STEP)
 
 
 class Process(Program):

@@ -16,8 +16,6 @@ from proof.lab.waiting import happens
 from tests.actors import Person, Server
 from tests.conftest import configured
 
-pytestmark = pytest.mark.usefixtures("one_second")
-
 Serve = Callable[[str], Awaitable[Server]]
 
 
@@ -44,6 +42,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
         yield serve
 
 
+@pytest.mark.usefixtures("one_second")
 async def test_on_a_standby_nothing_is_answered_until_it_is_promoted(
     primary: Postgres, tmp_path: Path, serve: Serve
 ) -> None:
@@ -72,6 +71,7 @@ async def test_on_a_standby_nothing_is_answered_until_it_is_promoted(
             ]
 
 
+@pytest.mark.usefixtures("one_second")
 async def test_behind_a_pooler_that_leads_to_a_standby_nothing_is_ready_and_no_fault_is_ours(
     primary: Postgres, tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

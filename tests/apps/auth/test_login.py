@@ -5,9 +5,11 @@ import asyncio
 import pytest
 from argon2 import PasswordHasher
 
+from messenger.apps.auth import passwords
 from messenger.apps.auth.context import AUTH
 from messenger.apps.auth.limits import login_attempt as counted
 from tests.actors import PASSWORD
+from tests.commands import HASHER
 from tests.waits import SOMEBODY_WAITS, WAITERS
 
 pytestmark = pytest.mark.shared
@@ -157,7 +159,8 @@ async def test_no_answer_and_no_log_line_repeats_a_password(nobody, sql, caplog)
 
 
 @pytest.mark.alone
-async def test_an_old_hash_is_renewed_by_the_next_login(nobody, sql):
+async def test_an_old_hash_is_renewed_by_the_next_login(nobody, sql, monkeypatch):
+    monkeypatch.setattr(passwords, "HASHER", HASHER)
     await nobody.registers("ann")
     await sql.execute("update users set password_hash = $1", PasswordHasher(1, 8192, 1).hash(PASSWORD))
 

@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
+from messenger.apps.auth import passwords
 from tests.actors import PASSWORD
+from tests.commands import HASHER
 
 pytestmark = pytest.mark.shared
 
@@ -110,13 +112,14 @@ async def test_names_of_two_to_255_characters_come_back_as_they_were(nobody):
         assert (await nobody.signs_in(name)).json["user_name"] == name
 
 
-async def test_fields_nobody_asked_for_are_ignored_and_never_obeyed(nobody, sql):
+async def test_fields_nobody_asked_for_are_ignored_and_never_obeyed(nobody, sql, monkeypatch):
+    monkeypatch.setattr(passwords, "HASHER", HASHER)
     more = {"is_admin": True, "role": "owner", "user_id": 999, "created_at": 0, "password_hash": "x", "id": 7}
 
     answer = await nobody.registers("ann", **more)
 
     assert answer.json["user_id"] not in {"7", "999"}
-    row = await sql.fetchrow("select * from users")
+    row = await sql.fetchrow("select * from users where id = $1", int(answer.json["user_id"]))
     assert row["password_hash"].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert PASSWORD not in str(dict(row))
 

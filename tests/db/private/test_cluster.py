@@ -577,7 +577,7 @@ def eventually(claim: Callable[[], object], within: float = 10.0) -> None:
     until = time.monotonic() + within
     while not claim():
         assert time.monotonic() < until, "it did not come true in time"
-        time.sleep(0.03)
+        time.sleep(0.1)
 
 
 def processes(*words: str) -> list[int]:
