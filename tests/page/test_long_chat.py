@@ -146,6 +146,18 @@ async def test_what_others_do_meanwhile_moves_nothing(visitor: Visitors, told: T
     assert await place() == [seq, top]
 
 
+async def test_a_scroll_that_is_told_after_the_chat_was_left_is_nothing(visitor: Visitors, told: Told) -> None:
+    await told.fills(read=50, unread=1)
+    page = await at_the_chat(visitor)
+    left = await page.locator(".messages").element_handle()
+
+    await page.evaluate("location.hash = ''")
+    await expect(page.locator(".messages")).to_have_count(0)
+
+    await left.evaluate("(box) => { box.dispatchEvent(new Event('scroll')); }")
+    await page.evaluate("new Promise(requestAnimationFrame)")
+
+
 async def test_who_is_at_the_end_stays_there(visitor: Visitors, told: Told) -> None:
     await told.fills(read=50, unread=1)
     page = await at_the_chat(visitor)

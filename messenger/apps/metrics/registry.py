@@ -3,12 +3,24 @@
 Labels are bounded: route templates, codes, never addresses or ids.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 from prometheus_client.values import MutexValue, ValueClass
 
 import messenger
@@ -130,8 +142,25 @@ class Metrics:
         if not SHARED:
             return generate_latest(self.registry)
         everybody = CollectorRegistry()
-        MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]
+        everybody.register(Everybody(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])))
         return generate_latest(everybody)
+
+
+class Everybody(Collector):
+    """What all workers have written down. The file of one that begins is empty at first, which could not be read."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        files = [str(file) for file in self._folder.glob("*.db") if is_begun(file)]
+        return MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call,no-any-return]
+
+
+def is_begun(file: Path) -> bool:
+    with suppress(FileNotFoundError):  # its worker has ended
+        return file.stat().st_size > 0
+    return False
 
 
 def sent_labels(key: tuple[str, bool]) -> Sequence[str]:

@@ -111,6 +111,7 @@ sys.stdout.write(metrics.text().decode())
 
 
 def test_a_scrape_of_one_worker_speaks_for_all(tmp_path: Path) -> None:
+    (tmp_path / "counter_1.db").touch()  # of one that begins at this moment
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     said = [
         subprocess.run(

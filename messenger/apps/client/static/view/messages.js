@@ -126,7 +126,7 @@ export class Messages extends Component {
   }
 
   #scrolled = () => {
-    if (this.#frame) return;
+    if (this.#frame || !this.#box) return; // a scroll may be told of after the end
     this.#frame = requestAnimationFrame(() => {
       this.#frame = 0;
       this.#notice();
