@@ -29,6 +29,7 @@ from messenger.db.private.cluster import PrivatePostgres
 from messenger.db.schema import upgrade
 from messenger.log import appender
 from messenger.settings import Config, read
+from messenger.web.app_keys import DATABASE
 from messenger.web.server import make_runner
 from proof.lab.processes import Process
 from tests import commands, frames
@@ -300,18 +301,19 @@ async def servers(shared_database: str, tmp_path_factory: pytest.TempPathFactory
 
 
 # The next test has an alice, bob and mallory of its own.
-LEAVE = """
-    update users set name_key = null, email_key = null where name_key is not null;
-    delete from login_failures;
-"""
+LEAVE = (
+    "update users set name_key = null, email_key = null where name_key is not null",
+    "delete from login_failures",
+)
 
 
 @pytest.fixture
-async def shared_server(servers: Servers, shared_database: str, settings: dict[str, str]) -> AsyncIterator[Server]:
-    yield await servers(settings)
-    connection = await asyncpg.connect(shared_database)
-    await connection.execute(LEAVE)
-    await connection.close()
+async def shared_server(servers: Servers, settings: dict[str, str]) -> AsyncIterator[Server]:
+    server = await servers(settings)
+    yield server
+    async with server.runner.app[DATABASE].transaction() as tx:
+        for statement in LEAVE:
+            await tx.run(statement)
 
 
 def present(server: Server, name: str) -> AbstractAsyncContextManager[Person]:

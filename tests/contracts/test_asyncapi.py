@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 import pytest
-import yaml
 
 from messenger.apps.classic import closing as classic_closing
 from messenger.apps.classic import schemas as classic
@@ -263,14 +262,14 @@ def small_run(folder: Path, frame: dict[str, Any], *arguments: str) -> subproces
         },
         "components": {**COMPONENTS, "messages": {name: COMPONENTS["messages"][name] for name in ("Hello", "Pong")}},
     }
-    (folder / "asyncapi.yml").write_text(yaml.safe_dump(document))
+    (folder / "asyncapi.json").write_text(json.dumps(document))
     (folder / "suite").mkdir(exist_ok=True)
     (folder / "shared").mkdir(exist_ok=True)
     (folder / "suite" / "test_small.py").write_text(SUITE.format(frame=json.dumps(frame)))
     (folder / "suite" / "conftest.py").write_text(
-        "from pathlib import Path\nimport yaml\nfrom tests import frames\n"
+        "import json\nfrom pathlib import Path\nfrom tests import frames\n"
         "def pytest_configure(config):\n    config.pluginmanager.register(frames, 'frames')\n"
-        f"frames.FRAMES = frames.Frames(yaml.safe_load(Path({str(folder / 'asyncapi.yml')!r}).read_text()))\n"
+        f"frames.FRAMES = frames.Frames(json.loads(Path({str(folder / 'asyncapi.json')!r}).read_text()))\n"
     )
     (folder / "pytest.ini").write_text("[pytest]\ntestpaths = suite\n")
     environment = {**os.environ, "MESSENGER_TEST_FOLDER": str(folder / "shared"), "PYTHONPATH": str(ROOT)}

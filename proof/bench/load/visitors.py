@@ -92,7 +92,7 @@ class Visitor:
 
 
 async def visit(servers: Servers) -> dict[str, Any]:
-    path = find(WHOLE)
+    path = find(WHOLE) or find()
     if path is None:
         sys.exit(MISSING)
     server = await servers.named("product")

@@ -1,5 +1,6 @@
 """What the peers need, at the versions named beside this file, in the user's cache and not beside the product."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -46,12 +47,15 @@ def made(name: str, pins: Path, fill: Callable[[Path], None]) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "messenger-bench"
     folder = cache / f"{name}-{hashlib.sha256(pins.read_bytes()).hexdigest()[:12]}"
     note = folder / "whole"
-    if not note.exists():
-        print(f"installing what {pins.name} names into {folder}", file=sys.stderr, flush=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        fill(folder)
-        note.touch()
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be at it
+        if not note.exists():
+            print(f"installing what {pins.name} names into {folder}", file=sys.stderr, flush=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            fill(folder)
+            note.touch()
     return folder
 
 

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from proof.bench.load.dialects import DIALECTS
 from proof.bench.load.server import Server
 from proof.bench.load.servers import Servers
+from proof.bench.peers.installed import made
 
 needs_node = pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="Node is not installed")
 INSTALLED = [pytest.mark.long, pytest.mark.timeout(600)]  # from a registry, when it is the first time
@@ -31,6 +34,20 @@ async def peer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         yield await servers.named(request.param)
     finally:
         servers.close()
+
+
+def test_what_two_runs_need_at_once_is_installed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    filled = []
+
+    def fill(folder: Path) -> None:
+        filled.append(folder)
+        time.sleep(0.1)  # long enough for the other one to come
+
+    with ThreadPoolExecutor() as two:
+        folders = set(two.map(lambda _: made("peer", Path(__file__), fill), range(2)))
+
+    assert [*folders] == filled
 
 
 class Client:
