@@ -30,14 +30,19 @@ begin
      where (d.sender_id, d.seq, d.sent_at, d.text, d.words)
            is distinct from (excluded.sender_id, excluded.seq, excluded.sent_at, excluded.text, excluded.words);
     get diagnostics written = row_count;
-    delete from search_documents d
-     where d.message_id > after and d.message_id <= upto
-       and not exists (select from messages g where g.id = d.message_id and g.chat_id = d.chat_id and g.deleted_at is null);
-    get diagnostics gone = row_count;
-    delete from search_documents d
-     where d.message_id = any(edited)
-       and not exists (select from messages g where g.id = d.message_id and g.chat_id = d.chat_id and g.deleted_at is null);
-    get diagnostics changed = row_count;
+    -- Deleted since they were looked at: their words count among those of before.
+    with removed as (
+        delete from search_documents d
+         where d.message_id > after and d.message_id <= upto
+           and not exists (select from messages g where g.id = d.message_id and g.chat_id = d.chat_id and g.deleted_at is null)
+        returning d.words)
+    select count(*), before || array(select unnest(r.words) from removed r) into gone, before from removed;
+    with removed as (
+        delete from search_documents d
+         where d.message_id = any(edited)
+           and not exists (select from messages g where g.id = d.message_id and g.chat_id = d.chat_id and g.deleted_at is null)
+        returning d.words)
+    select count(*), before || array(select unnest(r.words) from removed r) into changed, before from removed;
     changed := changed + written + gone;
     -- What waits to be sorted in would be read word by word by every question, once for each chat: it is sorted in now,
     -- a batch at a time, which costs a fraction of sorting in single rows.

@@ -139,3 +139,23 @@ async def test_a_step_that_fails_leaves_no_trace_and_is_taken_again(alice, sql, 
     await indexed(sql)
     assert await is_true(sql)
     assert await finds(alice, "needle") == ["needle"]
+
+
+# Somebody deletes the message between the two statements of a step that write its document and look for what is gone.
+HASTE = """
+    create function delete_at_once() returns trigger language plpgsql as $$
+    begin
+        update messages set deleted_at = now() where id = new.message_id and new.text = 'needle';
+        return null;
+    end $$;
+    create trigger haste after insert on search_documents for each row execute function delete_at_once();
+"""
+
+
+async def test_a_message_that_is_deleted_while_it_is_taken_up_leaves_no_word(alice, sql) -> None:
+    await sql.execute(HASTE)
+
+    await says(alice, await alice.opens_chat("lunch"), "needle")
+    await indexed(sql)
+
+    assert await sql.fetch("select word from search_words") == []
