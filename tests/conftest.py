@@ -44,8 +44,9 @@ NUMBERS = count(1)
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(frames, "frames")  # a whole run must have seen every frame of asyncapi.yml
     if FOLDER not in os.environ:
-        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", memory() or tempfile.gettempdir())  # of all tmp_path
-        os.environ[FOLDER] = tempfile.mkdtemp(prefix="messenger-tests-", dir=memory())
+        place = memory() or tempfile.gettempdir()
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", place)  # of all tmp_path
+        os.environ[FOLDER] = tempfile.mkdtemp(prefix="messenger-tests-", dir=place)
         config.stash[OWNED] = os.environ[FOLDER]
 
 

@@ -41,8 +41,6 @@ class Cluster:
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
             try:
                 for piece in pieces:
-                    if writer.is_closing():
-                        break
                     writer.write(piece)
                     await asyncio.sleep(pause)
                 return Heard(await reader.read())

@@ -138,4 +138,6 @@ class TestWithALongerMinimum:
 
 
 async def test_with_a_short_minimum_there_is_no_list(nobody):
-    await nobody.registers("ann", "password1")
+    answer = await nobody.registers("ann", "password1")
+
+    assert (answer.status, answer.json["user_name"]) == (201, "ann")
